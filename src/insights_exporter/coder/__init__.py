@@ -1,0 +1,1 @@
+"""All that knows Coder: requests, answers, windows of time and versions."""
