@@ -1,7 +1,7 @@
 """Ranges of time that Coder's insights routes accept.
 
 A day begins at midnight in a fixed offset of whole hours from UTC. A range begins at a midnight and ends at
-one, or, where it reaches into today, at the next full hour. The same offset serves both ends: weeks stay whole.
+one, or, where it reaches into today, at the next full hour. The same offset serves both ends.
 """
 
 from __future__ import annotations

@@ -1,0 +1,58 @@
+"""Reading lists that come in pages and may move meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["Page", "read_pages"]
+
+
+class Identified(Protocol):
+    """A row with an id."""
+
+    @property
+    def id(self) -> str:
+        """The id, by which a row that appears on two pages is known."""
+        ...
+
+
+R = TypeVar("R", bound=Identified)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Some rows of a list, how many rows the whole list has, and how many of this page were unusable."""
+
+    rows: list[R]
+    count: int
+    dropped: int = 0
+
+
+async def read_pages(fetch: Callable[[int, int], Awaitable[Page[R]]], *, size: int) -> list[R]:
+    """Return all rows, each id once; ``fetch`` takes the limit and the offset of a page.
+
+    Rows that change their place between two pages can be missed. That shows in the count, and the list is
+    then read once more; what the second reading finds is taken as it is.
+    """
+    rows, complete = await _read_once(fetch, size=size)
+    if not complete:
+        rows, _ = await _read_once(fetch, size=size)
+    return rows
+
+
+async def _read_once(fetch: Callable[[int, int], Awaitable[Page[R]]], *, size: int) -> tuple[list[R], bool]:
+    found: dict[str, R] = {}
+    dropped = offset = 0
+    count: int | None = None
+    while count is None or offset < count:
+        page = await fetch(size, offset)
+        if not page.rows and not page.dropped:
+            # Coder counts 0 on an empty page, whatever the list holds.
+            break
+        found.update((row.id, row) for row in page.rows)
+        dropped += page.dropped
+        count = page.count
+        offset += size
+    return list(found.values()), len(found) + dropped >= (count or 0)

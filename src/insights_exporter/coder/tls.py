@@ -1,0 +1,44 @@
+"""Certificates for the way to Coder."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.errors import ConfigError
+
+__all__ = ["tls_context"]
+
+
+def tls_context(settings: CoderSettings) -> ssl.SSLContext:
+    """Return the context with the settings' authority and client certificate.
+
+    An authority of our own comes beside the system's. Raises ConfigError that names a bad file.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.ca_file is not None:
+        try:
+            context.load_verify_locations(settings.ca_file)
+        except OSError as error:
+            raise _unusable("ca_file", settings.ca_file, "certificates in PEM form", error) from error
+    if settings.cert_file is not None:
+        try:
+            # An encrypted key would make OpenSSL ask at a terminal that is not there.
+            context.load_cert_chain(settings.cert_file, settings.key_file, password=_no_password)
+        except (OSError, ValueError) as error:
+            files = settings.cert_file if settings.key_file is None else settings.key_file
+            raise _unusable(
+                "cert_file, key_file", files, "a certificate and its unencrypted key in PEM form", error
+            ) from error
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")
+
+
+def _unusable(key: str, path: Path, expected: str, error: Exception) -> ConfigError:
+    found = getattr(error, "strerror", None) or getattr(error, "reason", None) or "something else"
+    return ConfigError(f"{key}: expected {expected} in {path}, found: {found}.")
