@@ -23,10 +23,10 @@ R = TypeVar("R", bound=Identified)
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """Some rows of a list, how many rows the whole list has, and how many of this page were unusable."""
+    """Some rows of a list, how many the whole list has if that is known, and how many of these were unusable."""
 
     rows: list[R]
-    count: int
+    count: int | None
     dropped: int = 0
 
 

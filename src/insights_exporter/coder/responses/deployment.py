@@ -27,15 +27,15 @@ class PercentilesMs(Struct, frozen=True, gc=False):
 
 
 class WorkspaceStats(Struct, frozen=True, gc=False):
-    """States and traffic of all workspaces, the traffic over the last quarter of an hour."""
+    """States and traffic of all workspaces, the traffic over the last quarter of an hour; None is unknown."""
 
-    pending: Count = 0
-    building: Count = 0
-    running: Count = 0
-    failed: Count = 0
-    stopped: Count = 0
-    rx_bytes: Count = 0
-    tx_bytes: Count = 0
+    pending: Count | None = None
+    building: Count | None = None
+    running: Count | None = None
+    failed: Count | None = None
+    stopped: Count | None = None
+    rx_bytes: Count | None = None
+    tx_bytes: Count | None = None
     connection_latency_ms: PercentilesMs = PercentilesMs()
 
     @property
@@ -50,12 +50,12 @@ class WorkspaceStats(Struct, frozen=True, gc=False):
 
 
 class SessionCount(Struct, frozen=True, gc=False):
-    """Sessions open now."""
+    """Sessions open now; None is unknown."""
 
-    vscode: Count = 0
-    ssh: Count = 0
-    jetbrains: Count = 0
-    reconnecting_pty: Count = 0
+    vscode: Count | None = None
+    ssh: Count | None = None
+    jetbrains: Count | None = None
+    reconnecting_pty: Count | None = None
 
 
 class DeploymentStats(Struct, frozen=True, gc=False):
@@ -79,7 +79,7 @@ class DatabaseHealth(Struct, frozen=True, gc=False):
     healthy: bool = False
     severity: Text = ""
     reachable: bool = False
-    latency_ms: Milliseconds = 0
+    latency_ms: Milliseconds = -1
 
     @property
     def latency_seconds(self) -> float | None:

@@ -10,7 +10,7 @@ from msgspec import Meta
 __all__ = ["Count", "CountOrUnknown", "Id", "Milliseconds", "Text", "Time", "seen", "to_seconds"]
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
-"""A number of things; above 2**53 a float could no longer hold it."""
+"""A number of things; above 2**53 a float could no longer hold it. An unknown one is None and never 0."""
 
 CountOrUnknown: TypeAlias = Annotated[int, Meta(ge=-1, le=1 << 53)]
 """A number of things, or -1 where Coder does not know it."""

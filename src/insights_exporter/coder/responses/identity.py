@@ -52,7 +52,7 @@ class UsersPage(Struct, frozen=True, gc=False):
     """``/users``; ``count`` is the number of all users, or 0 on an empty page."""
 
     users: list[User]
-    count: Count = 0
+    count: Count | None = None
 
 
 class Token(Struct, frozen=True, gc=False):

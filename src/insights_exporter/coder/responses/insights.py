@@ -32,10 +32,10 @@ class AppUsage(Struct, frozen=True, gc=False):
     """Use of one app; ``times_used`` is None on servers that do not count it."""
 
     slug: Text
+    seconds: Count
     type: Text = ""
     display_name: Text = ""
     icon: Text = ""
-    seconds: Count = 0
     times_used: Count | None = None
     family: Text = ""
     template_ids: list[Text] = []
@@ -61,11 +61,11 @@ class ParameterUsage(Struct, frozen=True, gc=False):
 
 
 class TemplateReport(Struct, frozen=True, gc=False):
-    """The whole range of ``/insights/templates``."""
+    """The whole range of ``/insights/templates``; ``active_users`` is None where it came in no usable form."""
 
     start_time: Time | None = None
     end_time: Time | None = None
-    active_users: Count = 0
+    active_users: Count | None = None
     template_ids: list[Text] = []
     apps_usage: list[AppUsage] = []
     parameters_usage: list[ParameterUsage] = []

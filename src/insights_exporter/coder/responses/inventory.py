@@ -75,7 +75,7 @@ class RelayLatency(Struct, frozen=True, gc=False):
     """Round trip between an agent and a relay."""
 
     preferred: bool = False
-    latency_ms: Milliseconds = 0
+    latency_ms: Milliseconds = -1
 
     @property
     def seconds(self) -> float | None:
@@ -173,7 +173,7 @@ class WorkspacesPage(Struct, frozen=True, gc=False):
     """``/workspaces``; ``count`` is the number of all workspaces."""
 
     workspaces: list[Workspace]
-    count: Count = 0
+    count: Count | None = None
 
 
 class ParameterOption(Struct, frozen=True, gc=False):
