@@ -23,7 +23,7 @@ R = TypeVar("R", bound=Identified)
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """Some rows of a list, how many the whole list has if that is known, and how many of these were unusable."""
+    """Some rows of a list, how many the whole list has if known, and how many more were unusable."""
 
     rows: list[R]
     count: int | None

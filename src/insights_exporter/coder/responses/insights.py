@@ -61,7 +61,7 @@ class ParameterUsage(Struct, frozen=True, gc=False):
 
 
 class TemplateReport(Struct, frozen=True, gc=False):
-    """The whole range of ``/insights/templates``; ``active_users`` is None where it came in no usable form."""
+    """The whole range of ``/insights/templates``; ``active_users`` is None where it is unknown."""
 
     start_time: Time | None = None
     end_time: Time | None = None
