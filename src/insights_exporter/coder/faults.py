@@ -138,7 +138,7 @@ def _said(refusal: _Refusal | None, token: Secret) -> str:
         return "; its logs tell why."
     parts = [refusal.message, refusal.detail]
     parts += [f"{one.field}: {one.detail}" for one in refusal.validations]
-    text = _UNPRINTABLE.sub(" ", " ".join(part for part in parts if part))
+    text = " ".join(_UNPRINTABLE.sub(" ", " ".join(parts)).split())
     if token:
         text = text.replace(token.reveal(), "***")
     return f": {text[:QUOTED]}"

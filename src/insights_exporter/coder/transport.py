@@ -29,7 +29,7 @@ from insights_exporter.errors import (
 )
 from insights_exporter.secret import Secret
 
-__all__ = ["Request", "Transport"]
+__all__ = ["Request", "Transport", "redirected"]
 
 USER_AGENT = f"insights-exporter/{__version__}"
 
@@ -126,7 +126,7 @@ class Transport:
             location = answer.headers.get("Location", "")
             if answer.status not in {301, 302, 303, 307, 308}:
                 return answer
-            url = _redirected(url, location, answer)
+            url = redirected(url, location, answer)
         raise RedirectRefused(
             "the server redirects in a circle; check the address and the proxies before Coder.",
             endpoint=request.endpoint,
@@ -151,9 +151,10 @@ class Transport:
                 endpoint=request.endpoint,
             ) from None
         # None of these is chained: aiohttp's errors carry the request's headers, and with them the token.
-        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
-            raise _tls_failed(error, request.endpoint) from None
         except (aiohttp.ClientError, OSError) as error:
+            # Since TLS 1.3 a server refuses a certificate of ours only after the connection stands.
+            if isinstance(error, aiohttp.ClientSSLError) or isinstance(error.__cause__, ssl.SSLError):
+                raise _tls_failed(error, request.endpoint) from None
             raise _unreachable(error, request.endpoint) from None
 
 
@@ -207,11 +208,11 @@ async def _read(response: aiohttp.ClientResponse, endpoint: str, limit: int) -> 
     return bytes(body)
 
 
-def _redirected(url: URL, location: str, answer: Answer) -> URL:
+def redirected(url: URL, location: str, answer: Answer) -> URL:
     """Return where a redirect leads, if the token may go there: the same host, and never from TLS to none."""
     try:
         target = url.join(URL(location))
-        same = target.origin() == url.origin()
+        same = (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port)
         upgraded = (
             (url.scheme, target.scheme) == ("http", "https")
             and target.host == url.host
@@ -231,7 +232,7 @@ def _redirected(url: URL, location: str, answer: Answer) -> URL:
 
 def _tls_failed(error: Exception, endpoint: str) -> TlsFailed:
     cause = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
-    cause = getattr(cause, "os_error", cause)
+    cause = getattr(cause, "os_error", None) or cause.__cause__ or cause
     detail = getattr(cause, "verify_message", None) or getattr(cause, "reason", None) or "no common ground"
     return TlsFailed(
         f"no trusted connection ({detail}); set ca_file to the authority of Coder's certificate, "

@@ -1,0 +1,399 @@
+"""Whatever goes wrong between us and Coder becomes one named error, and a retry heals what it can."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import unused_port
+from yarl import URL
+
+from insights_exporter import errors
+from insights_exporter.coder.client import CoderClient
+from insights_exporter.coder.faults import Answer
+from insights_exporter.coder.transport import redirected
+from tests.coder.conftest import TOKEN, Coder, Connect, Events, Handler, answering
+from tests.support.clock import FakeClock
+
+ME = {"id": "u1", "username": "exporter"}
+ENDPOINT = "/users/me"
+HTML = "\n<!DOCTYPE html><html><body>Please sign in</body></html>"
+
+SIGNED_OUT = "You are signed out or your session has expired. Please sign in again to continue."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (401, {"message": SIGNED_OUT, "detail": "API key is invalid."}, errors.TokenInvalid),
+        (401, {"message": SIGNED_OUT, "detail": "API key secret is invalid."}, errors.TokenInvalid),
+        (401, {"message": SIGNED_OUT, "detail": f"Invalid API key format: {TOKEN}"}, errors.TokenInvalid),
+        (401, {"message": SIGNED_OUT, "detail": 'API key expired at "2026-01-01".'}, errors.TokenExpired),
+        (401, {"message": 'User is not active (status = "suspended"). Ask.'}, errors.UserSuspended),
+        (401, {"message": SIGNED_OUT}, errors.AuthError),
+        (401, "", errors.AuthError),
+        (403, {"message": "Forbidden.", "detail": "You lack a permission."}, errors.Forbidden),
+        (404, {"message": "Route not found."}, errors.RouteMissing),
+        (
+            404,
+            {"message": "Not Found.", "detail": "Template insights are disabled."},
+            errors.InsightsDisabled,
+        ),
+        (
+            404,
+            {"message": "Resource not found or you do not have access to this resource"},
+            errors.NotPermitted,
+        ),
+        (404, "404 page not found", errors.BadResponse),
+        (400, {"message": "Query parameters have invalid values."}, errors.BadRequest),
+        (400, {"message": "Deployment stats are still processing!"}, errors.NotReady),
+        (409, {"message": "Taken."}, errors.BadRequest),
+        (425, {"message": "Template version job has not finished."}, errors.NotReady),
+        (503, {"message": "Healthcheck is in progress."}, errors.NotReady),
+    ],
+    ids=lambda value: value if isinstance(value, int) else None,
+)
+async def test_a_status_becomes_its_error_at_once(
+    coder: Coder, client: CoderClient, status: int, body: object, expected: type[errors.UpstreamError]
+) -> None:
+    coder.on(ENDPOINT, answering(body, status))
+
+    with pytest.raises(errors.UpstreamError) as caught:
+        await client.me()
+
+    assert type(caught.value) is expected
+    assert (caught.value.endpoint, caught.value.status) == (ENDPOINT, status)
+    assert len(coder.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (500, {"message": "Internal error fetching user.", "detail": "pq: sorry"}, "server_error"),
+        (502, HTML, "server_error"),
+        (503, "upstream connect error", "server_error"),
+        (504, "", "server_error"),
+        (408, "", "timeout"),
+        (429, {"message": "You've been rate limited"}, "rate_limited"),
+    ],
+)
+async def test_a_passing_fault_heals(  # noqa: PLR0917 - fixtures and the columns of the case.
+    coder: Coder, client: CoderClient, events: Events, status: int, body: object, reason: str
+) -> None:
+    coder.on(ENDPOINT, answering(body, status), answering(ME))
+    me = await client.me()
+
+    assert me.username == "exporter"
+    assert events.retries == [(ENDPOINT, reason)]
+    assert events.finished == [(ENDPOINT, str(status)), (ENDPOINT, "200")]
+
+
+async def test_the_servers_own_words_help_but_are_cut_and_cleaned(coder: Coder, client: CoderClient) -> None:
+    words = "line\nbreak \x1b[31m" + "x" * 1000
+    coder.on(
+        ENDPOINT,
+        answering({"message": "Bad.", "validations": [{"field": "start_time", "detail": words}]}, 400),
+    )
+
+    with pytest.raises(errors.BadRequest, match=r"Bad\. start_time: line break \[31mxxx") as caught:
+        await client.me()
+
+    assert len(str(caught.value)) < 400
+
+
+async def test_a_lasting_fault_is_raised_after_bounded_tries(coder: Coder, connect: Connect) -> None:
+    coder.on(ENDPOINT, answering({"message": "Internal error."}, 500))
+    client = await connect(retries=2)
+
+    with pytest.raises(errors.ServerError):
+        await client.me()
+
+    assert len(coder.requests) == 3
+
+
+async def test_retry_after_is_obeyed_by_all_calls_to_the_path(
+    coder: Coder, client: CoderClient, clock: FakeClock, events: Events
+) -> None:
+    coder.on(
+        ENDPOINT,
+        answering({"message": "You've been rate limited"}, 429, {"Retry-After": "17"}),
+        answering(ME),
+    )
+    await asyncio.gather(client.me(), client.me())
+
+    assert clock.elapsed >= 17
+    assert len(coder.requests) == 3
+
+
+async def test_a_spent_budget_is_waited_for(
+    coder: Coder, client: CoderClient, clock: FakeClock, events: Events
+) -> None:
+    reset = str(int(clock.now().timestamp()) + 30)
+    date = clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT")
+    spent = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset, "Date": date}
+    coder.on(ENDPOINT, answering(ME, headers=spent), answering(ME))
+    await client.me()
+    await client.me()
+
+    assert events.waits == [30]
+    assert clock.elapsed == 30
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404])
+async def test_a_page_for_people_is_recognised(coder: Coder, client: CoderClient, status: int) -> None:
+    coder.on(ENDPOINT, answering(HTML, status, content_type="text/html; charset=utf-8"))
+
+    with pytest.raises(errors.LoginPage, match="proxy before Coder probably asks for a login"):
+        await client.me()
+
+
+async def test_a_page_for_people_is_recognised_without_its_type(coder: Coder, client: CoderClient) -> None:
+    coder.on(ENDPOINT, answering(HTML, content_type="application/json"))
+
+    with pytest.raises(errors.LoginPage):
+        await client.me()
+
+
+@pytest.mark.parametrize("body", ['{"id":"u1","usern', '{"id":"u1","username":"exporter"'])
+async def test_truncated_json_heals(coder: Coder, client: CoderClient, body: str) -> None:
+    coder.on(ENDPOINT, answering(body), answering(ME))
+
+    assert (await client.me()).id == "u1"
+
+
+@pytest.mark.parametrize("body", ['{"status":"UP"}', "[]", "hello", '{"id":"","username":"x"}'])
+async def test_foreign_json_does_not_heal(coder: Coder, client: CoderClient, body: str) -> None:
+    coder.on(ENDPOINT, answering(body))
+
+    with pytest.raises(errors.BadResponse):
+        await client.me()
+
+    assert len(coder.requests) == 1
+
+
+def breaking(after: bytes) -> Handler:
+    """Return a handler that promises more than it sends, and then cuts the connection."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "999"})
+        await response.prepare(request)
+        await response.write(after)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    return handle
+
+
+async def test_a_connection_that_breaks_in_the_body_heals(coder: Coder, client: CoderClient) -> None:
+    coder.on(ENDPOINT, breaking(b'{"id":'), answering(ME))
+
+    assert (await client.me()).id == "u1"
+
+
+async def test_a_connection_that_always_breaks_is_unreachable(
+    coder: Coder, client: CoderClient, events: Events
+) -> None:
+    coder.on(ENDPOINT, breaking(b'{"id":'))
+
+    with pytest.raises(errors.Unreachable, match="broke before the answer was complete"):
+        await client.me()
+
+    assert set(events.finished) == {(ENDPOINT, "unreachable")}
+
+
+async def test_nobody_at_the_address_is_unreachable(connect: Connect) -> None:
+    client = await connect(url=f"http://127.0.0.1:{unused_port()}", retries=0)
+
+    with pytest.raises(errors.Unreachable, match="check the address") as caught:
+        await client.me()
+
+    assert caught.value.status is None
+
+
+async def test_something_else_than_http_is_unreachable(connect: Connect) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        client = await connect(url=f"http://127.0.0.1:{port}", retries=0)
+
+        with pytest.raises(errors.Unreachable):
+            await client.me()
+
+
+def silent(release: asyncio.Event, first: bytes = b"") -> Handler:
+    """Return a handler that sends the first bytes at most until it is released."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(first)
+        await release.wait()
+        return response
+
+    return handle
+
+
+@pytest.mark.parametrize("timeouts", [{"total_timeout": 0.05}, {"read_timeout": 0.05}])
+async def test_a_slow_body_times_out(coder: Coder, connect: Connect, timeouts: dict[str, float]) -> None:
+    release = asyncio.Event()
+    coder.on(ENDPOINT, silent(release, b'{"id":'))
+    client = await connect(retries=0, **timeouts)
+
+    with pytest.raises(errors.TimedOut, match="no complete answer within"):
+        await client.me()
+
+    release.set()
+
+
+async def test_the_deadline_cuts_a_request_short(coder: Coder, client: CoderClient, events: Events) -> None:
+    release = asyncio.Event()
+    coder.on(ENDPOINT, silent(release))
+
+    with pytest.raises(errors.DeadlineExceeded):
+        await client.within(0.05).me()
+
+    assert events.finished == [(ENDPOINT, "cancelled")]
+    release.set()
+
+
+async def test_after_the_deadline_nothing_is_sent(
+    coder: Coder, client: CoderClient, clock: FakeClock
+) -> None:
+    coder.on(ENDPOINT, answering(ME))
+    view = client.within(10)
+    await view.me()
+    clock.advance(10)
+
+    with pytest.raises(errors.DeadlineExceeded):
+        await view.me()
+
+    assert len(coder.requests) == 1
+
+
+async def test_a_request_that_waits_for_its_turn_keeps_the_deadline(coder: Coder, connect: Connect) -> None:
+    release, entered = asyncio.Event(), asyncio.Event()
+
+    async def occupy(request: web.Request) -> web.StreamResponse:
+        entered.set()
+        return await silent(release, b'{"id":')(request)
+
+    coder.on(ENDPOINT, occupy)
+    client = await connect(concurrency=1, retries=0)
+    first = asyncio.create_task(client.me())
+    await entered.wait()
+
+    with pytest.raises(errors.DeadlineExceeded):
+        await client.within(0.02).me()
+
+    release.set()
+    with pytest.raises(errors.BadResponse):
+        await first
+    assert len(coder.requests) == 1
+
+
+REDIRECTS = [
+    ("http://coder:3000/a", "https://coder/b", True),
+    ("http://coder:3000/a", "https://coder:3000/b", True),
+    ("http://coder:3000/a", "/b?c=d", True),
+    ("https://coder/a", "https://coder:443/b", True),
+    ("https://coder/a", "http://coder/b", False),
+    ("http://coder:3000/a", "http://coder:9999/b", False),
+    ("http://coder:3000/a", "https://coder:9999/b", False),
+    ("https://coder/a", "https://coder.evil/b", False),
+    ("https://coder/a", "https://ada@evil/b", False),
+    ("https://coder/a", "javascript:alert(1)", False),
+    ("https://coder/a", "http://[", False),
+]
+
+
+@pytest.mark.parametrize(("start", "location", "allowed"), REDIRECTS)
+def test_a_redirect_may_upgrade_to_tls_and_do_nothing_else(
+    start: str, location: str, *, allowed: bool
+) -> None:
+    answer = Answer(ENDPOINT, 302, {}, b"")
+    if allowed:
+        assert redirected(URL(start), location, answer) == URL(start).join(URL(location))
+    else:
+        with pytest.raises(errors.RedirectRefused):
+            redirected(URL(start), location, answer)
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["https://login.example.com/start", "//login.example.com/", "http://127.0.0.1:1/api/v2/users/me", ""],
+)
+async def test_a_redirect_elsewhere_is_refused(coder: Coder, client: CoderClient, location: str) -> None:
+    coder.on(ENDPOINT, answering("", 302, {"Location": location}))
+
+    with pytest.raises(errors.RedirectRefused, match="where the token must not go"):
+        await client.me()
+
+    assert len(coder.requests) == 1
+
+
+async def test_a_redirect_on_the_same_host_is_followed(coder: Coder, client: CoderClient) -> None:
+    coder.on(ENDPOINT, answering("", 307, {"Location": "/api/v2/moved"}))
+    coder.on("/moved", answering(ME))
+
+    assert (await client.me()).id == "u1"
+
+
+async def test_a_circle_of_redirects_is_left(coder: Coder, client: CoderClient) -> None:
+    coder.on(ENDPOINT, answering("", 302, {"Location": "/api/v2/users/me"}))
+
+    with pytest.raises(errors.RedirectRefused, match="in a circle"):
+        await client.me()
+
+    assert len(coder.requests) == 4
+
+
+async def test_a_compressed_answer_is_inflated(coder: Coder, client: CoderClient) -> None:
+    body = gzip.compress(b'{"id":"u1","username":"exporter"}')
+    coder.on(ENDPOINT, answering(body, headers={"Content-Encoding": "gzip"}))
+
+    assert (await client.me()).id == "u1"
+
+
+async def test_a_gzip_bomb_is_left_before_it_unfolds(coder: Coder, connect: Connect) -> None:
+    bomb = gzip.compress(b" " * 20_000_000)
+    coder.on(ENDPOINT, answering(bomb, headers={"Content-Encoding": "gzip"}))
+    client = await connect(max_response_bytes=100_000)
+
+    with pytest.raises(errors.ResponseTooLarge, match="more than 100000 bytes; raise max_response_bytes"):
+        await client.me()
+
+    assert len(coder.requests) == 1
+
+
+async def test_a_huge_answer_is_left_unread(coder: Coder, connect: Connect) -> None:
+    coder.on(ENDPOINT, answering(b" " * 3_000_000))
+    client = await connect(max_response_bytes=100_000)
+
+    with pytest.raises(errors.ResponseTooLarge):
+        await client.me()
+
+    coder.on(ENDPOINT, answering(ME))
+
+    assert (await client.me()).id == "u1"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("gzip", b"no gzip"), ("gzip", gzip.compress(b'{"id":"u1"}' * 99)[:-9]), ("br", b"\x0b\x02\x80{}\x03")],
+)
+async def test_a_wrongly_compressed_answer_is_bad(
+    coder: Coder, client: CoderClient, encoding: str, body: bytes
+) -> None:
+    coder.on(ENDPOINT, answering(body, headers={"Content-Encoding": encoding}))
+
+    with pytest.raises(errors.BadResponse, match="compressed"):
+        await client.me()
