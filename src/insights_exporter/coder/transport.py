@@ -151,10 +151,9 @@ class Transport:
                 endpoint=request.endpoint,
             ) from None
         # None of these is chained: aiohttp's errors carry the request's headers, and with them the token.
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+            raise _tls_failed(error, request.endpoint) from None
         except (aiohttp.ClientError, OSError) as error:
-            # Since TLS 1.3 a server refuses a certificate of ours only after the connection stands.
-            if isinstance(error, aiohttp.ClientSSLError) or isinstance(error.__cause__, ssl.SSLError):
-                raise _tls_failed(error, request.endpoint) from None
             raise _unreachable(error, request.endpoint) from None
 
 
@@ -232,7 +231,7 @@ def redirected(url: URL, location: str, answer: Answer) -> URL:
 
 def _tls_failed(error: Exception, endpoint: str) -> TlsFailed:
     cause = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
-    cause = getattr(cause, "os_error", None) or cause.__cause__ or cause
+    cause = getattr(cause, "os_error", cause)
     detail = getattr(cause, "verify_message", None) or getattr(cause, "reason", None) or "no common ground"
     return TlsFailed(
         f"no trusted connection ({detail}); set ca_file to the authority of Coder's certificate, "
@@ -246,7 +245,10 @@ def _unreachable(error: Exception, endpoint: str) -> Unreachable:
         what = "the proxy of the environment does not let us through"
     elif isinstance(error, aiohttp.ClientConnectorError):
         what = f"no connection ({error.os_error.strerror or 'the name or address is not known'})"
-    elif isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | OSError):
+    elif isinstance(error, aiohttp.ServerDisconnectedError):
+        # This is all that is left of a client certificate refused under TLS 1.3.
+        what = "the server closed the connection unasked; it may want a client certificate (cert_file)"
+    elif isinstance(error, aiohttp.ClientPayloadError | OSError):
         what = "the connection broke before the answer was complete"
     else:
         what = f"what answers does not speak HTTP as Coder does ({type(error).__name__})"
