@@ -92,8 +92,8 @@ class UserActivity(Struct, frozen=True, gc=False):
     """A user's time in the selected templates."""
 
     user_id: Id
-    username: Text
     seconds: Count
+    username: Text = ""
     avatar_url: Text = ""
     template_ids: list[Text] = []
 
@@ -124,7 +124,7 @@ class UserLatency(Struct, frozen=True, gc=False):
     """A user's round trip to the workspaces of the selected templates."""
 
     user_id: Id
-    username: Text
+    username: Text = ""
     latency_ms: ConnectionLatency = ConnectionLatency()
     avatar_url: Text = ""
 
