@@ -1,0 +1,1 @@
+"""What is published: every family once, and how families become text."""

@@ -1,0 +1,55 @@
+"""The declaration of a metric family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["PREFIX", "Family", "Kind"]
+
+PREFIX = "coder_insights_"
+
+
+class Kind(StrEnum):
+    """The type of a family, as OpenMetrics names it."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    GAUGE_HISTOGRAM = "gaugehistogram"
+    HISTOGRAM = "histogram"
+    INFO = "info"
+
+
+_SUFFIXES = {Kind.COUNTER: "_total", Kind.INFO: "_info"}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric family.
+
+    ``name`` is what a query selects, with ``_total`` or ``_info`` where the kind asks for it. ``summable``
+    holds the labels over which a sum means something. ``panel`` names the panel of Coder's page that the
+    family stands for.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    unit: str = ""
+    summable: frozenset[str] = frozenset()
+    panel: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a declaration that an exposition could not carry."""
+        if not self.name.startswith(PREFIX) or not self.name.endswith(_SUFFIXES.get(self.kind, "")):
+            raise ValueError(f"Expected {PREFIX}…{_SUFFIXES.get(self.kind, '')}, found {self.name}.")
+        if self.unit and not self.stem.endswith("_" + self.unit):
+            raise ValueError(f"Expected {self.name} to carry its unit {self.unit}.")
+        if not self.help.endswith(".") or not self.summable <= set(self.labels):
+            raise ValueError(f"Expected a sentence of help and known summable labels in {self.name}.")
+
+    @property
+    def stem(self) -> str:
+        """The family's name in OpenMetrics, without the suffix of its kind."""
+        return self.name.removesuffix(_SUFFIXES.get(self.kind, ""))
