@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from insights_exporter.metrics.catalogue import FAMILIES
+from insights_exporter.metrics.catalogue import APP_HEALTH, FAMILIES, SESSIONS
 from insights_exporter.metrics.family import Family, Kind
 
 
@@ -17,7 +17,13 @@ def test_no_family_is_declared_twice_even_in_openmetrics() -> None:
 def test_a_sum_over_windows_or_intervals_is_never_legal() -> None:
     summed = {label for family in FAMILIES for label in family.summable}
 
-    assert not summed & {"window", "interval", "ago", "app", "statistic"}
+    assert not summed & {"window", "interval", "ago", "statistic"}
+
+
+def test_times_of_apps_overlap_so_only_counts_of_things_may_be_summed_over_apps() -> None:
+    summed = {family.stem for family in FAMILIES if "app" in family.summable}
+
+    assert summed == {APP_HEALTH.stem, SESSIONS.stem}
 
 
 @pytest.mark.parametrize(

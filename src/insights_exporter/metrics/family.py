@@ -29,7 +29,8 @@ class Family:
 
     ``name`` is what a query selects, with ``_total`` or ``_info`` where the kind asks for it. ``summable``
     holds the labels over which a sum means something. ``panel`` names the panel of Coder's page that the
-    family stands for.
+    family stands for, ``collector`` the collector that feeds it, ``needs`` the key of the configuration
+    without which it is absent.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Family:
     unit: str = ""
     summable: frozenset[str] = frozenset()
     panel: str = ""
+    collector: str = ""
+    needs: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a declaration that an exposition could not carry."""

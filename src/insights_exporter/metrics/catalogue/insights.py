@@ -1,9 +1,16 @@
-"""Every family that comes from Coder's Insights API, once. Nothing else spells out its name."""
+"""How templates are used: what Coder's Insights API tells."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from insights_exporter.metrics.catalogue.labels import (
+    ANY_TEMPLATE,
+    ANY_USER,
+    APP,
+    TEMPLATE,
+    USER,
+)
 from insights_exporter.metrics.family import PREFIX, Family, Kind
 
 __all__ = [
@@ -14,7 +21,6 @@ __all__ = [
     "DEPLOYMENT_UNIQUE_USERS",
     "DEPLOYMENT_USER_ACTIVITY_WINDOW",
     "FAMILIES",
-    "LATENCY_BUCKETS",
     "TEMPLATE_ACTIVE_USERS",
     "TEMPLATE_APP_OPENS",
     "TEMPLATE_APP_USAGE",
@@ -31,14 +37,7 @@ __all__ = [
     "USER_LATENCY_P95",
 ]
 
-LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.5, 5.0)
-"""Upper bounds in seconds, for ever the same; 0.15 and 0.3 are where Coder's page changes colour."""
-
-_TEMPLATE = ("organization_name", "template_name")
-_APP = ("app", "app_type")
-_USER = ("username",)
-_ANY_TEMPLATE = frozenset(_TEMPLATE)
-_ANY_USER = frozenset((*_TEMPLATE, *_USER))
+_COLLECTOR = "insights"
 _ACTIVE_USERS, _APPS, _ACTIVITY, _LATENCY, _PARAMETERS = (
     "Active users",
     "App & IDE Usage",
@@ -57,17 +56,17 @@ def _gauge(  # noqa: PLR0913 - a family has that many columns.
     unit: str = "",
     summable: frozenset[str] = frozenset(),
 ) -> Family:
-    return Family(PREFIX + name, Kind.GAUGE, text, labels, unit, summable, panel)
+    return Family(PREFIX + name, Kind.GAUGE, text, labels, unit, summable, panel, _COLLECTOR)
 
 
 def _counter(name: str, text: str, labels: tuple[str, ...], panel: str, summable: frozenset[str]) -> Family:
-    return Family(PREFIX + name, Kind.COUNTER, text, labels, "seconds", summable, panel)
+    return Family(PREFIX + name, Kind.COUNTER, text, labels, "seconds", summable, panel, _COLLECTOR)
 
 
 TEMPLATE_ACTIVE_USERS = _gauge(
     "template_active_users",
     "Distinct users of a template in a day or week; ago counts back, days from today, weeks from yesterday.",
-    (*_TEMPLATE, "interval", "ago"),
+    (*TEMPLATE, "interval", "ago"),
     _ACTIVE_USERS,
 )
 DEPLOYMENT_ACTIVE_USERS = _gauge(
@@ -79,7 +78,7 @@ DEPLOYMENT_ACTIVE_USERS = _gauge(
 TEMPLATE_UNIQUE_USERS = _gauge(
     "template_unique_users",
     "Distinct users of a template in the window.",
-    (*_TEMPLATE, "window"),
+    (*TEMPLATE, "window"),
     _ACTIVE_USERS,
 )
 DEPLOYMENT_UNIQUE_USERS = _gauge(
@@ -88,88 +87,88 @@ DEPLOYMENT_UNIQUE_USERS = _gauge(
 TEMPLATE_APP_USAGE = _counter(
     "template_app_usage_seconds_total",
     "Time that users spent in an app of a template since the anchor; apps overlap.",
-    (*_TEMPLATE, *_APP),
+    (*TEMPLATE, *APP),
     _APPS,
-    _ANY_TEMPLATE,
+    ANY_TEMPLATE,
 )
 TEMPLATE_APP_USAGE_WINDOW = _gauge(
     "template_app_usage_window_seconds",
     "Time that users spent in an app of a template in the window; apps overlap.",
-    (*_TEMPLATE, *_APP, "window"),
+    (*TEMPLATE, *APP, "window"),
     _APPS,
     unit="seconds",
-    summable=_ANY_TEMPLATE,
+    summable=ANY_TEMPLATE,
 )
 TEMPLATE_APP_OPENS = _gauge(
     "template_app_opens",
     "How often users opened an app of a template in the window; windows do not add up.",
-    (*_TEMPLATE, *_APP, "window"),
+    (*TEMPLATE, *APP, "window"),
     _APPS,
-    summable=_ANY_TEMPLATE,
+    summable=ANY_TEMPLATE,
 )
 DEPLOYMENT_APP_USAGE = _counter(
     "deployment_app_usage_seconds_total",
     "Time that users spent in an app since the anchor, capped by Coder at each user's half hours.",
-    _APP,
+    APP,
     _APPS,
     frozenset(),
 )
 DEPLOYMENT_APP_USAGE_WINDOW = _gauge(
     "deployment_app_usage_window_seconds",
     "Time that users spent in an app in the window, capped by Coder at each user's half hours.",
-    (*_APP, "window"),
+    (*APP, "window"),
     _APPS,
     unit="seconds",
 )
 USER_ACTIVITY = _counter(
     "user_activity_seconds_total",
     "Time that a user spent in a template since the anchor.",
-    (*_TEMPLATE, *_USER),
+    (*TEMPLATE, *USER),
     _ACTIVITY,
-    _ANY_USER,
+    ANY_USER,
 )
 USER_ACTIVITY_WINDOW = _gauge(
     "user_activity_window_seconds",
     "Time that a user spent in a template in the window.",
-    (*_TEMPLATE, *_USER, "window"),
+    (*TEMPLATE, *USER, "window"),
     _ACTIVITY,
     unit="seconds",
-    summable=_ANY_USER,
+    summable=ANY_USER,
 )
 TEMPLATE_USAGE = _counter(
     "template_usage_seconds_total",
     "Time that all users spent in a template since the anchor; less than the sum of its apps, which overlap.",
-    _TEMPLATE,
+    TEMPLATE,
     _ACTIVITY,
-    _ANY_TEMPLATE,
+    ANY_TEMPLATE,
 )
 TEMPLATE_USAGE_WINDOW = _gauge(
     "template_usage_window_seconds",
     "Time that all users spent in a template in the window.",
-    (*_TEMPLATE, "window"),
+    (*TEMPLATE, "window"),
     _ACTIVITY,
     unit="seconds",
-    summable=_ANY_TEMPLATE,
+    summable=ANY_TEMPLATE,
 )
 DEPLOYMENT_USER_ACTIVITY_WINDOW = _gauge(
     "deployment_user_activity_window_seconds",
     "Time that a user spent in any template in the window, each half hour counted once.",
-    (*_USER, "window"),
+    (*USER, "window"),
     _ACTIVITY,
     unit="seconds",
-    summable=frozenset(_USER),
+    summable=frozenset(USER),
 )
 USER_LATENCY_P50 = _gauge(
     "user_latency_p50_seconds",
     "Median round trip of a user's connections in the window; absent without a measurement.",
-    (*_TEMPLATE, *_USER, "window"),
+    (*TEMPLATE, *USER, "window"),
     _LATENCY,
     unit="seconds",
 )
 USER_LATENCY_P95 = _gauge(
     "user_latency_p95_seconds",
     "95th percentile of the round trip of a user's connections in the window; absent without a measurement.",
-    (*_TEMPLATE, *_USER, "window"),
+    (*TEMPLATE, *USER, "window"),
     _LATENCY,
     unit="seconds",
 )
@@ -177,23 +176,24 @@ TEMPLATE_USER_LATENCY = Family(
     PREFIX + "template_user_latency_seconds",
     Kind.GAUGE_HISTOGRAM,
     "How many users of a template have a round trip up to a bound in the window; a rate of it means nothing.",
-    (*_TEMPLATE, "statistic", "window"),
+    (*TEMPLATE, "statistic", "window"),
     "seconds",
-    _ANY_TEMPLATE,
+    ANY_TEMPLATE,
     _LATENCY,
+    _COLLECTOR,
 )
 TEMPLATE_USERS_WITHOUT_LATENCY = _gauge(
     "template_users_without_latency",
     "Users of a template in the window whose round trip was never measured.",
-    (*_TEMPLATE, "window"),
+    (*TEMPLATE, "window"),
     _LATENCY,
 )
 TEMPLATE_PARAMETER_WORKSPACES = _gauge(
     "template_parameter_workspaces",
     "Workspaces of a template per chosen value of a parameter in the window; declared options start at 0.",
-    (*_TEMPLATE, "parameter_name", "parameter_type", "parameter_value", "window"),
+    (*TEMPLATE, "parameter_name", "parameter_type", "parameter_value", "window"),
     _PARAMETERS,
-    summable=frozenset((*_TEMPLATE, "parameter_value")),
+    summable=frozenset((*TEMPLATE, "parameter_value")),
 )
 COLLECTION_ENABLED = _gauge(
     "collection_enabled", "1 while Coder collects usage statistics, 0 while that is switched off.", ()
