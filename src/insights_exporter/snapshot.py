@@ -1,0 +1,294 @@
+"""What the exporter knows after a poll; nothing here knows of HTTP or of Prometheus.
+
+Numbers are seconds, moments are aware datetimes in UTC. Everything is frozen. A part that a poll did not fetch
+anew is the same object as before, so whoever derives something from it may keep that by identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+__all__ = [
+    "Account",
+    "Agent",
+    "AgentStats",
+    "App",
+    "AppUse",
+    "BuildDuration",
+    "Deployment",
+    "Distribution",
+    "Insights",
+    "Inventory",
+    "Parameter",
+    "ParameterOption",
+    "ParameterUse",
+    "Reading",
+    "Snapshot",
+    "Template",
+    "TemplateKey",
+    "TemplateUse",
+    "Totals",
+    "UserLatency",
+    "WindowUse",
+    "Workspace",
+]
+
+T = TypeVar("T")
+
+
+class TemplateKey(NamedTuple):
+    """A template's identity for people: names repeat across organizations."""
+
+    organization_name: str
+    template_name: str
+
+
+# Inventory -----------------------------------------------------------------------------------------------
+
+
+class ParameterOption(Struct, frozen=True, gc=False):
+    """A value that a template offers, and the name to show for it."""
+
+    value: str
+    name: str = ""
+    icon: str = ""
+
+
+class Parameter(Struct, frozen=True, gc=False):
+    """A parameter as the template's active version declares it."""
+
+    name: str
+    type: str = ""
+    display_name: str = ""
+    default: str = ""
+    options: tuple[ParameterOption, ...] = ()
+
+
+class BuildDuration(Struct, frozen=True, gc=False):
+    """Seconds of a template's latest builds; None without builds."""
+
+    p50: float | None = None
+    p95: float | None = None
+
+
+class Template(Struct, frozen=True, gc=False):
+    """A template; ``build_durations`` is keyed by transition."""
+
+    id: str
+    key: TemplateKey
+    display_name: str = ""
+    icon: str = ""
+    created_at: datetime | None = None
+    deprecated: bool = False
+    build_durations: dict[str, BuildDuration] = {}
+    parameters: tuple[Parameter, ...] = ()
+
+
+class App(Struct, frozen=True, gc=False):
+    """An app that an agent offers."""
+
+    slug: str
+    display_name: str = ""
+    icon: str = ""
+    health: str = ""
+
+
+class Agent(Struct, frozen=True, gc=False):
+    """An agent of a workspace; the relay is the preferred one, its round trip in seconds."""
+
+    id: str
+    name: str
+    status: str
+    version: str = ""
+    outdated: bool = False
+    relay: str = ""
+    relay_latency: float | None = None
+    apps: tuple[App, ...] = ()
+
+
+class Workspace(Struct, frozen=True, gc=False):
+    """A workspace; ``status`` is that of its newest build, or ``dormant``."""
+
+    id: str
+    name: str
+    owner: str
+    key: TemplateKey
+    status: str
+    outdated: bool = False
+    last_used: datetime | None = None
+    agents: tuple[Agent, ...] = ()
+
+
+class Account(Struct, frozen=True, gc=False):
+    """A user account."""
+
+    id: str
+    username: str
+    display_name: str = ""
+    avatar_url: str = ""
+    status: str = ""
+    last_seen: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What exists. A part that the token may not see is empty."""
+
+    templates: Sequence[Template] = ()
+    workspaces: Sequence[Workspace] = ()
+    users: Sequence[Account] = ()
+
+
+# Insights ------------------------------------------------------------------------------------------------
+
+
+class AppUse(Struct, frozen=True, gc=False):
+    """Use of one app in a window; ``opens`` is None on servers that do not count it."""
+
+    slug: str
+    type: str
+    seconds: float
+    opens: int | None = None
+    display_name: str = ""
+    icon: str = ""
+
+
+class ParameterUse(Struct, frozen=True, gc=False):
+    """How many workspaces have each value of a parameter; declared options that nobody chose are 0."""
+
+    name: str
+    type: str
+    display_name: str
+    values: dict[str, int]
+    options: tuple[ParameterOption, ...] = ()
+
+
+class UserLatency(Struct, frozen=True, gc=False):
+    """A user's round trip in seconds; None where nothing was measured."""
+
+    username: str
+    p50: float | None
+    p95: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowUse:
+    """The use of one template, or of all, in one window.
+
+    ``apps`` holds each (slug, type) once, the known and unused ones with 0. ``activity`` is seconds by username;
+    a user without a name goes by id. ``active_users`` is None where the server does not tell. ``seconds`` is the
+    time of all users together.
+    """
+
+    window: str
+    start: datetime
+    end: datetime
+    active_users: int | None = None
+    seconds: float = 0.0
+    apps: Sequence[AppUse] = ()
+    parameters: Sequence[ParameterUse] = ()
+    activity: Mapping[str, float] = field(default_factory=dict)
+    latency: Sequence[UserLatency] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Totals:
+    """Anchored totals in seconds since ``since``; they fall only when the anchor moves.
+
+    ``apps`` is keyed by (slug, type), ``users`` by username.
+    """
+
+    since: datetime
+    seconds: float = 0.0
+    apps: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    users: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TemplateUse:
+    """All that is known of the use of one template; of all together where ``key`` is None.
+
+    ``days[n]`` and ``weeks[n]`` are the distinct users ``n`` days or weeks ago; None is unknown.
+    """
+
+    key: TemplateKey | None
+    windows: Sequence[WindowUse] = ()
+    days: Sequence[int | None] = ()
+    weeks: Sequence[int | None] = ()
+    totals: Totals | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Insights:
+    """How templates are used; ``collection_enabled`` is None on servers that do not tell."""
+
+    deployment: TemplateUse
+    templates: Sequence[TemplateUse] = ()
+    collection_enabled: bool | None = None
+
+
+# Deployment ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The deployment as a whole; None is unknown. ``users`` is keyed by status."""
+
+    version: str
+    dashboard_url: str = ""
+    deployment_id: str = ""
+    users: Mapping[str, int] = field(default_factory=dict)
+    license_user_limit: int | None = None
+
+
+# Agent reports -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distribution:
+    """Observations by bucket: ``counts`` has one place per bound and one above all; none is cumulative."""
+
+    counts: Sequence[int]
+    total: float
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStats:
+    """What agents reported; the keys are the label values of the families, in their order."""
+
+    since: datetime
+    latency: Mapping[tuple[str, str, str], Distribution] = field(default_factory=dict)
+    app_latency: Mapping[tuple[str, str, str], Distribution] = field(default_factory=dict)
+    session_seconds: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
+    sessions: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    connections: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    received_bytes: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    transmitted_bytes: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+
+# Together ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[T]):
+    """What one collector last found, and when."""
+
+    value: T
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that is known; a part that was never read, or is too old to be believed, is None."""
+
+    taken_at: datetime
+    inventory: Reading[Inventory] | None = None
+    insights: Reading[Insights] | None = None
+    deployment: Reading[Deployment] | None = None
+    agent_stats: Reading[AgentStats] | None = None
