@@ -65,7 +65,7 @@ class LogFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollSettings:
-    """When Coder is asked; a poll begins ``offset`` plus up to ``jitter`` after each multiple of ``interval``."""
+    """When Coder is asked: ``offset`` plus up to ``jitter`` after each multiple of ``interval``."""
 
     interval: float = 300.0
     offset: float = 20.0

@@ -1,7 +1,7 @@
 """What the exporter knows after a poll; nothing here knows of HTTP or of Prometheus.
 
-Numbers are seconds, moments are aware datetimes in UTC. Everything is frozen. A part that a poll did not fetch
-anew is the same object as before, so whoever derives something from it may keep that by identity.
+Numbers are seconds, moments are aware datetimes in UTC. Everything is frozen. A part that a poll did not
+fetch anew is the same object as before, so whoever derives something from it may keep that by identity.
 """
 
 from __future__ import annotations
@@ -180,9 +180,9 @@ class UserLatency(Struct, frozen=True, gc=False):
 class WindowUse:
     """The use of one template, or of all, in one window.
 
-    ``apps`` holds each (slug, type) once, the known and unused ones with 0. ``activity`` is seconds by username;
-    a user without a name goes by id. ``active_users`` is None where the server does not tell. ``seconds`` is the
-    time of all users together.
+    ``apps`` holds each (slug, type) once, the known and unused ones with 0. ``activity`` is seconds by
+    username; a user without a name goes by id. ``active_users`` is None where the server does not tell.
+    ``seconds`` is the time of all users together.
     """
 
     window: str
