@@ -1,0 +1,45 @@
+"""What the simulated server's version can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from insights_exporter.coder.version import ServerVersion
+
+__all__ = ["Capability", "Release"]
+
+
+class Capability(Enum):
+    """What came with which release of Coder."""
+
+    ALL_TEMPLATES = (2, 13, 0)
+    ORGANIZATION_NAMES = (2, 14, 0)
+    USER_STATUS_COUNTS = (2, 19, 0)
+    DEPRECATED_HIDDEN = (2, 23, 0)
+    BEARER_HEADER = (2, 25, 0)
+    PREBUILDS = (2, 25, 0)  # noqa: PIE796 - both came with the same release.
+    INSIGHTS_SWITCH = (2, 30, 0)
+    DELETED_FIELD = (2, 31, 0)
+    TIMEZONE = (2, 32, 0)
+    LIMIT_PER_USER = (2, 32, 0)  # noqa: PIE796 - as above.
+    SERVICE_ACCOUNTS = (2, 32, 0)  # noqa: PIE796 - as above.
+    DEBUG_METRICS = (2, 35, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version of Coder, such as ``v2.35.1+0a1b2c3``; raises ValueError where it is none or before v2.12."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        """Refuse versions that the simulator does not imitate."""
+        version = ServerVersion.parse(self.text)
+        if version is None or version.release < (2, 12, 0):
+            raise ValueError(f"Expected a version from v2.12.0 on, found {self.text}.")
+
+    def has(self, capability: Capability) -> bool:
+        """Say whether this release can do it."""
+        version = ServerVersion.parse(self.text)
+        return version is not None and version.release >= capability.value
