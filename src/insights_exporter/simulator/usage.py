@@ -1,0 +1,98 @@
+"""Use of one template by one user on one UTC day, minute by minute.
+
+The minutes of a day in which an app was used are an integer of 1440 bits: a union is ``|``, a count is
+``bit_count``, a half hour is a shift. Everything that the simulator answers is computed from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+__all__ = ["BUCKETS", "BUILTIN", "DAY_MINUTES", "TERMINAL", "UserDay", "buckets", "day_start", "minutes"]
+
+DAY_MINUTES = 1440
+BUCKETS = 48
+HALF_HOUR = (1 << 30) - 1
+
+BUILTIN = ("vscode", "jetbrains", "reconnecting_pty", "ssh")
+"""The families of sessions that agents count, in the order in which Coder lists them."""
+
+TERMINAL = "[terminal]"
+"""What stands for the web terminal among custom apps."""
+
+
+def day_start(day: date) -> datetime:
+    """Return the midnight that begins a UTC day."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def minutes(start: int, end: int) -> int:
+    """Return the set of the day's minutes from ``start`` up to ``end``, which does not belong to it."""
+    start, end = max(0, start), min(DAY_MINUTES, end)
+    return (1 << end) - (1 << start) if end > start else 0
+
+
+def buckets(mask: int) -> Iterator[tuple[int, int]]:
+    """Yield (number, minutes used) of each half hour with any."""
+    index = 0
+    while mask:
+        if part := mask & HALF_HOUR:
+            yield index, part.bit_count()
+        mask >>= 30
+        index += 1
+
+
+@dataclass(frozen=True, slots=True)
+class UserDay:
+    """One user's day in one template.
+
+    ``agent`` holds the minutes of sessions by family, ``apps`` those of custom apps by slug. ``latency``
+    is the median round trip in milliseconds by half hour; a half hour without one was not measured.
+    """
+
+    template: int
+    user: int
+    agent: Mapping[str, int] = field(default_factory=dict)
+    apps: Mapping[str, int] = field(default_factory=dict)
+    latency: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def sessions(self) -> int:
+        """The minutes with any session that agents count."""
+        return _union(self.agent)
+
+    @property
+    def used(self) -> int:
+        """The minutes with any use at all."""
+        return _union(self.agent) | _union(self.apps)
+
+    def within(self, mask: int) -> UserDay:
+        """Return the part inside these minutes."""
+        return UserDay(
+            self.template,
+            self.user,
+            {key: kept for key, value in self.agent.items() if (kept := value & mask)},
+            {key: kept for key, value in self.apps.items() if (kept := value & mask)},
+            self.latency,
+        )
+
+
+def _union(masks: Mapping[str, int]) -> int:
+    union = 0
+    for mask in masks.values():
+        union |= mask
+    return union
+
+
+def split_days(start: datetime, end: datetime) -> Iterator[tuple[date, int, int]]:
+    """Yield (UTC day, first minute, end minute) of the days that a span touches."""
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    day = start.date()
+    while (begin := day_start(day)) < end:
+        first = max(0, int((start - begin).total_seconds() // 60))
+        last = min(DAY_MINUTES, int((end - begin).total_seconds() // 60))
+        if last > first:
+            yield day, first, last
+        day += timedelta(days=1)
