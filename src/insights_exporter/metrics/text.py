@@ -1,21 +1,27 @@
 """Families as text: Prometheus 0.0.4 and OpenMetrics 1.0.
 
-The bytes equal those of ``prometheus_client`` for the same families. What makes it fast: label values are
-escaped once, each row is one f-string, and rows are encoded in blocks, so that little is held twice.
+The bytes equal those of ``prometheus_client`` for the same families. What makes it fast: each label value
+is escaped once, columns of a block of rows become text in C, and blocks are encoded one by one, so that
+little is held twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice, repeat
+from math import inf
+from typing import Final
 
 from insights_exporter.metrics.family import Family, Kind
 
-__all__ = ["Distribution", "Format", "Number", "Samples", "render"]
+__all__ = ["END", "Distribution", "Format", "Number", "Samples", "blocks", "head", "is_common", "render"]
 
-_BLOCK_ROWS = 2000
+END: Final = b"# EOF\n"
+"""What closes a page of OpenMetrics."""
+
+_BLOCK_ROWS = 1000
 
 
 class Format(StrEnum):
@@ -50,102 +56,147 @@ def render(families: Iterable[Samples], form: Format) -> bytearray:
     """Return the page. Text of 0.0.4 leaves out ``created``, which it could only say with extra series."""
     page = bytearray()
     for samples in families:
-        lines = _openmetrics(samples) if form is Format.OPENMETRICS else _text(samples)
-        while block := "".join(islice(lines, _BLOCK_ROWS)):
-            page += block.encode()
+        page += head(samples.family, form)
+        for block in blocks(samples, form):
+            page += block
     if form is Format.OPENMETRICS:
-        page += b"# EOF\n"
+        page += END
     return page
 
 
-def _openmetrics(samples: Samples) -> Iterator[str]:
-    family = samples.family
-    yield f"# HELP {family.stem} {_escaped(family.help)}\n# TYPE {family.stem} {family.kind}\n"
-    if family.unit:
-        yield f"# UNIT {family.stem} {family.unit}\n"
-    if samples.bounds:
-        count, total = ("_gcount", "_gsum") if family.kind is Kind.GAUGE_HISTOGRAM else ("_count", "_sum")
-        yield from _distributions(samples, count, total)
-    elif samples.created is None or family.kind is not Kind.COUNTER:
-        yield from _numbers(samples)
-    else:
-        yield from _numbers_with_created(samples, samples.created)
-
-
-def _text(samples: Samples) -> Iterator[str]:
-    family = samples.family
+def head(family: Family, form: Format) -> bytes:
+    """Return the lines that introduce a family."""
+    if form is Format.OPENMETRICS:
+        stem, unit = family.stem, f"# UNIT {family.stem} {family.unit}\n" if family.unit else ""
+        return f"# HELP {stem} {_escaped(family.help)}\n# TYPE {stem} {family.kind}\n{unit}".encode()
     kind = {Kind.INFO: "gauge", Kind.GAUGE_HISTOGRAM: "histogram"}.get(family.kind, str(family.kind))
-    text = family.help.replace("\\", r"\\").replace("\n", r"\n")
-    yield f"# HELP {family.name} {text}\n# TYPE {family.name} {kind}\n"
-    if family.kind is not Kind.GAUGE_HISTOGRAM:
-        yield from _distributions(samples, "_count", "_sum") if samples.bounds else _numbers(samples)
-        return
-    # The old format has no gauge histogram: buckets pass for a histogram, count and sum for gauges.
-    rows = list(samples.distributions)
-    held = Samples(family, distributions=rows, bounds=samples.bounds)
-    yield from _distributions(held, None, None)
-    label = _labels(family.labels)
-    for suffix, column in (
-        ("_gcount", [(v, counts[-1]) for v, counts, _ in rows]),
-        ("_gsum", [(v, s) for v, _, s in rows]),
-    ):
-        if column:
-            yield f"# HELP {family.name}{suffix} {text}\n# TYPE {family.name}{suffix} gauge\n"
-        for values, number in column:
-            yield f"{family.name}{suffix}{label(values)} {_number(number)}\n"
+    return f"# HELP {family.name} {_plain_help(family)}\n# TYPE {family.name} {kind}\n".encode()
 
 
-def _numbers(samples: Samples) -> Iterator[str]:
-    family, escaped = samples.family, _Escaped()
-    pattern, order = _pattern(family.labels)
-    line = f"{family.name}{pattern} %s\n"
-    # By far the most rows pass here, so nothing is called that could be written out.
-    for values, number in samples.numbers:
-        text = repr(number) if -1e6 < number < 1e6 and number.__class__ is float else _number(number)
-        yield line % (*[escaped[values[index]] for index in order], text)
+def is_common(samples: Samples) -> bool:
+    """Tell whether the blocks of a family are the same in both formats."""
+    if samples.family.kind is Kind.COUNTER:
+        return samples.created is None
+    return samples.family.kind is not Kind.GAUGE_HISTOGRAM
 
 
-def _numbers_with_created(samples: Samples, created: float) -> Iterator[str]:
-    name, stem, label = samples.family.name, samples.family.stem, _labels(samples.family.labels)
-    began = _number(created)
-    for values, number in samples.numbers:
-        labels = label(values)
-        yield f"{name}{labels} {_number(number)}\n{stem}_created{labels} {began}\n"
+def blocks(samples: Samples, form: Format) -> Iterator[bytes]:
+    """Yield a family's series, many in a block, encoded."""
+    kind, openmetrics = samples.family.kind, form is Format.OPENMETRICS
+    if kind is Kind.HISTOGRAM:
+        yield from _distributions(samples, "_count", "_sum")
+    elif kind is Kind.GAUGE_HISTOGRAM and openmetrics:
+        yield from _distributions(samples, "_gcount", "_gsum")
+    elif kind is Kind.GAUGE_HISTOGRAM:
+        yield from _plain_gauge_histogram(samples)
+    elif kind is Kind.COUNTER and openmetrics and samples.created is not None:
+        created = f"{samples.family.stem}_created%s {_number(samples.created)}\n"
+        yield from _rows(samples.family.name, samples.family.labels, samples.numbers, created)
+    else:
+        yield from _rows(samples.family.name, samples.family.labels, samples.numbers)
 
 
-def _distributions(samples: Samples, count: str | None, total: str | None) -> Iterator[str]:
-    family = samples.family
-    bucket, label = _labels((*family.labels, "le")), _labels(family.labels)
-    bounds = [*(_number(bound) for bound in samples.bounds), "+Inf"]
+def _rows(
+    name: str, labels: tuple[str, ...], numbers: Iterable[Number], created: str = ""
+) -> Iterator[bytes]:
+    """Yield rows; by far the most pass here, so whole columns become text at a time.
+
+    ``created`` ends each row where a second one follows, with a place for the labels.
+    """
+    columns = _Columns(name, labels)
+    rows = iter(numbers)
+    while block := list(islice(rows, _BLOCK_ROWS)):
+        values, found = zip(*block, strict=True)
+        series = columns.texts(values)
+        ends = [
+            f" {number!r}\n" if -1e6 < number < 1e6 and number.__class__ is float else f" {_number(number)}\n"
+            for number in found
+        ]
+        if created:
+            names = ["".join(parts) for parts in zip(*series, strict=True)]
+            again = [created % text[len(name) :] for text in names]
+            yield "".join(chain.from_iterable(zip(names, ends, again, strict=True))).encode()
+        else:
+            yield "".join(chain.from_iterable(zip(*series, ends, strict=True))).encode()
+
+
+def _distributions(samples: Samples, count: str, total: str) -> Iterator[bytes]:
+    """Yield each label set with its buckets, and with count and sum where those have names."""
+    name, labels = samples.family.name, samples.family.labels
+    bounds = [f'le="{_number(bound)}"' for bound in (*samples.bounds, inf)]
+    escaped = _Escaped("%s")
+    order = sorted(range(len(labels)), key=labels.__getitem__)
+    lines: list[str] = []
     for values, counts, observed in samples.distributions:
-        for bound, number in zip(bounds, counts, strict=True):
-            yield f"{family.name}_bucket{bucket((*values, bound))} {_number(number)}\n"
-        if count and total:
-            labels = label(values)
-            yield f"{family.name}{count}{labels} {_number(counts[-1])}\n"
-            yield f"{family.name}{total}{labels} {_number(observed)}\n"
+        pairs = [(labels[index], f'{labels[index]}="{escaped[values[index]]}"') for index in order]
+        before = "".join([f"{pair}," for label, pair in pairs if label < "le"])
+        after = "".join([f",{pair}" for label, pair in pairs if label > "le"])
+        lines += [
+            f"{name}_bucket{{{before}{bound}{after}}} {_number(number)}\n"
+            for bound, number in zip(bounds, counts, strict=True)
+        ]
+        if count:
+            braced = f"{{{','.join([pair for _, pair in pairs])}}}" if pairs else ""
+            lines.append(f"{name}{count}{braced} {_number(counts[-1])}\n")
+            lines.append(f"{name}{total}{braced} {_number(observed)}\n")
+        if len(lines) >= _BLOCK_ROWS:
+            yield "".join(lines).encode()
+            lines.clear()
+    if lines:
+        yield "".join(lines).encode()
 
 
-def _labels(names: tuple[str, ...]) -> Callable[[tuple[str, ...]], str]:
-    """Return a function from label values to ``{…}``; it remembers what it escaped."""
-    escaped = _Escaped()
-    pattern, order = _pattern(names)
-    return lambda values: pattern % tuple([escaped[values[index]] for index in order])
-
-
-def _pattern(names: tuple[str, ...]) -> tuple[str, list[int]]:
-    """Return ``{…}`` with a place per value, sorted by name, and the order in which values fill it."""
-    order = sorted(range(len(names)), key=names.__getitem__)
-    places = ",".join(f'{names[index]}="%s"' for index in order)
-    return f"{{{places}}}" if places else "", order
+def _plain_gauge_histogram(samples: Samples) -> Iterator[bytes]:
+    """Yield what the old format can say: buckets pass for a histogram, count and sum for gauges."""
+    family, rows = samples.family, list(samples.distributions)
+    yield from _distributions(Samples(family, distributions=rows, bounds=samples.bounds), "", "")
+    for suffix, numbers in (
+        ("_gcount", [(values, counts[-1]) for values, counts, _ in rows]),
+        ("_gsum", [(values, observed) for values, _, observed in rows]),
+    ):
+        if numbers:
+            name = family.name + suffix
+            yield f"# HELP {name} {_plain_help(family)}\n# TYPE {name} gauge\n".encode()
+            yield from _rows(name, family.labels, numbers)
 
 
 class _Escaped(dict[str, str]):
-    """Label values with what they look like in an exposition."""
+    """Label values with what they look like inside a pattern; each is escaped once."""
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__()
+        self._pattern = pattern
 
     def __missing__(self, value: str) -> str:
-        self[value] = text = _escaped(value)
+        self[value] = text = self._pattern % _escaped(value)
         return text
+
+
+class _Columns:
+    """Turns columns of label values into columns of text that make ``name{…}`` row by row."""
+
+    def __init__(self, name: str, labels: tuple[str, ...]) -> None:
+        self._name = name
+        self._order = sorted(range(len(labels)), key=labels.__getitem__)
+        patterns = [f',{labels[index]}="%s"' for index in self._order]
+        if patterns:
+            patterns[0] = f"{name}{{{patterns[0][1:]}"
+            patterns[-1] += "}"
+        self._escaped = [_Escaped(pattern) for pattern in patterns]
+
+    def texts(self, rows: tuple[tuple[str, ...], ...]) -> list[Iterable[str]]:
+        """Return one column of text per label; a single one without labels."""
+        if not self._order:
+            return [repeat(self._name, len(rows))]
+        columns = list(zip(*rows, strict=True))
+        return [
+            map(escaped.__getitem__, columns[index])
+            for index, escaped in zip(self._order, self._escaped, strict=True)
+        ]
+
+
+def _plain_help(family: Family) -> str:
+    return family.help.replace("\\", r"\\").replace("\n", r"\n")
 
 
 def _escaped(value: str) -> str:
