@@ -1,0 +1,8 @@
+"""The exporter over HTTP."""
+
+from __future__ import annotations
+
+from insights_exporter.server.listening import Listening
+from insights_exporter.server.routes import COLLECTORS, Page, Site, application
+
+__all__ = ["COLLECTORS", "Listening", "Page", "Site", "application"]

@@ -1,0 +1,187 @@
+"""What the exporter answers over HTTP."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from time import perf_counter
+from typing import Final, Protocol
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from insights_exporter.errors import ConfigError
+from insights_exporter.metrics.text import Format
+from insights_exporter.server.negotiation import accepts_gzip, preferred_format
+from insights_exporter.telemetry import Telemetry
+
+__all__ = ["COLLECTORS", "Page", "Pages", "Site", "Tail", "application"]
+
+logger = logging.getLogger(__name__)
+
+COLLECTORS: Final = frozenset({"inventory", "insights", "deployment", "agent_stats", "exporter"})
+"""What ``collect[]`` may name; ``exporter`` stands for the exporter's own metrics."""
+
+_SAFE: Final[Mapping[str, str]] = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+}
+_FRESH: Final[Mapping[str, str]] = {hdrs.CACHE_CONTROL: "no-store"}
+
+
+class Pages(Protocol):
+    """The rendered pages."""
+
+    def page(
+        self, form: Format, *, collectors: frozenset[str] = ..., gzip: bool, tail: bytes
+    ) -> bytes | bytearray | memoryview:
+        """Return what a scrape gets, the tail at its end; no collectors mean all of them."""
+        ...
+
+
+class Tail(Protocol):
+    """The exporter's own metrics."""
+
+    def text(self, form: Format) -> bytes:
+        """Return them as they stand now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page for people, with the policy that its own style needs."""
+
+    body: bytes
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the routes need; ``unready`` returns why no fresh numbers are served, or nothing.
+
+    ``reload`` reads the configuration anew and raises ConfigError where it stays as it was; it is None
+    where reading anew is switched off.
+    """
+
+    pages: Pages
+    tail: Tail
+    telemetry: Telemetry
+    unready: Callable[[], str]
+    landing: Callable[[], Awaitable[Page]]
+    config: Callable[[], str] = field(repr=False)
+    reload: Callable[[], Awaitable[None]] | None = None
+
+
+def application(site: Callable[[], Site], *, middlewares: Sequence[Middleware] = ()) -> web.Application:
+    """Return the application; ``site`` is asked at each request, so that it can be replaced whole."""
+    app = web.Application(middlewares=[_guard, *middlewares], client_max_size=1024)
+    routes = _Routes(site)
+    app.add_routes(
+        [
+            web.get("/metrics", routes.metrics),
+            web.get("/", routes.landing),
+            web.get("/config", routes.config),
+            web.get("/-/healthy", routes.healthy),
+            web.get("/-/ready", routes.ready),
+            web.post("/-/reload", routes.reload),
+            web.put("/-/reload", routes.reload),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every answer safe headers, and every fault a short text."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as refusal:
+        response = web.Response(
+            text=f"{refusal.status} {refusal.reason}\n", status=refusal.status, headers=_kept(refusal)
+        )
+    except Exception:
+        # The client learns nothing of what is inside.
+        logger.exception("A request failed.", extra={"path": request.path})
+        response = web.Response(text="500 Internal Server Error\n", status=500)
+    for name, value in _SAFE.items():
+        response.headers.setdefault(name, value)
+    response.headers[hdrs.SERVER] = "insights_exporter"
+    return response
+
+
+def _kept(refusal: web.HTTPException) -> dict[str, str]:
+    names = (hdrs.ALLOW, hdrs.WWW_AUTHENTICATE, hdrs.RETRY_AFTER, hdrs.LOCATION)
+    return {name: refusal.headers[name] for name in names if name in refusal.headers}
+
+
+@dataclass(frozen=True, slots=True)
+class _Routes:
+    """The handlers."""
+
+    site: Callable[[], Site]
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Answer a scrape."""
+        site = self.site()
+        began = perf_counter()
+        response = _scraped(request, site)
+        site.telemetry.scraped(response.status, perf_counter() - began)
+        return response
+
+    async def landing(self, request: web.Request) -> web.Response:
+        """Answer a browser."""
+        page = await self.site().landing()
+        headers: dict[str, str] = {"Content-Security-Policy": page.policy, **_FRESH}
+        response = web.Response(body=page.body, content_type="text/html", charset="utf-8", headers=headers)
+        if accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+            response.enable_compression(web.ContentCoding.gzip)
+        return response
+
+    async def config(self, _: web.Request) -> web.Response:
+        """Show the configuration without its secrets."""
+        return _text(self.site().config())
+
+    async def healthy(self, _: web.Request) -> web.Response:
+        """Say that the process lives."""
+        return _text("Healthy.")
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """Say whether fresh numbers are served."""
+        why = self.site().unready()
+        return _text(why, HTTPStatus.SERVICE_UNAVAILABLE) if why else _text("Ready.")
+
+    async def reload(self, _: web.Request) -> web.Response:
+        """Read the configuration anew."""
+        reload = self.site().reload
+        if reload is None:
+            return _text("Reading anew is switched off; set server.enable_reload.", HTTPStatus.FORBIDDEN)
+        try:
+            await reload()
+        except ConfigError as error:
+            kept = f"The configuration stays as it was:\n{error}"
+            return _text(kept, HTTPStatus.INTERNAL_SERVER_ERROR)
+        return _text("Read anew.")
+
+
+def _scraped(request: web.Request, site: Site) -> web.Response:
+    wanted = frozenset(request.query.getall("collect[]", ()))
+    if unknown := sorted(wanted - COLLECTORS):
+        known = ", ".join(sorted(COLLECTORS))
+        return _text(f"Unknown collector {unknown[0][:100]!r}. Expected {known}.", HTTPStatus.BAD_REQUEST)
+    form = preferred_format(request.headers.get(hdrs.ACCEPT, ""))
+    gzip = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+    tail = site.tail.text(form) if not wanted or "exporter" in wanted else b""
+    body = site.pages.page(form, collectors=wanted, gzip=gzip, tail=tail)
+    headers: dict[str, str] = {hdrs.CONTENT_TYPE: str(form), hdrs.VARY: "Accept, Accept-Encoding"}
+    if gzip:
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+    return web.Response(body=body, headers=headers)
+
+
+def _text(text: str, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(text=f"{text.rstrip()}\n", status=status, headers=_FRESH)
