@@ -17,7 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP) ## Make the environment with pinned versions.
 
-test: $(STAMP) ## Run all tests.
+test: $(STAMP) ## Run all tests, with the real programs they need.
+	tests/support/install-binaries.sh
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 lint: $(STAMP) ## Check style and types.
