@@ -26,7 +26,7 @@ from insights_exporter.coder.tls import tls_context
 from insights_exporter.coder.transport import Request, Transport
 from insights_exporter.coder.version import Feature, ServerVersion
 from insights_exporter.coder.windows import format_time
-from insights_exporter.errors import RouteMissing
+from insights_exporter.errors import BadResponse, RouteMissing
 
 __all__ = ["CoderClient", "Interval", "Section"]
 
@@ -216,7 +216,12 @@ class CoderClient:
             query["interval"] = interval
         if sections:
             query["sections"] = ",".join(sections)
-        return await self._get(Request(path="/insights/templates", query=query), responses.TemplateInsights)
+        request = Request(path="/insights/templates", query=query)
+        answer = await self._get(request, responses.TemplateInsights)
+        if answer.report is None and (not sections or "report" in sections):
+            # Every field may be absent, so that any object passes for an answer; this one never is.
+            raise BadResponse("Expected a report, found none.", endpoint=request.path)
+        return answer
 
     async def user_activity(
         self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()

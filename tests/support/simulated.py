@@ -1,0 +1,29 @@
+"""A client that talks to a simulated deployment at a time of the test's choosing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from insights_exporter.clock import Clock
+from insights_exporter.coder.client import CoderClient
+from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.secret import LiteralSecret, Secret
+from insights_exporter.simulator.api.application import serve
+from insights_exporter.simulator.api.deployment import SimulatedDeployment
+from insights_exporter.simulator.stage import DEMO_TOKEN
+
+__all__ = ["client_of"]
+
+
+@asynccontextmanager
+async def client_of(
+    deployment: SimulatedDeployment, *, clock: Clock, token: str = DEMO_TOKEN, retries: int = 0
+) -> AsyncIterator[CoderClient]:
+    """Serve the deployment and yield a client of it; both live at the clock's time."""
+    deployment.now = clock.now
+    async with serve(deployment) as url:
+        settings = CoderSettings(url=url, token=LiteralSecret(Secret(token)), retries=retries)
+        async with CoderClient(settings, clock=clock, rng=random.Random(1)) as client:
+            yield client
