@@ -1,0 +1,58 @@
+"""What agents reported, as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from insights_exporter.metrics import catalogue
+from insights_exporter.metrics.families.rows import Bucketed, Row, distributions, numbers
+from insights_exporter.metrics.label_values import LabelValues
+from insights_exporter.metrics.text import Samples
+from insights_exporter.snapshot import AgentStats, Distribution, TemplateKey
+
+__all__ = ["agent_stats"]
+
+
+def agent_stats(part: AgentStats, values: LabelValues) -> Iterator[Samples]:
+    """Yield the families of this part, in the catalogue's order."""
+    since = part.since
+    if not values.redaction.off:
+        yield distributions(catalogue.CONNECTION_LATENCY, _user_latency(part, values))
+    yield distributions(catalogue.APP_CONNECTION_LATENCY, _app_latency(part.app_latency, values))
+    if not values.redaction.off:
+        yield numbers(catalogue.USER_APP_SESSION, _sessions(part, values), since=since)
+    open_sessions = (
+        ((*values.template(TemplateKey(organization, template)), values["app"][app]), count)
+        for (organization, template, app), count in part.sessions.items()
+    )
+    yield numbers(catalogue.SESSIONS, open_sessions)
+    yield numbers(catalogue.CONNECTIONS, _by_template(part.connections, values))
+    yield numbers(catalogue.RECEIVED_BYTES, _by_template(part.received_bytes, values), since=since)
+    yield numbers(catalogue.TRANSMITTED_BYTES, _by_template(part.transmitted_bytes, values), since=since)
+
+
+def _user_latency(part: AgentStats, values: LabelValues) -> Iterator[Bucketed]:
+    for (organization, template, username), seen in part.latency.items():
+        if (user := values.users[username]) is not None:
+            labels = (*values.template(TemplateKey(organization, template)), user)
+            yield labels, seen.counts, seen.total
+
+
+def _app_latency(
+    latency: Mapping[tuple[str, str, str], Distribution], values: LabelValues
+) -> Iterator[Bucketed]:
+    for (organization, template, app), seen in latency.items():
+        labels = (*values.template(TemplateKey(organization, template)), values["app"][app])
+        yield labels, seen.counts, seen.total
+
+
+def _sessions(part: AgentStats, values: LabelValues) -> Iterator[Row]:
+    for (organization, template, username, app), seconds in part.session_seconds.items():
+        if (user := values.users[username]) is not None:
+            labels = values.template(TemplateKey(organization, template))
+            yield (*labels, user, values["app"][app]), seconds
+
+
+def _by_template(numbers_by_key: Mapping[tuple[str, str], float], values: LabelValues) -> Iterator[Row]:
+    for (organization, template), number in numbers_by_key.items():
+        yield values.template(TemplateKey(organization, template)), number

@@ -1,0 +1,158 @@
+"""How templates are used, as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+
+from insights_exporter.metrics import catalogue
+from insights_exporter.metrics.families.parameters import counted
+from insights_exporter.metrics.families.rows import Bucketed, Row, bucketed, distributions, numbers
+from insights_exporter.metrics.label_values import LabelValues
+from insights_exporter.metrics.text import Samples
+from insights_exporter.snapshot import Insights, TemplateUse, UserLatency, WindowUse
+
+__all__ = ["insights"]
+
+_Uses = Sequence[tuple[tuple[str, ...], TemplateUse]]
+"""Uses with the label values that name their template; none for the deployment's."""
+
+
+def insights(part: Insights, values: LabelValues, *, free_text: bool) -> Iterator[Samples]:
+    """Yield the families of this part, in the catalogue's order."""
+    uses = [(values.template(use.key), use) for use in part.templates if use.key is not None]
+    whole: _Uses = [((), part.deployment)]
+    since, whole_since = _since(uses), _since(whole)
+    yield numbers(catalogue.TEMPLATE_ACTIVE_USERS, _active_users(uses))
+    yield numbers(catalogue.DEPLOYMENT_ACTIVE_USERS, _active_users(whole))
+    yield numbers(catalogue.TEMPLATE_UNIQUE_USERS, _by_window(uses, values, lambda use: use.active_users))
+    yield numbers(catalogue.DEPLOYMENT_UNIQUE_USERS, _by_window(whole, values, lambda use: use.active_users))
+    yield numbers(catalogue.TEMPLATE_APP_USAGE, _app_totals(uses, values), since=since)
+    yield numbers(catalogue.TEMPLATE_APP_USAGE_WINDOW, _app_seconds(uses, values))
+    yield numbers(catalogue.TEMPLATE_APP_OPENS, _app_opens(uses, values))
+    yield numbers(catalogue.DEPLOYMENT_APP_USAGE, _app_totals(whole, values), since=whole_since)
+    yield numbers(catalogue.DEPLOYMENT_APP_USAGE_WINDOW, _app_seconds(whole, values))
+    if not values.redaction.off:
+        yield numbers(catalogue.USER_ACTIVITY, _user_totals(uses, values), since=since)
+        yield numbers(catalogue.USER_ACTIVITY_WINDOW, _activity(uses, values))
+    totals = ((labels, use.totals.seconds) for labels, use in uses if use.totals is not None)
+    yield numbers(catalogue.TEMPLATE_USAGE, totals, since=since)
+    yield numbers(catalogue.TEMPLATE_USAGE_WINDOW, _by_window(uses, values, lambda use: use.seconds))
+    if not values.redaction.off:
+        yield numbers(catalogue.DEPLOYMENT_USER_ACTIVITY_WINDOW, _deployment_activity(part, values))
+        yield numbers(catalogue.USER_LATENCY_P50, _latency(uses, values, lambda user: user.p50))
+        yield numbers(catalogue.USER_LATENCY_P95, _latency(uses, values, lambda user: user.p95))
+    yield distributions(catalogue.TEMPLATE_USER_LATENCY, _users_by_latency(uses, values))
+    yield numbers(catalogue.TEMPLATE_USERS_WITHOUT_LATENCY, _by_window(uses, values, _unmeasured))
+    parameters = counted(part.templates, values, free_text=free_text)
+    yield numbers(catalogue.TEMPLATE_PARAMETER_WORKSPACES, parameters)
+    enabled = part.collection_enabled
+    yield numbers(catalogue.COLLECTION_ENABLED, [((), None if enabled is None else float(enabled))])
+
+
+def _since(uses: _Uses) -> datetime | None:
+    return min((use.totals.since for _, use in uses if use.totals is not None), default=None)
+
+
+def _active_users(uses: _Uses) -> Iterator[Row]:
+    for labels, use in uses:
+        for interval, bins in (("day", use.days), ("week", use.weeks)):
+            for ago, users in enumerate(bins):
+                yield (*labels, interval, str(ago)), users
+
+
+def _by_window(
+    uses: _Uses, values: LabelValues, number: Callable[[WindowUse], float | None]
+) -> Iterator[Row]:
+    for labels, use in uses:
+        for window in use.windows:
+            yield (*labels, values["window"][window.window]), number(window)
+
+
+def _app_totals(uses: _Uses, values: LabelValues) -> Iterator[Row]:
+    slugs, types = values["app"], values["app_type"]
+    for labels, use in uses:
+        if use.totals is not None:
+            for (slug, kind), seconds in use.totals.apps.items():
+                yield (*labels, slugs[slug], types[kind]), seconds
+
+
+def _app_seconds(uses: _Uses, values: LabelValues) -> Iterator[Row]:
+    slugs, types = values["app"], values["app_type"]
+    for labels, use in uses:
+        for window in use.windows:
+            name = values["window"][window.window]
+            for app in window.apps:
+                yield (*labels, slugs[app.slug], types[app.type], name), app.seconds
+
+
+def _app_opens(uses: _Uses, values: LabelValues) -> Iterator[Row]:
+    slugs, types = values["app"], values["app_type"]
+    for labels, use in uses:
+        for window in use.windows:
+            name = values["window"][window.window]
+            for app in window.apps:
+                yield (*labels, slugs[app.slug], types[app.type], name), app.opens
+
+
+def _user_totals(uses: _Uses, values: LabelValues) -> Iterator[Row]:
+    users = values.users
+    for (organization, template), use in uses:
+        if use.totals is not None:
+            for username, seconds in use.totals.users.items():
+                if (user := users[username]) is not None:
+                    yield (organization, template, user), seconds
+
+
+def _activity(uses: _Uses, values: LabelValues) -> Iterator[Row]:
+    users = values.users
+    for (organization, template), use in uses:
+        for window in use.windows:
+            name = values["window"][window.window]
+            for username, seconds in window.activity.items():
+                if (user := users[username]) is not None:
+                    yield (organization, template, user, name), seconds
+
+
+def _deployment_activity(part: Insights, values: LabelValues) -> Iterator[Row]:
+    users = values.users
+    for window in part.deployment.windows:
+        name = values["window"][window.window]
+        for username, seconds in window.activity.items():
+            if (user := users[username]) is not None:
+                yield (user, name), seconds
+
+
+def _latency(
+    uses: _Uses, values: LabelValues, number: Callable[[UserLatency], float | None]
+) -> Iterator[Row]:
+    users = values.users
+    for (organization, template), use in uses:
+        for window in use.windows:
+            name = values["window"][window.window]
+            for measured in window.latency:
+                if (user := users[measured.username]) is not None:
+                    yield (organization, template, user, name), number(measured)
+
+
+def _users_by_latency(uses: _Uses, values: LabelValues) -> Iterator[Bucketed]:
+    for labels, use in uses:
+        for window in use.windows:
+            name = values["window"][window.window]
+            for statistic, observed in _statistics(window.latency):
+                row = bucketed((*labels, statistic, name), observed)
+                # Nobody's latency is unknown, not good; and idle templates would fill the page.
+                if any(row[1]):
+                    yield row
+
+
+def _statistics(latency: Sequence[UserLatency]) -> Iterable[tuple[str, Iterable[float | None]]]:
+    yield "p50", [user.p50 for user in latency]
+    yield "p95", [user.p95 for user in latency]
+
+
+def _unmeasured(window: WindowUse) -> int:
+    """Count the users of a window that have no latency."""
+    measured = {user.username for user in window.latency if user.p50 is not None or user.p95 is not None}
+    seen = {user.username for user in window.latency}
+    return len(seen.union(window.activity) - measured)

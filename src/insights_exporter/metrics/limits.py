@@ -1,0 +1,192 @@
+"""How many series a family may have, and what becomes of the rest.
+
+The series with the highest values stay; ties are broken by label values, so that replicas agree. The rest is
+added up under ``_other`` where a sum over users, or over values of a parameter, means something, and dropped
+elsewhere.
+
+What it costs where a family accumulates: a series that moved in or out of ``_other`` would make a counter
+fall, which Prometheus takes for a restart. Hence the choice stands until the anchor moves or the family fits
+again: whoever comes later counts under ``_other``, however high. A restart chooses anew, and there
+``_other`` may fall once, and replicas that started at different times may differ in whom they name.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from typing import Generic, TypeVar
+
+from insights_exporter.metrics.catalogue import OTHER
+from insights_exporter.metrics.family import Family, Kind
+from insights_exporter.metrics.text import Samples
+
+__all__ = ["Limited", "Standing", "limited"]
+
+_FOLDED_LABELS = ("username", "parameter_value")
+_CHUNK = 5000
+
+_Labels = tuple[str, ...]
+_Buckets = tuple[tuple[float, ...], float]
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """A family within its limit; ``series`` counts lines, ``folded`` those not served by themselves."""
+
+    samples: Samples
+    series: int
+    folded: int
+
+
+@dataclass(slots=True)
+class Standing:
+    """Which series of families that accumulate are named while their limit binds; it outlives polls."""
+
+    chosen: dict[str, tuple[float | None, frozenset[_Labels]]] = field(default_factory=dict)
+
+    def of(self, samples: Samples) -> frozenset[_Labels] | None:
+        """Return the choice that stands, None where there is none for this anchor."""
+        created, labels = self.chosen.get(samples.family.name, (None, None))
+        return labels if created == samples.created else None
+
+
+def limited(
+    samples: Samples, limit: int, *, may_add: Callable[[Family], bool], standing: Standing
+) -> Limited:
+    """Return a family with at most ``limit`` series, none of them twice.
+
+    Series that are equal are added up where ``may_add`` says so; elsewhere the first stays. A histogram's
+    label set takes as many series as it has lines.
+    """
+    if not samples.bounds:
+        numbers = _Selection[float](samples, limit, lambda a, b: a + b, float, may_add, standing)
+        rows = numbers.select(samples.numbers)
+        return Limited(replace(samples, numbers=rows.items()), len(rows), numbers.folded)
+    lines = len(samples.bounds) + 3
+    buckets = _Selection[_Buckets](
+        samples, max(1, limit // lines), _add_buckets, lambda value: value[0][-1], may_add, standing
+    )
+    found = buckets.select((labels, (counts, total)) for labels, counts, total in samples.distributions)
+    distributions = [(labels, counts, total) for labels, (counts, total) in found.items()]
+    return Limited(
+        replace(samples, distributions=distributions), len(distributions) * lines, buckets.folded * lines
+    )
+
+
+def _add_buckets(one: _Buckets, other: _Buckets) -> _Buckets:
+    return tuple([a + b for a, b in zip(one[0], other[0], strict=True)]), one[1] + other[1]
+
+
+@dataclass(slots=True, eq=False)
+class _Worst:
+    """Label values in a heap, where those that sort last leave first."""
+
+    labels: _Labels
+
+    def __lt__(self, other: _Worst) -> bool:
+        return self.labels > other.labels
+
+
+@dataclass(slots=True)
+class _Selection(Generic[V]):
+    """Reads the rows of one family and keeps at most ``limit``; holds little more than these at any time."""
+
+    samples: Samples
+    limit: int
+    add: Callable[[V, V], V]
+    rank: Callable[[V], float]
+    may_add: Callable[[Family], bool]
+    standing: Standing
+    folded: int = 0
+    _kept: dict[_Labels, V] = field(default_factory=dict)
+    _others: dict[_Labels, V] = field(default_factory=dict)
+    _position: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find the label that folding replaces."""
+        family = self.samples.family
+        foldable = [label for label in _FOLDED_LABELS if label in family.summable]
+        self._position = family.labels.index(foldable[0]) if foldable else None
+
+    def select(self, rows: Iterable[tuple[_Labels, V]]) -> dict[_Labels, V]:
+        """Return what is served, by label values."""
+        rows, name = iter(rows), self.samples.family.name
+        while len(self._kept) <= self.limit and (chunk := list(islice(rows, _CHUNK))):
+            fresh = dict(chunk)
+            if len(fresh) == len(chunk) and self._kept.keys().isdisjoint(fresh):
+                self._kept.update(fresh)
+            else:
+                for labels, value in chunk:
+                    self._admit(labels, value)
+        if len(self._kept) <= self.limit:
+            self.standing.chosen.pop(name, None)
+            return self._kept
+        first, self._kept = self._kept, {}
+        rows = chain(first.items(), rows)
+        accumulates = self.samples.family.kind in {Kind.COUNTER, Kind.HISTOGRAM}
+        chosen = self.standing.of(self.samples) if accumulates else None
+        if chosen is None:
+            self._choose(rows)
+            if accumulates:
+                self.standing.chosen[name] = self.samples.created, frozenset(self._kept)
+        else:
+            self._keep(rows, chosen)
+        return self._kept | self._best_others()
+
+    def _admit(self, labels: _Labels, value: V) -> bool:
+        """Take a row in, or add it to its equal; tell whether it was new."""
+        if labels not in self._kept:
+            self._kept[labels] = value
+            return True
+        if self.may_add(self.samples.family):
+            self._kept[labels] = self.add(self._kept[labels], value)
+        else:
+            self.folded += 1
+        return False
+
+    def _fold(self, labels: _Labels, value: V) -> None:
+        """Count a row under ``_other`` where that means something."""
+        self.folded += 1
+        if (position := self._position) is not None:
+            group = (*labels[:position], OTHER, *labels[position + 1 :])
+            self._others[group] = self.add(self._others[group], value) if group in self._others else value
+
+    def _keep(self, rows: Iterator[tuple[_Labels, V]], chosen: frozenset[_Labels]) -> None:
+        for labels, value in rows:
+            if labels in chosen:
+                self._admit(labels, value)
+            else:
+                self._fold(labels, value)
+
+    def _choose(self, rows: Iterator[tuple[_Labels, V]]) -> None:
+        """Keep the highest, and make room for as many ``_other`` as there are."""
+        heap: list[tuple[float, _Worst]] = []
+        position = self._position
+        for labels, value in rows:
+            rank = self.rank(value)
+            if position is not None and labels[position] == OTHER:
+                self._fold(labels, value)
+            elif labels in self._kept:
+                self._admit(labels, value)
+            elif len(heap) < self.limit:
+                self._kept[labels] = value
+                heapq.heappush(heap, (rank, _Worst(labels)))
+            elif rank > heap[0][0] or (rank == heap[0][0] and labels < heap[0][1].labels):
+                _, worst = heapq.heapreplace(heap, (rank, _Worst(labels)))
+                self._fold(worst.labels, self._kept.pop(worst.labels))
+                self._kept[labels] = value
+            else:
+                self._fold(labels, value)
+        while heap and len(heap) + len(self._others) > self.limit:
+            _, worst = heapq.heappop(heap)
+            self._fold(worst.labels, self._kept.pop(worst.labels))
+
+    def _best_others(self) -> dict[_Labels, V]:
+        room = self.limit - len(self._kept)
+        if len(self._others) <= room:
+            return self._others
+        best = heapq.nsmallest(room, self._others.items(), key=lambda row: (-self.rank(row[1]), row[0]))
+        return dict(best)
