@@ -1,0 +1,89 @@
+"""What the page says of the exporter itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from insights_exporter.page.markup import Markup, element
+from insights_exporter.page.numbers import age, moment
+
+__all__ = ["CollectorState", "Status", "collectors"]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorState:
+    """How a collector fares: ``at`` is its last success, ``fault`` why its last run failed, if it did.
+
+    ``served`` says whether its numbers are in the snapshot, ``configured`` whether it runs at all.
+    """
+
+    name: str
+    at: datetime | None = None
+    fault: str = ""
+    served: bool = False
+    configured: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The moment of the page, the exporter's version, why it is not ready, and its collectors."""
+
+    now: datetime
+    version: str
+    unready: str = ""
+    collectors: Sequence[CollectorState] = ()
+    names_shown: bool = True
+
+
+_LABELS = {
+    "inventory": "Templates, workspaces, users",
+    "insights": "Insights",
+    "deployment": "Deployment",
+    "agent_stats": "Agent reports",
+}
+
+
+def collectors(status: Status) -> Markup:
+    """Return the collectors with their state and age."""
+    rows = [
+        element(
+            "tr",
+            element("th", _LABELS.get(one.name, one.name), scope="row"),
+            element("td", _chip(one), _fault(one)),
+            element("td", _age(one, status.now), class_="n"),
+        )
+        for one in status.collectors
+    ]
+    head = element(
+        "tr",
+        element("th", "Collector", scope="col"),
+        element("th", "State", scope="col"),
+        element("th", "Last success", scope="col", class_="n"),
+    )
+    return element("table", element("thead", head), element("tbody", rows))
+
+
+def _chip(one: CollectorState) -> Markup:
+    if not one.configured:
+        return _colored("none", "○", "off")
+    if one.fault:
+        return _colored("fair", "▲", "failing") if one.served else _colored("slow", "■", "no data")
+    return _colored("good", "●", "ok") if one.served else _colored("none", "○", "waiting")
+
+
+def _colored(kind: str, sign: str, word: str) -> Markup:
+    return element("span", element("span", sign, aria_hidden="true"), word, class_=f"chip {kind}")
+
+
+def _fault(one: CollectorState) -> Markup | None:
+    text = one.fault.replace("_", " ")
+    return element("div", text, class_="soft small") if text and one.configured else None
+
+
+def _age(one: CollectorState, now: datetime) -> Markup | str:
+    if one.at is None:
+        return "never" if one.configured else ""
+    ago = age(max(0.0, (now - one.at).total_seconds()))
+    return element("time", ago, datetime=one.at.isoformat(timespec="seconds"), title=moment(one.at))
