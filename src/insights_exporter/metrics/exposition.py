@@ -1,0 +1,162 @@
+"""The page that a scrape gets: rendered and compressed once per poll, off the event loop.
+
+Families are kept compressed, in pieces, so that a page costs about a tenth of its plain size in memory. What
+looks the same in both formats is rendered and compressed once. A client that takes no gzip gets the pieces
+inflated, and from then on finds them ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from insights_exporter.metrics import catalogue
+from insights_exporter.metrics.deflated import Piece, deflate, gunzipped, gzipped, joined
+from insights_exporter.metrics.families import each_family
+from insights_exporter.metrics.limits import Standing
+from insights_exporter.metrics.text import END, Format, Samples, blocks, head, is_common
+from insights_exporter.redaction import Redaction
+from insights_exporter.settings import LimitSettings
+from insights_exporter.snapshot import Snapshot
+from insights_exporter.telemetry import SilentTelemetry, Telemetry
+
+__all__ = ["COLLECTORS", "Exposition"]
+
+COLLECTORS: Final = frozenset(family.collector for family in catalogue.FAMILIES)
+"""The names that a scrape can select by; ``exporter`` stands for the live tail."""
+
+_SELF: Final = "exporter"
+_GIVE_WAY: Final = 5e-5
+_LARGE: Final = 15 * 2**20
+
+logger = logging.getLogger(__name__)
+
+
+def _give_way() -> None:
+    # Releasing the interpreter this way lets the event loop run now, not after its switch interval.
+    time.sleep(_GIVE_WAY)
+
+
+class Exposition:
+    """Keeps the page of the last published snapshot; before the first, a page has nothing but its tail."""
+
+    def __init__(
+        self,
+        *,
+        redaction: Redaction,
+        limits: LimitSettings,
+        free_text: bool = False,
+        telemetry: Telemetry | None = None,
+        pause: Callable[[], None] = _give_way,
+    ) -> None:
+        self._redaction = redaction
+        self._limits = limits
+        self._free_text = free_text
+        self._telemetry = telemetry or SilentTelemetry()
+        self._pause = pause
+        self._standing = Standing()
+        self._publishing = asyncio.Lock()
+        self._rendered = _Rendered()
+
+    async def publish(self, snapshot: Snapshot) -> None:
+        """Render a snapshot in another thread, then serve it in place of the one before."""
+        async with self._publishing:
+            before, self._rendered = self._rendered, await asyncio.to_thread(self._prepared, snapshot)
+        rendered = self._rendered
+        sizes = {form: rendered.selected(form).length for form in Format}
+        self._telemetry.rendered(
+            rendered.series, rendered.folded, {form.name.lower(): size for form, size in sizes.items()}
+        )
+        if max(sizes.values()) >= _LARGE > max(before.selected(form).length for form in Format):
+            logger.warning(
+                "The page nears the size that some scrapers refuse; lower limits or leave families out.",
+                extra={"bytes": max(sizes.values()), "refused_by_victoriametrics": 16 * 2**20},
+            )
+
+    def page(
+        self, form: Format, *, gzip: bool, collectors: frozenset[str] = frozenset(), tail: bytes = b""
+    ) -> bytes:
+        """Return what a scrape gets: the families of the named collectors, or all, then ``tail``.
+
+        ``tail`` is text in the same format without its end mark, and belongs to the collector ``exporter``.
+        """
+        wanted = collectors or COLLECTORS
+        live = tail if _SELF in wanted else b""
+        live += END if form is Format.OPENMETRICS else b""
+        if gzip:
+            return gzipped(self._rendered.selected(form, wanted), deflate([live]))
+        if collectors:
+            return gunzipped(self._rendered.selected(form, collectors)) + live
+        return self._rendered.plain(form) + live
+
+    def _prepared(self, snapshot: Snapshot) -> _Rendered:
+        """Render, and join and inflate now what scrapes have asked for of late."""
+        rendered = self._render(snapshot)
+        for form in Format:
+            rendered.selected(form)
+        for form in self._rendered.asked_plain:
+            rendered.prepare_plain(form)
+        return rendered
+
+    def _render(self, snapshot: Snapshot) -> _Rendered:
+        rendered = _Rendered()
+        for family in each_family(
+            snapshot,
+            redaction=self._redaction,
+            limits=self._limits,
+            free_text=self._free_text,
+            standing=self._standing,
+        ):
+            name = family.samples.family.name
+            rendered.series[name], rendered.folded[name] = family.series, family.folded
+            for form, pieces in self._pieces(family.samples).items():
+                rendered.pieces[form].append((family.samples.family.collector, pieces))
+        return rendered
+
+    def _pieces(self, samples: Samples) -> dict[Format, Piece]:
+        heads = {form: deflate([head(samples.family, form)]) for form in Format}
+        bodies = {Format.TEXT: deflate(blocks(samples, Format.TEXT), pause=self._pause)}
+        bodies[Format.OPENMETRICS] = (
+            bodies[Format.TEXT]
+            if is_common(samples)
+            else deflate(blocks(samples, Format.OPENMETRICS), pause=self._pause)
+        )
+        return {form: joined((heads[form], bodies[form])) for form in Format}
+
+
+@dataclass(slots=True)
+class _Rendered:
+    """One snapshot's families in pieces, each with its collector, and whole pages made of them."""
+
+    pieces: dict[Format, list[tuple[str, Piece]]] = field(
+        default_factory=lambda: {form: [] for form in Format}
+    )
+    series: dict[str, int] = field(default_factory=dict)
+    folded: dict[str, int] = field(default_factory=dict)
+    asked_plain: set[Format] = field(default_factory=set)
+    _selected: dict[tuple[Format, frozenset[str]], Piece] = field(default_factory=dict)
+    _plain: dict[Format, bytes] = field(default_factory=dict)
+
+    def selected(self, form: Format, collectors: frozenset[str] = COLLECTORS) -> Piece:
+        """Return the families of the collectors as one piece."""
+        collectors &= COLLECTORS
+        if (form, collectors) not in self._selected:
+            self._selected[form, collectors] = joined(
+                piece for collector, piece in self.pieces[form] if collector in collectors
+            )
+        return self._selected[form, collectors]
+
+    def plain(self, form: Format) -> bytes:
+        """Return all families uncompressed, and note that somebody wants them so."""
+        self.asked_plain.add(form)
+        self.prepare_plain(form)
+        return self._plain[form]
+
+    def prepare_plain(self, form: Format) -> None:
+        """Inflate the page ahead of who asks for it."""
+        if form not in self._plain:
+            self._plain[form] = gunzipped(self.selected(form))
