@@ -182,7 +182,7 @@ def _weeks(found: Sequence[int | None], today: date) -> tuple[Bar, ...]:
         end = today - timedelta(days=2 + 7 * ago)
         begin = end - timedelta(days=6)
         label = f"{begin.day} {begin:%b} to {end.day} {end:%b}"
-        bars.append(Bar(label, found[ago], f"{begin.day} {begin:%b}" if ago % 3 == 2 else ""))
+        bars.append(Bar(label, found[ago], f"{begin.day} {begin:%b}" if ago % 3 == 1 else ""))
     return tuple(bars)
 
 

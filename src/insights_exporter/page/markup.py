@@ -56,7 +56,7 @@ def name(text: str, **attributes: Attribute) -> Markup:
     """Return a name that somebody chose: cut, on one line, unable to turn the direction of others."""
     shown = " ".join(text.split()) or "(no name)"
     if len(shown) > _CUT:
-        return element("bdi", shown[:_CUT] + "…", title=shown[: 4 * _CUT], **attributes)
+        return element("bdi", shown[:_CUT] + "…", **{**attributes, "title": shown[: 4 * _CUT]})
     return element("bdi", shown, **attributes)
 
 

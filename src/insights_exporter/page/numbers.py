@@ -66,6 +66,8 @@ def milliseconds(seconds: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time as Coder's page writes it: minutes below an hour, then hours with a decimal."""
+    if 0 < seconds < 60:
+        return "under a minute"
     if 60 <= seconds < 3600:
         whole = int(seconds // 60)
         return f"{whole} minute{'' if whole == 1 else 's'}"

@@ -15,15 +15,16 @@ _USERS, _APPS, _PARAMETERS, _CHOICES = 6, 8, 12, 6
 def card(template: TemplateFacts, *, people: bool) -> Markup:
     """Return one template with its panels; without people those that name users give sums instead."""
     within = window_title(template.window)
-    panels = element(
-        "div",
-        _panel("p4", None, charts(template)),
-        _panel("p2", f"Latency by user, {within}", _latency(template, people=people)),
-        _panel("p4", f"App and IDE usage, {within}", _apps(template)),
-        _panel("p2", f"Activity by user, {within}", _activity(template, people=people)),
-        _panel("p6", f"Parameters, {within}", _parameters(template)) if template.parameters else None,
-        class_="panels",
+    parameters = _panel(f"Parameters, {within}", _parameters(template)) if template.parameters else None
+    wide = element(
+        "div", charts(template), _panel(f"App and IDE usage, {within}", _apps(template)), parameters
     )
+    narrow = element(
+        "div",
+        _panel(f"Latency by user, {within}", _latency(template, people=people)),
+        _panel(f"Activity by user, {within}", _activity(template, people=people)),
+    )
+    panels = element("div", wide, narrow, class_="panels")
     return element("details", _summary(template), panels, class_="card", id=template.anchor, open=True)
 
 
@@ -84,8 +85,8 @@ def _summary(template: TemplateFacts) -> Markup:
     )
 
 
-def _panel(place: str, title: str | None, *content: Markup | None) -> Markup:
-    return element("section", element("h3", title) if title else None, *content, class_=place)
+def _panel(title: str, content: Markup) -> Markup:
+    return element("section", element("h3", title), content)
 
 
 def _nothing(text: str = "No data available.") -> Markup:
@@ -129,7 +130,7 @@ def _apps(template: TemplateFacts) -> Markup:
             "li",
             element(
                 "div",
-                name(title, title=slug),
+                name(title, title=slug[:128]),
                 element(
                     "span",
                     _opened(opens),
