@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -225,6 +226,8 @@ async def _early(
 
 def _stamped(deployment: SimulatedDeployment, response: web.Response) -> web.Response:
     response.headers["X-Coder-Build-Version"] = deployment.release.text
+    # The deployment's own time, which tests move: clients correct their clock by it.
+    response.headers["Date"] = format_datetime(deployment.now(), usegmt=True)
     return response
 
 
