@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from insights_exporter.server.listening import Listening
-from insights_exporter.server.routes import COLLECTORS, Page, Site, application
+from insights_exporter.server.routes import Page, Site, application
 
-__all__ = ["COLLECTORS", "Listening", "Page", "Site", "application"]
+__all__ = ["Listening", "Page", "Site", "application"]

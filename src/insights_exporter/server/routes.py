@@ -13,16 +13,14 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from insights_exporter.errors import ConfigError
+from insights_exporter.metrics.exposition import COLLECTORS
 from insights_exporter.metrics.text import Format
 from insights_exporter.server.negotiation import accepts_gzip, preferred_format
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["COLLECTORS", "Page", "Pages", "Site", "Tail", "application"]
+__all__ = ["Page", "Pages", "Site", "Tail", "application"]
 
 logger = logging.getLogger(__name__)
-
-COLLECTORS: Final = frozenset({"inventory", "insights", "deployment", "agent_stats", "exporter"})
-"""What ``collect[]`` may name; ``exporter`` stands for the exporter's own metrics."""
 
 _SAFE: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
