@@ -115,7 +115,7 @@ TOKEN_EXPIRY = _gauge(
 SERIES = _gauge("series", "Series served of a family.", ("family",))
 SERIES_FOLDED = _gauge("series_folded", "Series of a family that its limit folded or dropped.", ("family",))
 COUNTER_CORRECTIONS = _counter(
-    "counter_corrections_total", "Totals that fell in Coder and were held, so that counters do not fall."
+    "corrections_total", "Totals that fell in Coder and were held, so that counters do not fall."
 )
 EXPOSITION_BYTES = _gauge(
     "exposition_bytes", "Size of the last rendered page by format, uncompressed.", ("format",), "bytes"
