@@ -25,22 +25,24 @@ _METRICS: Final = """\
 
 {note}
 
-Every family that the exporter serves. *Sum over* names the labels over which adding up series means something;
-over all others it counts things twice. Never add up over `window`, `interval` or `ago`: the same use is in
-several of them.
+Every family that the exporter serves. *Sum over* names the labels over which adding up series means
+something; over all others it counts things twice. Never add up over `window`, `interval` or `ago`: the
+same use is in several of them.
 
-- `window` is a range of whole days up to now, such as `today` or `7d` (today and the six days before). It is one
-  of `insights.windows`.
-- `interval` and `ago` count days (`0` is today so far) or weeks (`0` is the seven days that end a day before
-  today's midnight, so every week is complete).
-- Counters of the Insights collector count since an anchor, by default the first day of the quarter. Replicas and
-  restarts agree on them; when the anchor moves, they reset like any counter.
-- A series that a limit folded away is part of the label value `{other}` where a sum means something, and absent
-  elsewhere; `{folded}` tells how many there are.
+- `window` is a range of whole days up to now, such as `today` or `7d` (today and the six days before). It
+  is one of `insights.windows`.
+- `interval` and `ago` count days (`0` is today so far) or weeks (`0` is the seven days that end a day
+  before today's midnight, so every week is complete).
+- Counters of the Insights collector count since an anchor, by default the first day of the quarter.
+  Replicas and restarts agree on them; when the anchor moves, they reset like any counter.
+- A series that a limit folded away is part of the label value `{other}` where a sum means something, and
+  absent elsewhere; `{folded}` tells how many there are.
 - What is unknown is absent. Zero means zero.
-- Latency histograms have the bounds {bounds}, in seconds. Coder's page turns yellow at 0.15 and red at 0.3.
-- In the text format 0.0.4 a gauge histogram appears as a histogram, its count and sum as the gauges `…_gcount`
-  and `…_gsum`.
+- Latency histograms have the bounds {bounds}, in seconds. Coder's page turns yellow at 0.15 and red at
+  0.3.
+- In the text format 0.0.4 a gauge histogram appears as a histogram, its count and sum as the gauges
+  `…_gcount` and `…_gsum`.
+- The usual `process_*` metrics of this process are served, too.
 
 """
 
@@ -49,8 +51,8 @@ _CONFIGURATION: Final = """\
 
 {note}
 
-One YAML file (`insights-exporter run --config exporter.yaml`, or named by the variable `{variable}`)
-and variables of the environment, which win. The address and the token of Coder are all that must be said:
+One YAML file (`insights-exporter run --config exporter.yaml`, or named by the variable `{variable}`) and
+variables of the environment, which win. The address and the token of Coder are all that must be said:
 
 ```yaml
 coder:
@@ -58,8 +60,8 @@ coder:
   token_file: /run/secrets/coder-token
 ```
 
-- Where a key is unknown or a value is wrong, every fault is told at once with its place, and the exporter ends
-  with exit code 2. When the configuration is read anew (SIGHUP, or `POST /-/reload` where
+- Where a key is unknown or a value is wrong, every fault is told at once with its place, and the exporter
+  ends with exit code 2. When the configuration is read anew (SIGHUP, or `POST /-/reload` where
   `server.enable_reload` is set), the last good one stays.
 - Times are seconds, or have units: `90`, `90s`, `5m`, `1h30m`.
 - Paths are relative to the file that names them.
