@@ -90,12 +90,13 @@ class Template(Struct, frozen=True, gc=False):
 
 
 class App(Struct, frozen=True, gc=False):
-    """An app that an agent offers."""
+    """An app that an agent offers; an external one is a link, whose use nobody measures."""
 
     slug: str
     display_name: str = ""
     icon: str = ""
     health: str = ""
+    external: bool = False
 
 
 class Agent(Struct, frozen=True, gc=False):

@@ -1,0 +1,192 @@
+"""Coder's answers to the three questions, brought into one form: each app, parameter and user once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from sys import intern
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from insights_exporter.coder import responses
+from insights_exporter.collectors.plan import Ask
+from insights_exporter.snapshot import AppUse, ParameterOption, ParameterUse, UserLatency
+
+__all__ = [
+    "BUILTIN",
+    "NO_ACTIVITY",
+    "NO_LATENCY",
+    "NO_REPORT",
+    "Activity",
+    "Latency",
+    "Part",
+    "Report",
+    "activity_part",
+    "latency_part",
+    "report_part",
+]
+
+BUILTIN: Mapping[str, tuple[str, str]] = {
+    "vscode": ("Visual Studio Code", "/icon/code.svg"),
+    "jetbrains": ("JetBrains", "/icon/intellij.svg"),
+    "reconnecting-pty": ("Web Terminal", "/icon/terminal.svg"),
+    "ssh": ("SSH", "/icon/terminal.svg"),
+    "sftp": ("SFTP", "/icon/terminal.svg"),
+}
+"""Name and icon of the apps that every template has."""
+
+
+class Report(Struct, frozen=True):
+    """Users, apps and parameters of a range.
+
+    ``counts[n]`` are the active users ``n`` intervals ago. ``used`` are the templates with usage in the
+    range; ``shown`` adds those that appear with parameters only.
+    """
+
+    active_users: int | None = 0
+    apps: tuple[AppUse, ...] = ()
+    parameters: tuple[ParameterUse, ...] = ()
+    counts: tuple[int | None, ...] = ()
+    used: frozenset[str] = frozenset()
+    shown: frozenset[str] = frozenset()
+
+
+class Activity(Struct, frozen=True):
+    """Seconds of all users together, by username, and, where they go into totals, by id."""
+
+    seconds: float = 0.0
+    by_name: dict[str, float] = {}
+    by_id: dict[str, float] = {}
+
+
+class Latency(Struct, frozen=True):
+    """Round trips of users."""
+
+    users: tuple[UserLatency, ...] = ()
+
+
+Part: TypeAlias = Report | Activity | Latency
+
+NO_REPORT = Report()
+NO_ACTIVITY = Activity()
+NO_LATENCY = Latency()
+
+
+# Reports --------------------------------------------------------------------------------------------------
+
+
+def report_part(answer: responses.TemplateInsights, ask: Ask) -> Report:
+    """Return the report of a range; what the question did not ask for is empty."""
+    counts = _counts(answer.interval_reports, ask)
+    in_intervals = [one for interval in answer.interval_reports for one in interval.template_ids]
+    report = answer.report
+    if report is None:
+        ids = frozenset(in_intervals)
+        return Report(active_users=None, counts=counts, used=ids, shown=ids)
+    used = frozenset([*report.template_ids, *in_intervals])
+    with_parameters = [one for usage in report.parameters_usage for one in usage.template_ids]
+    return Report(
+        active_users=report.active_users,
+        apps=_apps(report.apps_usage),
+        parameters=_parameters(report.parameters_usage),
+        counts=counts,
+        used=used,
+        shown=used | frozenset(with_parameters),
+    )
+
+
+def _counts(intervals: Iterable[responses.IntervalReport], ask: Ask) -> tuple[int | None, ...]:
+    counts: list[int | None] = [None] * ask.intervals
+    step = timedelta(days=7 if ask.interval == "week" else 1)
+    for interval in intervals:
+        place = len(counts) - 1 - (interval.start_time - ask.window.start) // step
+        if 0 <= place < len(counts):
+            counts[place] = interval.active_users
+    return tuple(counts)
+
+
+def _apps(rows: Iterable[responses.AppUsage]) -> tuple[AppUse, ...]:
+    """Return each app once: where a slug has two names, its times belong together."""
+    found: dict[tuple[str, str], AppUse] = {}
+    # The row with most time gives name and icon; ties go by name, so that all replicas agree.
+    for row in sorted(rows, key=lambda row: (-row.seconds, row.display_name, row.icon)):
+        kind = row.type or ("builtin" if row.slug in BUILTIN else "app")
+        known = found.get((row.slug, kind))
+        if known is None:
+            found[row.slug, kind] = AppUse(
+                row.slug, kind, float(row.seconds), row.times_used, row.display_name, row.icon
+            )
+        else:
+            opens = None if known.opens is None else known.opens + (row.times_used or 0)
+            found[row.slug, kind] = msgspec.structs.replace(
+                known, seconds=known.seconds + row.seconds, opens=opens
+            )
+    return tuple(found[key] for key in sorted(found))
+
+
+def _parameters(rows: Iterable[responses.ParameterUsage]) -> tuple[ParameterUse, ...]:
+    """Return each parameter once: template versions that declare it otherwise count together."""
+    found: dict[tuple[str, str], ParameterUse] = {}
+    for row in rows:
+        options = {one.value: ParameterOption(one.value, one.name, one.icon) for one in row.options}
+        known = found.get((row.name, row.type))
+        values = {} if known is None else known.values
+        for value in row.values:
+            values[value.value] = values.get(value.value, 0) + value.count
+        if known is not None:
+            options = {one.value: one for one in known.options} | options
+        found[row.name, row.type] = ParameterUse(
+            row.name, row.type, row.display_name, values, tuple(options.values())
+        )
+    return tuple(found.values())
+
+
+# Users ----------------------------------------------------------------------------------------------------
+
+
+def activity_part(
+    report: responses.UserActivityReport,
+    *,
+    additive: bool,
+    name_of: Callable[[str], str],
+    admits: Callable[[str], bool] | None = None,
+) -> Activity:
+    """Return the time of each user; ``name_of`` tells what a user without a name goes by, by id.
+
+    Users whom ``admits`` refuses count in the sum only.
+    """
+    users = report.users
+    # The same names come in many answers; interned, they are there once.
+    by_name = {intern(user.username): float(user.seconds) for user in users}
+    if len(by_name) != len(users) or "" in by_name:
+        by_name = {}
+        for user in users:
+            name = intern(user.username or name_of(user.user_id))
+            by_name[name] = by_name.get(name, 0.0) + user.seconds
+    seconds = sum(by_name.values())
+    if admits is not None:
+        by_name = {name: time for name, time in by_name.items() if admits(name)}
+    by_id = {intern(user.user_id): float(user.seconds) for user in users} if additive else {}
+    return Activity(seconds, by_name, by_id)
+
+
+def latency_part(
+    report: responses.LatencyReport,
+    *,
+    name_of: Callable[[str], str],
+    admits: Callable[[str], bool] | None = None,
+) -> Latency:
+    """Return the round trips of each user, once by name; of two accounts of one name the slower counts."""
+    found: dict[str, UserLatency] = {}
+    for user in report.users:
+        name = intern(user.username or name_of(user.user_id))
+        if admits is not None and not admits(name):
+            continue
+        median, high = user.latency_ms.p50, user.latency_ms.p95
+        one = UserLatency(name, median / 1000 if median > 0 else None, high / 1000 if high > 0 else None)
+        known = found.get(name)
+        if known is None or (known.p50 or 0.0) < (one.p50 or 0.0):
+            found[name] = one
+    return Latency(tuple(found.values()))
