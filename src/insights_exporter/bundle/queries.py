@@ -51,11 +51,15 @@ def but(value: str) -> Match:
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """An expression, the labels of its result, and over which of them a sum means something."""
+    """An expression, the labels of its result, and over which of them a sum means something.
+
+    ``inner`` is what the expression is the largest of, so that a second maximum need not wrap the first.
+    """
 
     text: str
     labels: tuple[str, ...]
     summable: frozenset[str]
+    inner: str = ""
 
     def __str__(self) -> str:
         """Return the PromQL."""
@@ -69,7 +73,7 @@ class Vector:
 
     def max(self, *by: str) -> Vector:
         """Keep the largest over all other labels."""
-        return self._aggregated("max", by)
+        return self._aggregated("max", by, self.inner or self.text)
 
     def avg(self, *by: str) -> Vector:
         """Take the mean over all other labels."""
@@ -81,15 +85,15 @@ class Vector:
 
     def topk(self, number: int | str) -> Vector:
         """Keep the largest few."""
-        return replace(self, text=f"topk({number}, {self.text})")
+        return replace(self, text=f"topk({number}, {self.text})", inner="")
 
     def of(self, function: str, *after: str) -> Vector:
         """Apply a function that keeps labels."""
-        return replace(self, text=f"{function}({', '.join((self.text, *after))})")
+        return replace(self, text=f"{function}({', '.join((self.text, *after))})", inner="")
 
     def times(self, factor: str) -> Vector:
         """Apply an operator and a scalar, as in ``* 100``."""
-        return replace(self, text=f"({self.text} {factor})")
+        return replace(self, text=f"({self.text} {factor})", inner="")
 
     def named(self, info: Vector, *names: str) -> Vector:
         """Add labels out of an info family that shares labels with this; what has no info stays as it is.
@@ -100,13 +104,25 @@ class Vector:
         one = f"topk by ({on}) (1, {info.text})"
         joined = f"{self.text} * on ({on}) group_left ({', '.join(names)}) {one}"
         text = f"({joined} or {self.text} unless on ({on}) {one})"
-        return replace(self, text=text, labels=(*self.labels, *names))
+        return replace(self, text=text, labels=(*self.labels, *names), inner="")
 
-    def _aggregated(self, operator: str, by: tuple[str, ...]) -> Vector:
+    def labelled(self, label: str, *sources: str) -> Vector:
+        """Add a label that holds the last of some labels that is not empty."""
+        text = self.text
+        for source in sources:
+            text = f'label_replace({text}, "{label}", "$1", "{source}", "(.+)")'
+        return replace(self, text=text, labels=(*self.labels, label), inner="")
+
+    def share_of_all(self, *by: str) -> Vector:
+        """Divide by the sum within each group, even where times overlap: a bar's share of what is shown."""
+        text = f"{self.text} / on ({', '.join(by)}) group_left () sum by ({', '.join(by)}) ({self.text})"
+        return replace(self, text=f"({text})", summable=frozenset(), inner="")
+
+    def _aggregated(self, operator: str, by: tuple[str, ...], text: str = "") -> Vector:
         if unknown := set(by) - set(self.labels):
             raise ValueError(f"Expected labels of {self.text}, found {', '.join(sorted(unknown))}.")
         grouping = f" by ({', '.join(by)}) " if by else ""
-        return Vector(f"{operator}{grouping}({self.text})", by, self.summable & set(by))
+        return Vector(f"{operator}{grouping}({text or self.text})", by, self.summable & set(by))
 
 
 def share(part: Vector | str, whole: Vector | str) -> str:
@@ -116,9 +132,14 @@ def share(part: Vector | str, whole: Vector | str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where series are looked for: matchers that every selector carries."""
+    """Where series are looked for: matchers that every selector carries.
+
+    ``target`` holds the labels by which targets are told apart; with ``instance`` among them, each replica
+    of the exporter stands for itself.
+    """
 
     matchers: tuple[str, ...] = ()
+    target: tuple[str, ...] = ("job",)
 
     def select(self, family: Family, /, **labels: Labels) -> str:
         """Return a selector; raise ValueError for a label that the family does not have."""
@@ -126,15 +147,19 @@ class Scope:
 
     def latest(self, family: Family, /, **labels: Labels) -> Vector:
         """Return what a family says now; labels that are matched by one value are left out."""
-        return _once(family, self._select(family, labels), labels)
+        return self._once(family, self._select(family, labels), labels)
 
     def at(self, family: Family, offset: str, /, **labels: Labels) -> Vector:
         """Return what a family said some time ago."""
-        return _once(family, f"{self._select(family, labels)} offset {offset}", labels)
+        return self._once(family, f"{self._select(family, labels)} offset {offset}", labels)
+
+    def forecast(self, family: Family, over: str, ahead: str, /, **labels: Labels) -> Vector:
+        """Return where a gauge is heading: its straight line over a range, some seconds ahead."""
+        return self._once(family, f"predict_linear({self._select(family, labels)}[{over}], {ahead})", labels)
 
     def over(self, function: str, family: Family, over: str, /, **labels: Labels) -> Vector:
         """Apply a function over a range, such as ``max_over_time``."""
-        return _once(family, f"{function}({self._select(family, labels)}[{over}])", labels)
+        return self._once(family, f"{function}({self._select(family, labels)}[{over}])", labels)
 
     def rate(self, family: Family, over: str = "$__rate_interval", /, **labels: Labels) -> Vector:
         """Return how fast a counter rises, per second."""
@@ -147,11 +172,11 @@ class Scope:
     def buckets(self, family: Family, over: str = "", /, **labels: Labels) -> Vector:
         """Return the cumulative buckets as they stand, or how fast they rise where ``over`` is given."""
         selector = self._select(family, labels, "_bucket")
-        return _once(family, f"rate({selector}[{over}])" if over else selector, labels, "le")
+        return self._once(family, f"rate({selector}[{over}])" if over else selector, labels, "le")
 
     def part(self, family: Family, suffix: str, over: str, /, **labels: Labels) -> Vector:
         """Return how fast the ``_sum`` or ``_count`` of a histogram rises, per second."""
-        return _once(family, f"rate({self._select(family, labels, suffix)}[{over}])", labels)
+        return self._once(family, f"rate({self._select(family, labels, suffix)}[{over}])", labels)
 
     def _select(self, family: Family, labels: Mapping[str, Labels], suffix: str = "") -> str:
         if suffix and family.kind not in _HISTOGRAMS:
@@ -163,8 +188,8 @@ class Scope:
         own = (f'{name}{match.operator}"{match.value}"' for name, match in matches.items())
         return f"{family.name}{suffix}{{{', '.join((*self.matchers, *own))}}}"
 
-
-def _once(family: Family, text: str, matched: Mapping[str, Labels], *more: str) -> Vector:
-    pinned = {name for name, match in matched.items() if isinstance(match, str)}
-    labels = (*_OF_TARGET, *(name for name in (*family.labels, *more) if name not in pinned))
-    return Vector(f"max by ({', '.join(labels)}) ({text})", labels, family.summable | set(_OF_TARGET))
+    def _once(self, family: Family, text: str, matched: Mapping[str, Labels], *more: str) -> Vector:
+        pinned = {name for name, match in matched.items() if isinstance(match, str)}
+        labels = (*self.target, *(name for name in (*family.labels, *more) if name not in pinned))
+        summable = family.summable | set(_OF_TARGET)
+        return Vector(f"max by ({', '.join(labels)}) ({text})", labels, summable, text)
