@@ -33,6 +33,7 @@ from insights_exporter.snapshot import (
     WindowUse,
 )
 from tests.support.expositions import checked_by_promtool, series
+from tests.support.reference import reference, reference_page
 from tests.support.snapshots import NOW, rich_snapshot
 
 GO = TemplateKey("acme", "go")
@@ -92,6 +93,13 @@ def test_the_page_is_accepted_by_the_parser_without_any_sample_twice(form: Forma
     assert {family.name for family in catalogue.CODER_FAMILIES} <= {
         name.removesuffix("_bucket") for name in names
     }
+
+
+@pytest.mark.parametrize("form", Format)
+def test_the_page_equals_the_references_byte_by_byte(form: Format) -> None:
+    found = catalogued(rich_snapshot())
+
+    assert reference_page(reference(found.samples, form), form) == bytes(render(found.samples, form))
 
 
 def test_promtool_finds_nothing_wrong() -> None:

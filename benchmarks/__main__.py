@@ -1,0 +1,37 @@
+"""Run comparisons by name, all of them where none is named, and print their tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks import rendering
+from benchmarks.table import Table
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+
+COMPARISONS: Mapping[str, Sequence[Callable[[], Table]]] = {
+    "render": (rendering.render_page, rendering.sizes, rendering.whole_poll),
+    "memory": (rendering.memory,),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *COMPARISONS], help="comparisons to run")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
+    wanted = parser.parse_args(arguments)
+    tables = []
+    for name in wanted.names or COMPARISONS:
+        for compare in COMPARISONS[name]:
+            tables.append(compare().markdown())
+            sys.stdout.write(tables[-1] + "\n")
+            sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
