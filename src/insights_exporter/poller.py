@@ -134,9 +134,18 @@ class Poller:
             deployment=self._fresh(state.last_deployment, now),
             agent_stats=self._extra(),
         )
-        await self._publish(snapshot)
-        self._telemetry.poll_finished(_result(results), self._clock.monotonic() - began)
+        result = _result(results) if await self._published(snapshot) else "failed"
+        self._telemetry.poll_finished(result, self._clock.monotonic() - began)
         return snapshot
+
+    async def _published(self, snapshot: Snapshot) -> bool:
+        try:
+            await self._publish(snapshot)
+        except Exception as error:  # noqa: BLE001 - the next poll may fare better.
+            self._failed("poller", "internal", error)
+            return False
+        self.state.failing.pop("poller", None)
+        return True
 
     async def _collect_deployment(self, coder: Coder) -> int | None:
         reading, faults = await self._run(
@@ -215,8 +224,7 @@ async def _first(stopped: asyncio.Task[bool], work: Awaitable[object]) -> None:
     try:
         await asyncio.wait((stopped, task), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        if not task.done():
-            task.cancel()
-    await asyncio.wait((task,))
+        task.cancel()
+        await asyncio.wait((task,))
     if not task.cancelled():
         task.result()
