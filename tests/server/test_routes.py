@@ -255,7 +255,7 @@ async def test_middlewares_stand_before_the_routes(served: Served) -> None:
     ) -> web.StreamResponse:
         raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Basic"})
 
-    app = application(lambda: served.site, middlewares=[closed])
+    app = application(lambda: replace(served.site, middlewares=[closed]))
     async with TestClient(TestServer(app)) as client:
         response = await client.get("/metrics")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from time import perf_counter
 from typing import Final, Protocol
@@ -73,11 +74,12 @@ class Site:
     landing: Callable[[], Awaitable[Page]]
     config: Callable[[], str] = field(repr=False)
     reload: Callable[[], Awaitable[None]] | None = None
+    middlewares: Sequence[Middleware] = ()
 
 
-def application(site: Callable[[], Site], *, middlewares: Sequence[Middleware] = ()) -> web.Application:
+def application(site: Callable[[], Site]) -> web.Application:
     """Return the application; ``site`` is asked at each request, so that it can be replaced whole."""
-    app = web.Application(middlewares=[_guard, *middlewares], client_max_size=1024)
+    app = web.Application(middlewares=[_guard, _passing(site)], client_max_size=1024)
     routes = _Routes(site)
     app.add_routes(
         [
@@ -91,6 +93,18 @@ def application(site: Callable[[], Site], *, middlewares: Sequence[Middleware] =
         ]
     )
     return app
+
+
+def _passing(site: Callable[[], Site]) -> Middleware:
+    """Return a middleware that stands for those of the site as it is at each request."""
+
+    @web.middleware
+    async def passing(request: web.Request, handler: Handler) -> web.StreamResponse:
+        for one in reversed(site().middlewares):
+            handler = partial(one, handler=handler)
+        return await handler(request)
+
+    return passing
 
 
 @web.middleware

@@ -1,0 +1,160 @@
+"""All that belongs to one reading of the configuration; a new reading replaces it whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from types import TracebackType
+from typing import Final, Self
+
+from insights_exporter import __version__
+from insights_exporter.clock import Clock
+from insights_exporter.coder.client import CoderClient
+from insights_exporter.metrics.exposition import Exposition
+from insights_exporter.page import CollectorState, Landing, Lens, Status
+from insights_exporter.poller import Poller, PollerState
+from insights_exporter.redaction import Redaction
+from insights_exporter.server import Page
+from insights_exporter.settings import AgentStatsSource, PrivacySettings, Settings
+from insights_exporter.snapshot import Reading, Snapshot
+from insights_exporter.telemetry import Telemetry
+
+__all__ = ["Environment", "Generation", "redaction_of"]
+
+SUBJECTS: Final = ("insights", "inventory", "deployment")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What every generation runs in."""
+
+    clock: Clock
+    random: Random
+    telemetry: Telemetry
+
+
+def redaction_of(privacy: PrivacySettings) -> Redaction:
+    """Return how users appear; raise SecretError where the key cannot be read."""
+    key = b"" if privacy.hash_key is None else privacy.hash_key.read().reveal().encode()
+    return Redaction(privacy.users, key)
+
+
+class Generation:
+    """Polls, keeps the last snapshot and renders it; an asynchronous context manager.
+
+    Raises ConfigError where a certificate or a secret cannot be used. ``state`` carries over what the
+    generation before it learned of the same deployment.
+    """
+
+    def __init__(
+        self, settings: Settings, environment: Environment, *, state: PollerState | None = None
+    ) -> None:
+        self.settings = settings
+        self.snapshot: Snapshot | None = None
+        self._environment = environment
+        redaction = redaction_of(settings.privacy)
+        self.exposition = Exposition(
+            redaction=redaction,
+            limits=settings.limits,
+            free_text=settings.privacy.parameter_free_text,
+            telemetry=environment.telemetry,
+        )
+        lens = Lens(redaction, settings.privacy.parameter_free_text, settings.insights.utc_offset)
+        self._landing = Landing(lens)
+        self._listeners: list[Callable[[Snapshot], Awaitable[None]]] = [self.exposition.publish]
+        self._client = CoderClient(settings.coder, clock=environment.clock, observer=environment.telemetry)
+        self.poller = Poller(
+            self._client,
+            settings,
+            publish=self.publish,
+            clock=environment.clock,
+            random=environment.random,
+            telemetry=environment.telemetry,
+            state=state,
+        )
+        self._stop = asyncio.Event()
+        self._polling: asyncio.Task[None] | None = None
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Open the connections."""
+        await self._open.enter_async_context(self._client)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop polling and close the connections."""
+        await self.pause()
+        await self._open.aclose()
+
+    def poll(self) -> asyncio.Task[None]:
+        """Begin to poll, at once and then at each turn; the task ends only by a fault or by ``pause``."""
+        self._stop.clear()
+        self._polling = asyncio.create_task(self.poller.run(self._stop))
+        return self._polling
+
+    async def pause(self) -> None:
+        """Stop polling; a poll under way is given up."""
+        polling, self._polling = self._polling, None
+        self._stop.set()
+        if polling is not None:
+            await asyncio.wait((polling,))
+
+    async def publish(self, snapshot: Snapshot) -> None:
+        """Render a snapshot and serve it from then on."""
+        for listener in self._listeners:
+            await listener(snapshot)
+        self.snapshot = snapshot
+
+    def unready(self) -> str:
+        """Return why no fresh numbers are served, or nothing."""
+        if self.snapshot is None:
+            return "The first poll has not ended yet."
+        if not any(self._fresh(one) for one in self._readings().values()):
+            failing = ", ".join(f"{name}: {why}" for name, why in sorted(self.poller.state.failing.items()))
+            stale = f"Nothing of Coder is younger than {self.settings.poll.max_staleness:g} seconds."
+            return f"{stale} {failing}".rstrip()
+        return ""
+
+    async def landing(self) -> Page:
+        """Return the landing page as of now."""
+        return await self._landing.page(self.snapshot, self._status())
+
+    def _status(self) -> Status:
+        return Status(
+            now=self._environment.clock.now(),
+            version=__version__,
+            unready=self.unready(),
+            collectors=[self._collector(name) for name in SUBJECTS] + [self._agent_stats()],
+        )
+
+    def _collector(self, name: str) -> CollectorState:
+        state = self.poller.state
+        reading: Reading[object] | None = getattr(state, f"last_{name}")
+        served = self._readings().get(name) is not None
+        at = None if reading is None else reading.at
+        return CollectorState(name, at, state.failing.get(name, ""), served=served)
+
+    def _agent_stats(self) -> CollectorState:
+        reading = self.snapshot.agent_stats if self.snapshot else None
+        configured = self.settings.agent_stats.source is not AgentStatsSource.NONE
+        at = None if reading is None else reading.at
+        return CollectorState("agent_stats", at, served=reading is not None, configured=configured)
+
+    def _readings(self) -> dict[str, Reading[object] | None]:
+        return {name: getattr(self.snapshot, name, None) for name in SUBJECTS}
+
+    def _fresh(self, reading: Reading[object] | None) -> bool:
+        # A poll that hangs leaves its snapshot; the readings in it age all the same.
+        return reading is not None and self._age(reading.at) <= self.settings.poll.max_staleness
+
+    def _age(self, at: datetime) -> float:
+        return (self._environment.clock.now() - at).total_seconds()
