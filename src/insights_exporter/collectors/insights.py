@@ -7,7 +7,7 @@ without a question. A template is asked again only about ranges that can have mo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -107,6 +107,7 @@ class InsightsCollector:
         }
         subjects = self.state.templates
         sitewide = await self._ask_deployment(inquiry, to_ask, deployment)
+        ask: Callable[[Inquiry, Plan, Subject, Reach], Coroutine[None, None, None]]
         if sitewide:
             reaches, ask = _site_reaches(to_ask, deployment, subjects), self._ask_template
         else:

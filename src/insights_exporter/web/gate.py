@@ -75,7 +75,7 @@ class _Gate:
         """Return the newest web configuration."""
         return self._source.config() if self._source is not None else WebConfig()
 
-    async def refusal(self, request: web.Request) -> web.Response | None:
+    async def refusal(self, request: web.Request) -> web.Response | None:  # noqa: PLR0911 - one way out per verdict.
         """Return why the request does not get in; None where it does."""
         config = self.config()
         if (
