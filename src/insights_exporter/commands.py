@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from insights_exporter import check as checks
 from insights_exporter import documentation, logs
@@ -112,10 +113,12 @@ async def demo(crowd: Crowd, options: argparse.Namespace) -> int:
         stop = asyncio.Event()
         application.listen_for_signals(stop)
         running = asyncio.create_task(application.run(stop))
-        await asyncio.wait({running, application.address}, return_when=asyncio.FIRST_COMPLETED)
+        waited: set[asyncio.Future[Any]] = {running, application.address}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             address = application.address.result()
             _say(f"Simulated Coder: {coder}")
+            _say(f"Session token:   {DEMO_TOKEN}")
             _say(f"Landing page:    {address}/")
             _say(f"Metrics:         {address}/metrics")
             _say("Stop with Ctrl-C.")

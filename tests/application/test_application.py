@@ -1,0 +1,316 @@
+"""The whole exporter in this process, against a simulated Coder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from insights_exporter.application import Application
+from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.errors import ConfigError
+from insights_exporter.metrics import catalogue
+from insights_exporter.secret import LiteralSecret, Secret
+from insights_exporter.settings import (
+    FilterSettings,
+    InsightsSettings,
+    LimitSettings,
+    NameFilter,
+    PollSettings,
+    PrivacySettings,
+    ServerSettings,
+    Settings,
+    UserNames,
+)
+from insights_exporter.simulator.api.application import serve
+from insights_exporter.simulator.api.deployment import SimulatedDeployment
+from insights_exporter.simulator.api.faults import Status
+from insights_exporter.simulator.generated import Size
+from insights_exporter.simulator.stage import DEMO_TOKEN, stage
+
+WAIT = 20.0
+
+
+@dataclass
+class Exporter:
+    """An exporter that runs, and what its configuration says when it is read anew."""
+
+    application: Application
+    address: str
+    session: ClientSession
+    coder: SimulatedDeployment
+    told: list[Settings | ConfigError] = field(default_factory=list)
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str]:
+        """Return an answer's status and text."""
+        async with self.session.get(self.address + path, headers=headers) as response:
+            return response.status, await response.text()
+
+    async def metrics(self, path: str = "/metrics") -> str:
+        """Return a scrape."""
+        status, text = await self.get(path)
+        assert status == 200
+        return text
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until something holds."""
+        async with asyncio.timeout(WAIT):
+            while not await holds():  # noqa: ASYNC110 - what is waited for is behind HTTP.
+                await asyncio.sleep(0.01)
+
+    async def ready(self) -> bool:
+        """Say whether fresh numbers are served."""
+        return (await self.get("/-/ready"))[0] == 200
+
+
+def settings_of(url: str) -> Settings:
+    return Settings(
+        coder=CoderSettings(url=url, token=LiteralSecret(Secret(DEMO_TOKEN)), retries=0),
+        poll=PollSettings(interval=3600, offset=0, jitter=0, deadline=60, max_staleness=7200),
+        server=ServerSettings(port=0, enable_reload=True),
+    )
+
+
+@asynccontextmanager
+async def running(
+    change: Callable[[Settings], Settings] = lambda settings: settings,
+    *,
+    prepare: Callable[[SimulatedDeployment], None] = lambda _: None,
+) -> AsyncIterator[Exporter]:
+    """Run an exporter against a deployment of three templates."""
+    async with AsyncExitStack() as stack:
+        coder = stage(Size(templates=3, users=10))
+        prepare(coder)
+        settings = change(settings_of(await stack.enter_async_context(serve(coder))))
+        session = await stack.enter_async_context(ClientSession())
+        told: list[Settings | ConfigError] = [settings]
+
+        def load() -> Settings:
+            if isinstance(told[-1], ConfigError):
+                raise told[-1]
+            return told[-1]
+
+        application = Application(settings, load=load)
+        stop = asyncio.Event()
+        task = asyncio.create_task(application.run(stop))
+        try:
+            async with asyncio.timeout(WAIT):
+                address = await application.address
+            yield Exporter(application, address, session, coder, told)
+        finally:
+            stop.set()
+            await task
+
+
+@pytest.fixture
+async def exporter() -> AsyncIterator[Exporter]:
+    async with running() as one:
+        await one.until(one.ready)
+        yield one
+
+
+async def test_every_served_family_is_in_the_catalogue(exporter: Exporter) -> None:
+    text = await exporter.metrics()
+    status, openmetrics = await exporter.get("/metrics", Accept="application/openmetrics-text;version=1.0.0")
+
+    assert status == 200
+    known = {family.stem for family in catalogue.FAMILIES}
+    parsed = parse_openmetrics(openmetrics)  # type: ignore[no-untyped-call]  # Ships no types.
+    found = {family.name for family in parsed}
+    assert {name for name in found if not name.startswith("process_")} <= known
+    assert {family.stem for family in catalogue.CODER_FAMILIES if not family.needs} - found == set()
+    assert sum(1 for _ in parse_text(text)) > 30
+
+
+async def test_collectors_can_be_scraped_alone(exporter: Exporter) -> None:
+    text = await exporter.metrics("/metrics?collect[]=deployment")
+
+    assert catalogue.USERS.name in text
+    assert catalogue.TEMPLATE_USAGE.name not in text
+    assert catalogue.BUILD_INFO.name not in text
+
+
+async def test_before_the_first_poll_ends_the_exporter_is_not_ready_and_tells_of_itself() -> None:
+    async with running(prepare=lambda coder: coder.faults.on("*", Status(status=503))) as exporter:
+        status, why = await exporter.get("/-/ready")
+        text = await exporter.metrics()
+
+        assert status == 503
+        assert why
+        assert catalogue.BUILD_INFO.name in text
+        assert catalogue.TEMPLATE_USAGE.name + "{" not in text
+
+
+async def test_a_coder_that_is_down_is_named_as_the_reason() -> None:
+    async with running(prepare=lambda coder: coder.faults.on("*", Status(status=503))) as exporter:
+
+        async def polled() -> bool:
+            return "younger than" in (await exporter.get("/-/ready"))[1]
+
+        await exporter.until(polled)
+
+        status, why = await exporter.get("/-/ready")
+        assert status == 503
+        assert "insights: " in why
+        page = (await exporter.get("/"))[1]
+        assert "not ready" in page
+        assert "no data" in page
+
+
+async def test_the_page_and_the_configuration_show_no_secret(exporter: Exporter) -> None:
+    page = (await exporter.get("/"))[1]
+    config = (await exporter.get("/config"))[1]
+
+    assert "ready" in page
+    assert "Templates" in page
+    assert "url: http://127.0.0.1" in config
+    assert DEMO_TOKEN not in page + config
+
+
+async def test_reading_anew_replaces_limits_and_names_at_once_without_asking_coder(
+    exporter: Exporter,
+) -> None:
+    before = dict(exporter.coder.calls)
+    assert isinstance(exporter.told[0], Settings)
+    exporter.told.append(
+        replace(
+            exporter.told[0],
+            privacy=PrivacySettings(
+                users=UserNames.HASHED, hash_key=LiteralSecret(Secret("0123456789abcdef"))
+            ),
+            limits=LimitSettings(families={catalogue.USER_INFO.name: 0}),
+        )
+    )
+
+    await exporter.application.reload()
+
+    text = await exporter.metrics()
+    assert 'username="user-' in text
+    assert catalogue.USER_INFO.name + "{" not in text
+    assert exporter.coder.calls == before or set(exporter.coder.calls) == set(before)
+    assert f"{catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL.name} 1.0" in text
+
+
+async def test_other_windows_are_served_as_soon_as_they_are_configured(exporter: Exporter) -> None:
+    assert isinstance(exporter.told[0], Settings)
+    exporter.told.append(replace(exporter.told[0], insights=InsightsSettings(windows=("today", "14d"))))
+
+    await exporter.application.reload()
+
+    text = await exporter.metrics()
+    assert 'window="14d"' in text
+    assert 'window="30d"' not in text
+
+
+async def test_a_template_that_is_denied_from_now_on_is_gone_at_once(exporter: Exporter) -> None:
+    assert isinstance(exporter.told[0], Settings)
+    name = exporter.coder.world.templates[0].name
+    assert f'template_name="{name}"' in await exporter.metrics()
+    denied = FilterSettings(templates=NameFilter(deny=(name,)))
+    exporter.told.append(replace(exporter.told[0], filters=denied))
+
+    await exporter.application.reload()
+
+    assert f'template_name="{name}"' not in await exporter.metrics()
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_reading_anew_over_http_tells_by_status_and_metric(exporter: Exporter, status: int) -> None:
+    if status == 500:
+        exporter.told.append(ConfigError("exporter.yaml:3: poll.interval: expected more, found less."))
+
+    async with exporter.session.post(exporter.address + "/-/reload") as response:
+        assert response.status == status
+        text = await response.text()
+
+    assert ("poll.interval" in text) == (status == 500)
+    assert (
+        f"{catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL.name} {float(status == 200)}" in await exporter.metrics()
+    )
+    assert await exporter.ready()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda settings: replace(settings, server=replace(settings.server, port=1)),
+        lambda settings: replace(settings, coder=replace(settings.coder, ca_file=Path(__file__))),
+        lambda settings: replace(
+            settings, server=replace(settings.server, web_config_file=Path("/none/web.yaml"))
+        ),
+    ],
+)
+async def test_what_cannot_be_used_changes_nothing(
+    exporter: Exporter, change: Callable[[Settings], Settings]
+) -> None:
+    assert isinstance(exporter.told[0], Settings)
+    before = await exporter.metrics("/metrics?collect[]=insights")
+    exporter.told.append(change(exporter.told[0]))
+
+    with pytest.raises(ConfigError):
+        await exporter.application.reload()
+
+    assert await exporter.metrics("/metrics?collect[]=insights") == before
+    exporter.told.append(exporter.told[0])
+    await exporter.application.reload()
+    assert await exporter.ready()
+
+
+async def test_scrapes_never_fail_nor_mix_while_the_configuration_changes(exporter: Exporter) -> None:
+    """Odd readings hash names, even ones leave users out: no page has both or neither."""
+    assert isinstance(exporter.told[0], Settings)
+    base, key = exporter.told[0], LiteralSecret(Secret("0123456789abcdef"))
+    hashed = replace(base, privacy=PrivacySettings(users=UserNames.HASHED, hash_key=key))
+    off = replace(base, privacy=PrivacySettings(users=UserNames.OFF))
+    exporter.told.append(hashed)
+    await exporter.application.reload()
+    done = asyncio.Event()
+    kinds = set()
+
+    async def scrape() -> None:
+        while not done.is_set():
+            text = await exporter.metrics()
+            lines = [line for line in text.splitlines() if "username=" in line]
+            assert all('username="user-' in line for line in lines)
+            assert catalogue.TEMPLATE_USAGE.name in text
+            kinds.add(bool(lines))
+
+    scraping = asyncio.create_task(scrape())
+    for number in range(40):
+        exporter.told.append(off if number % 2 else hashed)
+        await exporter.application.reload()
+    done.set()
+    await scraping
+
+    assert kinds == {True, False}
+    assert len(asyncio.all_tasks()) < 20
+
+
+async def test_a_port_that_is_taken_ends_the_start_with_its_name(exporter: Exporter) -> None:
+    assert isinstance(exporter.told[0], Settings)
+    port = int(exporter.address.rpartition(":")[2])
+    taken = replace(exporter.told[0], server=ServerSettings(port=port))
+
+    with pytest.raises(ConfigError, match=r"server\.host, server\.port: expected a free address"):
+        await Application(taken).run(asyncio.Event())
+
+
+async def test_without_serving_it_polls_all_the_same() -> None:
+    async with serve(coder := stage(Size(templates=1, users=3))) as url:
+        application = Application(settings_of(url), serve=False)
+        stop = asyncio.Event()
+        task = asyncio.create_task(application.run(stop))
+        async with asyncio.timeout(WAIT):
+            while "/insights/templates" not in coder.calls:  # noqa: ASYNC110 - the simulator only counts.
+                await asyncio.sleep(0.01)
+        stop.set()
+        await task
+
+    assert application.address.result() == ""
