@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint format clean
+.PHONY: help install demo test generate check-generated lint format clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -17,6 +17,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP) ## Make the environment with pinned versions.
 
+demo: $(STAMP) ## Run a simulated Coder and the exporter against it.
+	$(BIN)/insights-exporter demo
+
 test: $(STAMP) ## Run all tests, with the real programs they need.
 	tests/support/install-binaries.sh
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
@@ -25,6 +28,12 @@ lint: $(STAMP) ## Check style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src tests
+
+generate: $(STAMP) ## Write the pages that are made from code.
+	$(BIN)/insights-exporter docs
+
+check-generated: $(STAMP) ## Fail where such a page differs from the code.
+	$(BIN)/insights-exporter docs --check
 
 format: $(STAMP) ## Format the code.
 	$(BIN)/ruff check --fix .
