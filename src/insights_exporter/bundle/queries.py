@@ -100,10 +100,9 @@ class Vector:
 
         Replicas may disagree about a name for a moment, so one of the infos is kept.
         """
-        on = ", ".join(label for label in self.labels if label in info.labels)
-        one = f"topk by ({on}) (1, {info.text})"
-        joined = f"{self.text} * on ({on}) group_left ({', '.join(names)}) {one}"
-        text = f"({joined} or {self.text} unless on ({on}) {one})"
+        on, new = ", ".join(label for label in self.labels if label in info.labels), ", ".join(names)
+        one = f"topk by ({on}) (1, {info.inner or info.text})"
+        text = f"({self.text} * on ({on}) group_left ({new}) {one} or ignoring ({new}) {self.text})"
         return replace(self, text=text, labels=(*self.labels, *names), inner="")
 
     def labelled(self, label: str, *sources: str) -> Vector:
