@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from insights_exporter.page.markup import element, fragment, name
 from insights_exporter.page.numbers import Band
 from insights_exporter.redaction import Redaction
 from insights_exporter.settings import UserNames
+from insights_exporter.snapshot import Reading, TemplateUse
 from tests.page.made_up import NOW, snapshot
 
 NAMED = Lens(Redaction(UserNames.NAMED))
@@ -97,6 +99,21 @@ def test_free_text_is_counted_but_not_shown_unless_allowed() -> None:
         ("Repository", 0, 18),
     ]
     assert [(one.label, len(one.rows), one.hidden) for one in opened][2] == ("Repository", 9, 0)
+
+
+def test_a_deployment_without_latency_of_its_own_counts_each_user_once() -> None:
+    found = snapshot(3)
+    assert found.insights is not None
+    insights = found.insights.value
+    bare = replace(insights, deployment=TemplateUse(None, (), (1,)))
+
+    whole = facts(replace(found, insights=Reading(bare, NOW)), NAMED).deployment
+
+    users = {
+        one.username for use in insights.templates for one in use.windows[0].latency if one.p50 is not None
+    }
+    assert whole is not None
+    assert sum(whole.latency_bands.values()) == len(users)
 
 
 def test_templates_come_by_users() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from hashlib import sha256
 from statistics import median
@@ -108,6 +108,8 @@ def facts(snapshot: Snapshot, lens: Lens) -> Facts:
         today = windows.local_day(snapshot.insights.at, lens.utc_offset)
         insights = snapshot.insights.value
         deployment = _template(insights.deployment, None, (0, 0), lens, today)
+        if not any(deployment.latency_bands.values()):
+            deployment = replace(deployment, latency_bands=_bands(_slowest(insights.templates).values()))
         for use in insights.templates:
             if use.key is not None:
                 home = homes.get(use.key, (0, 0))
@@ -199,6 +201,17 @@ def _bands(measured: Iterable[float]) -> dict[Band, int]:
     found = dict.fromkeys(Band, 0)
     for seconds in measured:
         found[band(seconds)] += 1
+    return found
+
+
+def _slowest(uses: Iterable[TemplateUse]) -> dict[str, float]:
+    """Return each user's latency in the template where it is worst, so that nobody counts twice."""
+    found: dict[str, float] = {}
+    for use in uses:
+        window = _window(use.windows)
+        for one in () if window is None else window.latency:
+            if one.p50 is not None:
+                found[one.username] = max(one.p50, found.get(one.username, 0.0))
     return found
 
 
