@@ -147,7 +147,7 @@ class ActiveSets:
         """Return the templates used on the closed days after ``day``; None where that is unknown."""
         if self._closed_through != self.plan.last_closed:
             return None
-        return frozenset().union(*(ids for last, ids in self._closed if last > day + timedelta(days=1)))
+        return frozenset().union(*(ids for last, ids in self._closed if last > day))
 
     def on(self, day: date, ask: Ask) -> frozenset[str] | Anything:
         """Return the templates that a question on a day can have found."""
