@@ -23,7 +23,7 @@ _HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Headers that may be set, each with the values it may have; no values mean any."""
 
-_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,20 +75,13 @@ class _Gate:
         """Return the newest web configuration."""
         return self._source.config() if self._source is not None else WebConfig()
 
-    async def refusal(self, request: web.Request) -> web.Response | None:  # noqa: PLR0911 - one way out per verdict.
+    async def refusal(self, request: web.Request) -> web.Response | None:
         """Return why the request does not get in; None where it does."""
         config = self.config()
-        if (
-            config.tls is not None
-            and config.tls.allowed_sans
-            and not _named(request, config.tls.allowed_sans)
-        ):
+        if not _named(request, config) or _foreign(request):
             return _refused(HTTPStatus.FORBIDDEN)
         if request.path not in _PROBES and not self._in_time(config.rate):
             return _refused(HTTPStatus.TOO_MANY_REQUESTS, {hdrs.RETRY_AFTER: _whole(config.rate)})
-        if request.method not in _SAFE_METHODS and request.headers.get("Sec-Fetch-Site") == "cross-site":
-            # A browser would add the login that it remembers.
-            return _refused(HTTPStatus.FORBIDDEN)
         if request.path in self._open or not (config.users or self._settings.bearer_token):
             return None
         scheme, _, rest = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
@@ -144,13 +137,19 @@ class _Gate:
         return _refused(HTTPStatus.UNAUTHORIZED, {hdrs.WWW_AUTHENTICATE: ", ".join(asks)})
 
 
-def _named(request: web.Request, allowed: frozenset[str]) -> bool:
+def _named(request: web.Request, config: WebConfig) -> bool:
     """Say whether the client's certificate has an allowed name; who showed none was let in by the policy."""
+    allowed = config.tls.allowed_sans if config.tls is not None else frozenset()
     transport = request.transport
     certificate = transport.get_extra_info("peercert") if transport is not None else None
-    if not certificate:
+    if not certificate or not allowed:
         return True
     return any(value in allowed for _, value in certificate.get("subjectAltName", ()))
+
+
+def _foreign(request: web.Request) -> bool:
+    """Say whether another site makes a browser change something, with the login that it remembers."""
+    return request.method not in _SAFE_METHODS and request.headers.get("Sec-Fetch-Site") == "cross-site"
 
 
 def _login(text: str) -> tuple[str, bytes]:
