@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
@@ -133,7 +134,10 @@ async def simulate(crowd: Crowd, options: argparse.Namespace) -> int:
         _say(f"Simulated Coder: {address}")
         _say(f"Session token:   {DEMO_TOKEN}")
         _say("Stop with Ctrl-C.")
-        await asyncio.Event().wait()
+        stop = asyncio.Event()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(one, stop.set)
+        await stop.wait()
     return 0
 
 
