@@ -7,14 +7,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import rendering
+from benchmarks import rendering, scraping
 from benchmarks.table import Table
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
 COMPARISONS: Mapping[str, Sequence[Callable[[], Table]]] = {
     "render": (rendering.render_page, rendering.sizes, rendering.whole_poll),
-    "memory": (rendering.memory,),
+    "scrape": (scraping.scrape,),
+    "memory": (rendering.memory, scraping.memory_of_process),
 }
 
 

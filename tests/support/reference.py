@@ -23,7 +23,7 @@ from insights_exporter.metrics.text import Format, Samples
 __all__ = ["Reference", "reference", "reference_page"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reference(Collector):
     """Gives prometheus_client families that are ready."""
 
