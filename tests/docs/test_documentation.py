@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
 
 from insights_exporter import documentation
 from insights_exporter.config.kind import SecretText
 from insights_exporter.config.source import variable
-from insights_exporter.config.spec import keys
+from insights_exporter.config.spec import SECTIONS, keys
 from insights_exporter.metrics import catalogue
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,3 +55,22 @@ def test_tables_have_as_many_cells_in_each_row() -> None:
     rows = [line for line in documentation.configuration_page().splitlines() if line.startswith("|")]
 
     assert {row.replace("\\|", "").count("|") for row in rows} == {5}
+
+
+PAGES = sorted([*DOCS.glob("*.md"), DOCS.parent / "README.md", DOCS.parent / "CHANGELOG.md"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_only_what_exists(page: Path) -> None:
+    """Metrics are in the catalogue, keys in the configuration, and links lead somewhere."""
+    text = page.read_text(encoding="utf-8")
+    known = {path for path, _, _ in keys()} | {section.path for section in SECTIONS}
+    sections = {path.partition(".")[0] for path in known}
+
+    metrics = set(re.findall(r"\bcoder_insights_[a-z0-9_]+\b", text))
+    named = {one for one in re.findall(r"`([a-z_]+\.[a-z_]+)`", text) if one.partition(".")[0] in sections}
+    links = re.findall(r"\]\((?!http|#)([^)#]+)", text)
+
+    assert metrics <= {family.name for family in catalogue.FAMILIES}
+    assert {one for one in named if not one.endswith((".md", ".py"))} <= known
+    assert [link for link in links if not (page.parent / link).exists()] == []
