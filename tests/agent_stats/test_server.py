@@ -1,0 +1,10 @@
+from tests.support.postgres import Postgres
+
+
+def test_data_outlives_a_restart_of_the_server(postgres: Postgres) -> None:
+    database = postgres.new_database()
+    postgres.sql("CREATE TABLE kept AS SELECT 42 AS answer", database=database)
+
+    postgres.restart()
+
+    assert postgres.sql("SELECT answer FROM kept", database=database) == "42"

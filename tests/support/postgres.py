@@ -1,0 +1,200 @@
+"""A real PostgreSQL, started for tests, each database of which belongs to one test."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+__all__ = ["Postgres", "postgres", "postgres_programs"]
+
+PATIENCE = 30.0
+"""Seconds that a server may take to start or to stop."""
+
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "listen_addresses": "127.0.0.1",
+    "log_min_messages": "fatal",
+    "max_connections": "40",
+    "shared_buffers": "64MB",
+}
+
+
+def postgres_programs() -> Path | None:
+    """Return where PostgreSQL's programs are, the newest ones; None where there are none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda one: int(one.parts[-3]))
+    if found:
+        return found[-1].parent
+    program = shutil.which("initdb")
+    return None if program is None else Path(program).resolve().parent
+
+
+class Postgres:
+    """A server on a free port of this machine; it keeps its data over restarts until it is removed.
+
+    It refuses to run as root; then it runs as an account without rights.
+    """
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self._account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+        self.folder = Path(tempfile.mkdtemp(prefix="insights-postgres-"))
+        self.data = self.folder / "data"
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = count()
+        self._owned(self.folder)
+        self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        # People of other names need a password, as they would in earnest.
+        (self.data / "pg_hba.conf").write_text(
+            "local all postgres trust\n"
+            "host all postgres 127.0.0.1/32 trust\n"
+            "host all all 127.0.0.1/32 scram-sha-256\n"
+        )
+
+    def start(self, **settings: str) -> None:
+        """Start, and return when it answers; settings hold until the next start."""
+        given = {**SETTINGS, "unix_socket_directories": str(self.folder), **settings}
+        options = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
+        user, group, groups = self._identity
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", self.data, "-p", str(self.port), *options],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                user=user,
+                group=group,
+                extra_groups=groups,
+            )
+        deadline = time.monotonic() + PATIENCE
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError((self.folder / "log").read_text()[-2000:])
+            time.sleep(0.02)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Stop by the process's id, and break off what runs; ``at_once`` leaves no time to say goodbye."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        # These are the signals of PostgreSQL's fast and immediate shutdown.
+        process.send_signal(3 if at_once else 2)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def restart(self, *, at_once: bool = False, **settings: str) -> None:
+        """Stop and start."""
+        self.stop(at_once=at_once)
+        self.start(**settings)
+
+    def remove(self) -> None:
+        """Stop and delete everything."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        if self._process is None:
+            raise RuntimeError("The server does not run.")
+        return self._process.pid
+
+    def dsn(self, database: str = "postgres", *, user: str = "postgres", password: str = "") -> str:
+        """Return the address of a database."""
+        secret = f":{password}" if password else ""
+        return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """Make an empty database and return its name."""
+        name = f"coder_{next(self._numbers)}"
+        self.sql(f"CREATE DATABASE {name}")
+        return name
+
+    def sql(self, statements: str, *, database: str = "postgres") -> str:
+        """Run statements with psql and return what they print, without decoration."""
+        done = subprocess.run(
+            [
+                *(self._programs / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
+                *("-d", self.dsn(database), "-f", "-"),
+            ],
+            input=statements,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return done.stdout.strip()
+
+    def give(self, path: Path, text: str | bytes) -> None:
+        """Write a file that only the server may read, such as a key."""
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        path.chmod(0o600)
+        self._owned(path)
+
+    def _answers(self) -> bool:
+        asked = subprocess.run(
+            [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
+        )
+        return asked.returncode == 0
+
+    def _run(self, program: str, *arguments: str) -> None:
+        user, group, groups = self._identity
+        subprocess.run(
+            [self._programs / program, *arguments],
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+            user=user,
+            group=group,
+            extra_groups=groups,
+        )
+
+    @property
+    def _identity(self) -> tuple[int | None, int | None, list[int] | None]:
+        """The user, group and further groups to run as; None is what the tests run as."""
+        if self._account is None:
+            return None, None, None
+        return self._account.pw_uid, self._account.pw_gid, []
+
+    def _owned(self, path: Path) -> None:
+        if self._account is not None:
+            os.chown(path, self._account.pw_uid, self._account.pw_gid)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Give a server that runs for the whole session; whoever stops it starts it again."""
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: see tests/support/install-binaries.sh.")
+    server = Postgres(programs)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
