@@ -1,0 +1,23 @@
+"""What agents report every half minute, from Coder's database or from coderd's own metrics.
+
+Both sources count into a ``Ledger``, which says what is known, and keeps it across restarts.
+"""
+
+from insights_exporter.collectors.agent_stats.apps import FAMILIES, family
+from insights_exporter.collectors.agent_stats.faults import SourceError
+from insights_exporter.collectors.agent_stats.ledger import Ledger, OpenNow
+from insights_exporter.collectors.agent_stats.source import NAME, AgentStatsCollector
+from insights_exporter.collectors.agent_stats.state import StateFile
+from insights_exporter.collectors.agent_stats.tally import Tally
+
+__all__ = [
+    "FAMILIES",
+    "NAME",
+    "AgentStatsCollector",
+    "Ledger",
+    "OpenNow",
+    "SourceError",
+    "StateFile",
+    "Tally",
+    "family",
+]

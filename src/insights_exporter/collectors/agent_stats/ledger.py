@@ -1,0 +1,165 @@
+"""All that was counted, and what is served of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from typing import TypeVar
+
+from insights_exporter.collectors.agent_stats.apps import FAMILIES
+from insights_exporter.collectors.agent_stats.people import People
+from insights_exporter.collectors.agent_stats.tally import PLACES, Counts, Tally
+from insights_exporter.filters import Filters
+from insights_exporter.redaction import Redaction
+from insights_exporter.snapshot import AgentStats, Distribution, TemplateKey
+
+__all__ = ["Ledger", "OpenNow"]
+
+K = TypeVar("K", bound=tuple[str, ...])
+V = TypeVar("V")
+
+_NOTHING = (0,) * PLACES
+
+
+@dataclass(slots=True)
+class OpenNow:
+    """What is open at this moment: sessions by template and app, connections by template."""
+
+    sessions: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    connections: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+class Ledger:
+    """Adds up what a source counts.
+
+    ``closed`` is counted for good and is what a state file keeps; ``position`` says, in the words of the
+    source, up to where. ``open`` is counted anew at each reading, until it is old enough that nothing comes
+    late; a source that never counts anything twice leaves it empty. ``since`` is when counting began.
+
+    Users are counted as shown; ``people`` says how that is.
+    """
+
+    def __init__(self, redaction: Redaction, filters: Filters) -> None:
+        self.filters = filters
+        self.people = People(redaction, filters)
+        self.closed = Tally()
+        self.open = Tally()
+        self.now = OpenNow()
+        self.since: datetime | None = None
+        self.position = ""
+        self.identity = ""
+        """Whose reports were counted: another deployment's must not be added to them."""
+        self.templates: tuple[TemplateKey, ...] = ()
+        """Those that exist: what they have nothing of is zero."""
+        self._last: AgentStats | None = None
+        self.held = 0
+        """How many totals fell in the last statement and were held."""
+
+    def begin(self, at: datetime, *, identity: str, position: str = "") -> None:
+        """Forget everything and count from a moment on."""
+        self.closed, self.open, self.now = Tally(), Tally(), OpenNow()
+        self.since, self.identity, self.position = at, identity, position
+        self._last = None
+
+    def statement(self) -> AgentStats:
+        """Return what is known; a label set that is new since the last statement is 0 once.
+
+        Without that, ``increase()`` would lose its first value. In the first statement all stand at their
+        value: after a restart a zero would look like a reset.
+        """
+        if self.since is None:
+            raise RuntimeError("Nothing is known before counting began.")
+        last, self.held = self._last or AgentStats(self.since), 0
+        closed, recent = self.closed, self.open
+        latency = self._named(_sums(closed.latency, recent.latency))
+        apps = _sums(closed.app_latency, recent.app_latency)
+        seconds = self._named(_totals(closed.session_seconds, recent.session_seconds))
+        received = _totals(closed.received, recent.received)
+        transmitted = _totals(closed.transmitted, recent.transmitted)
+        for template in self.templates:
+            for app in FAMILIES:
+                apps.setdefault((*template, app), Counts())
+            received.setdefault(template, 0)
+            transmitted.setdefault(template, 0)
+        found = AgentStats(
+            since=self.since,
+            latency=self._distributions(latency, last.latency),
+            app_latency=self._distributions(apps, last.app_latency),
+            session_seconds=self._numbers(seconds, last.session_seconds),
+            sessions=self._sessions(),
+            connections={one: self.now.connections.get(one, 0) for one in self._places(self.now.connections)},
+            received_bytes=self._numbers(received, last.received_bytes),
+            transmitted_bytes=self._numbers(transmitted, last.transmitted_bytes),
+        )
+        self._last = found
+        return found
+
+    def _sessions(self) -> dict[tuple[str, str, str], int]:
+        known = {(*template, app): 0 for template in self.templates for app in FAMILIES}
+        return known | self.now.sessions
+
+    def _places(self, found: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+        return dict.fromkeys(chain(self.templates, found))
+
+    def _named(self, counted: dict[K, V]) -> dict[K, V]:
+        """Return the same with users' own names, which the label values are made of later."""
+        found: dict[K, V] = {}
+        name = self.people.name
+        for key, value in counted.items():
+            if (username := name(key[2])) is not None:
+                found[(*key[:2], username, *key[3:])] = value  # type: ignore[index] # As long as before.
+        return found
+
+    def _distributions(
+        self, counted: Mapping[K, Counts], last: Mapping[K, Distribution]
+    ) -> dict[K, Distribution]:
+        since = self.since
+        assert since is not None  # noqa: S101 - statement() made sure.
+        found: dict[K, Distribution] = {}
+        first = self._last is None
+        for key, counts in counted.items():
+            if (before := last.get(key)) is None:
+                buckets, total = (tuple(counts.buckets), counts.total) if first else (_NOTHING, 0.0)
+                found[key] = Distribution(buckets, total, since)
+            elif (buckets := tuple(counts.buckets)) == before.counts:
+                found[key] = before
+            elif any(now < was for now, was in zip(buckets, before.counts, strict=True)):
+                self.held += 1
+                found[key] = before
+            else:
+                found[key] = Distribution(buckets, counts.total, since)
+        return found
+
+    def _numbers(self, counted: Mapping[K, float], last: Mapping[K, float]) -> dict[K, float]:
+        if self._last is None:
+            return {key: float(value) for key, value in counted.items()}
+        found: dict[K, float] = {}
+        for key, value in counted.items():
+            before = last.get(key)
+            if before is None:
+                found[key] = 0.0
+            else:
+                self.held += value < before
+                found[key] = float(max(value, before))
+        return found
+
+
+def _sums(closed: Mapping[K, Counts], recent: Mapping[K, Counts]) -> dict[K, Counts]:
+    found = dict(closed)
+    for key, counts in recent.items():
+        if (before := found.get(key)) is None:
+            found[key] = counts
+        else:
+            both = Counts(before.buckets, before.total)
+            both.add(counts)
+            found[key] = both
+    return found
+
+
+def _totals(closed: Mapping[K, float], recent: Mapping[K, float]) -> dict[K, float]:
+    found = dict(closed)
+    for key, value in recent.items():
+        found[key] = found.get(key, 0) + value
+    return found
