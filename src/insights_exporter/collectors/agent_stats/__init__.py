@@ -4,6 +4,7 @@ Both sources count into a ``Ledger``, which says what is known, and keeps it acr
 """
 
 from insights_exporter.collectors.agent_stats.apps import FAMILIES, family
+from insights_exporter.collectors.agent_stats.collector import PostgresCollector
 from insights_exporter.collectors.agent_stats.faults import SourceError
 from insights_exporter.collectors.agent_stats.ledger import Ledger, OpenNow
 from insights_exporter.collectors.agent_stats.source import NAME, AgentStatsCollector
@@ -16,6 +17,7 @@ __all__ = [
     "AgentStatsCollector",
     "Ledger",
     "OpenNow",
+    "PostgresCollector",
     "SourceError",
     "StateFile",
     "Tally",

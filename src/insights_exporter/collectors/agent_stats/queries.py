@@ -1,0 +1,107 @@
+"""What is asked of the database; it adds up itself, so that few rows travel.
+
+A group of reports becomes one line. Reports that belong to a histogram are those with a measured latency and
+an open session; they are told apart by bucket. Coder stores -1 or -0.001 where nothing was measured, and a
+row that a client wrote instead of an agent (``usage``) never has a latency that counts.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from insights_exporter.collectors.agent_stats.apps import COLUMNS
+from insights_exporter.collectors.agent_stats.shape import Shape
+from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
+
+__all__ = ["CHUNK_MINUTES", "OLDEST", "ORGANIZATION", "RANGE", "TEMPLATES", "USERS", "grouped", "open_now"]
+
+CHUNK_MINUTES: Final = 60
+"""How many minutes one mask tells of; a bigint has room for so many."""
+
+RANGE: Final = "SELECT now(), max(created_at) FROM workspace_agent_stats WHERE created_at >= $1"
+OLDEST: Final = "SELECT min(created_at) FROM workspace_agent_stats"
+TEMPLATES: Final = """
+SELECT t.id::text, o.name::text, t.name::text, t.deleted
+FROM templates t JOIN organizations o ON o.id = t.organization_id
+"""
+USERS: Final = "SELECT id::text, username::text FROM users"
+ORGANIZATION: Final = "SELECT id::text FROM organizations ORDER BY is_default DESC, id LIMIT 1"
+
+_BOUNDS: Final = ",".join(f"{-bound * 1000:g}" for bound in reversed(LATENCY_BUCKETS))
+# width_bucket() counts a bound itself to the bucket above it, and Prometheus to the one below; negated, so
+# does width_bucket().
+_BUCKET: Final = (
+    f"{len(LATENCY_BUCKETS)} - width_bucket(-connection_median_latency_ms, "
+    f"'{{{_BOUNDS}}}'::double precision[])"
+)
+
+
+def grouped(shape: Shape, begin: datetime, end: datetime | None, *, by_user: bool) -> str:
+    """Return the query for reports of [begin, end), all later ones where ``end`` is None.
+
+    Its columns: template, user, apps, bucket, hour since ``begin``, the minutes in it as bits, reports, the
+    sum of latencies in milliseconds, bytes received and sent. ``apps`` is one bit for each of ``COLUMNS``,
+    or the object that the table has.
+    """
+    apps = _apps(shape)
+    some = "apps IS NOT NULL" if shape.counts else "apps <> 0"
+    measured = "connection_median_latency_ms > 0 AND connection_median_latency_ms < 'Infinity'"
+    agent, usage = (" AND NOT usage", ", usage") if shape.usage else ("", "")
+    until = "" if end is None else f" AND created_at < {_moment(end)}"
+    user = f"CASE WHEN {some} THEN user_id END" if by_user else "NULL"
+    # The subtraction gives an interval, whose seconds as a double are exact enough to find a minute.
+    minute = f"floor(date_part('epoch', created_at - {_moment(begin)}) / 60)::bigint"
+    return f"""
+SELECT template_id, {user}, apps,
+  CASE WHEN {some} AND {measured}{agent} THEN {_BUCKET} END,
+  minute / {CHUNK_MINUTES},
+  bit_or(1::bigint << (minute % {CHUNK_MINUTES})::int),
+  count(*), sum(connection_median_latency_ms),
+  sum(greatest(rx_bytes, 0)), sum(greatest(tx_bytes, 0))
+FROM (
+  SELECT template_id, user_id, connection_median_latency_ms, rx_bytes, tx_bytes{usage},
+    {apps} AS apps, {minute} AS minute
+  FROM workspace_agent_stats WHERE created_at >= {_moment(begin)}{until}
+  OFFSET 0
+) AS report
+GROUP BY 1, 2, 3, 4, 5
+"""  # noqa: S608 - nothing in it comes from outside.
+
+
+def open_now(shape: Shape, since: datetime) -> str:
+    """Return the query for the newest report of each agent since a moment, and for all that clients wrote.
+
+    Its columns: template, the agent of what a client wrote, sessions as above but counted, connections,
+    reports.
+    """
+    if shape.counts:
+        counts = "session_counts"
+    else:
+        parts = ", ".join(f"coalesce({column}, 0)" for column in COLUMNS)
+        counts = f"ARRAY[{parts}]::bigint[]"
+    usage = "usage" if shape.usage else "false"
+    return f"""
+WITH recent AS MATERIALIZED (
+  SELECT agent_id, template_id, created_at, connection_count, {counts} AS counts, {usage} AS by_client
+  FROM workspace_agent_stats WHERE created_at >= {_moment(since)}
+), newest AS (
+  SELECT DISTINCT ON (agent_id) * FROM recent WHERE NOT by_client ORDER BY agent_id, created_at DESC
+)
+SELECT template_id, NULL, counts, sum(greatest(connection_count, 0)), count(*)
+FROM newest GROUP BY template_id, counts
+UNION ALL
+SELECT template_id, agent_id::text, counts, 0, 1
+FROM recent WHERE by_client GROUP BY template_id, agent_id, counts
+"""  # noqa: S608 - nothing in it comes from outside.
+
+
+def _apps(shape: Shape) -> str:
+    if shape.counts:
+        return "CASE WHEN jsonb_typeof(session_counts) = 'object' THEN nullif(session_counts, '{}') END"
+    bits = [f"CASE WHEN {column} > 0 THEN {1 << place} ELSE 0 END" for place, column in enumerate(COLUMNS)]
+    return " + ".join(bits)
+
+
+def _moment(at: datetime) -> str:
+    return f"'{at.isoformat()}'::timestamptz"

@@ -1,0 +1,225 @@
+"""Coder's tables as far as agent reports need them, in both forms, and what is true of them by plain SQL."""
+
+# ruff: noqa: S608 - tests write their own SQL.
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
+from tests.support.postgres import Postgres
+
+__all__ = ["CLIENTS", "GRANTS", "Report", "Table", "Truth"]
+
+CLIENTS = ("vscode", "jetbrains", "reconnecting_pty", "ssh")
+
+_TABLES = """
+CREATE TABLE organizations (
+  id uuid PRIMARY KEY, name text NOT NULL, is_default boolean NOT NULL DEFAULT false
+);
+CREATE TABLE users (id uuid PRIMARY KEY, username text NOT NULL, email text NOT NULL DEFAULT '');
+CREATE TABLE templates (
+  id uuid PRIMARY KEY, name varchar(64) NOT NULL, organization_id uuid NOT NULL,
+  deleted boolean NOT NULL DEFAULT false
+);
+CREATE TABLE workspace_agent_stats (
+  id uuid PRIMARY KEY, created_at timestamptz NOT NULL, user_id uuid NOT NULL, agent_id uuid NOT NULL,
+  workspace_id uuid NOT NULL, template_id uuid NOT NULL, connections_by_proto jsonb NOT NULL DEFAULT '{}',
+  connection_count bigint NOT NULL DEFAULT 0, rx_packets bigint NOT NULL DEFAULT 0,
+  rx_bytes bigint NOT NULL DEFAULT 0, tx_packets bigint NOT NULL DEFAULT 0,
+  tx_bytes bigint NOT NULL DEFAULT 0,
+  connection_median_latency_ms double precision DEFAULT -1,
+  SESSIONS,
+  usage boolean NOT NULL DEFAULT false
+);
+CREATE INDEX idx_agent_stats_created_at ON workspace_agent_stats (created_at);
+CREATE INDEX idx_agent_stats_user_id ON workspace_agent_stats (user_id);
+"""
+_COLUMNS = ", ".join(f"session_count_{client} bigint NOT NULL DEFAULT 0" for client in CLIENTS)
+_OBJECT = "session_counts jsonb NOT NULL DEFAULT '{}'"
+
+GRANTS = """
+CREATE ROLE {role} LOGIN PASSWORD '{password}';
+GRANT SELECT (created_at, user_id, agent_id, template_id, connection_count, connection_median_latency_ms,
+  rx_bytes, tx_bytes, {sessions}, usage) ON workspace_agent_stats TO {role};
+GRANT SELECT (id, name, organization_id, deleted) ON templates TO {role};
+GRANT SELECT (id, name, is_default) ON organizations TO {role};
+GRANT SELECT (id, username) ON users TO {role};
+"""
+
+_ORGANIZATION = UUID("99999999-0000-4000-8000-000000000001")
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report; the default is what an agent tells of a busy workspace."""
+
+    at: datetime
+    user: str = "ada"
+    template: str = "python"
+    latency_ms: float | None = 42.0
+    sessions: Mapping[str, int] = field(default_factory=lambda: {"vscode": 1})
+    usage: bool = False
+    agent: int = 1
+    connections: int = 1
+    received: int = 100
+    sent: int = 10
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the table holds from a moment on, by plain SQL; buckets are cumulative, as in Prometheus."""
+
+    latency: dict[tuple[str, ...], tuple[list[int], float]]
+    app_latency: dict[tuple[str, ...], tuple[list[int], float]]
+    session_seconds: dict[tuple[str, ...], float]
+    received: dict[tuple[str, ...], float]
+    transmitted: dict[tuple[str, ...], float]
+
+
+@dataclass
+class Table:
+    """A database of a Coder with two templates and some users."""
+
+    server: Postgres
+    database: str
+    counts: bool
+    users: dict[str, UUID] = field(default_factory=dict)
+    templates: dict[str, UUID] = field(default_factory=dict)
+
+    @classmethod
+    def create(cls, server: Postgres, *, counts: bool = False) -> Table:
+        """Make a database with empty tables; ``counts`` is the newer form."""
+        table = cls(server, server.new_database(), counts)
+        table.sql(_TABLES.replace("SESSIONS", _OBJECT if counts else _COLUMNS))
+        table.sql(f"INSERT INTO organizations VALUES ('{_ORGANIZATION}', 'acme', true)")
+        for name in ("python", "java"):
+            table.add_template(name)
+        for name in ("ada", "grace", "alan"):
+            table.add_user(name)
+        return table
+
+    @property
+    def dsn(self) -> str:
+        """The address for an account that may do everything."""
+        return self.server.dsn(self.database)
+
+    def sql(self, statements: str) -> str:
+        """Run statements."""
+        return self.server.sql(statements, database=self.database)
+
+    def add_template(self, name: str) -> None:
+        """Add a template."""
+        number = self.templates[name] = uuid4()
+        self.sql(f"INSERT INTO templates VALUES ('{number}', '{name}', '{_ORGANIZATION}')")
+
+    def add_user(self, name: str) -> None:
+        """Add a user."""
+        number = self.users[name] = uuid4()
+        self.sql(f"INSERT INTO users VALUES ('{number}', '{name}', '{name}@example.com')")
+
+    def add(self, *reports: Report) -> None:
+        """Write reports, all at once."""
+        if not reports:
+            return
+        columns = "session_counts" if self.counts else ", ".join(f"session_count_{one}" for one in CLIENTS)
+        rows = ",\n".join(self._row(one) for one in reports)
+        self.sql(
+            "INSERT INTO workspace_agent_stats (id, created_at, user_id, agent_id, workspace_id, template_id,"
+            " connection_count, rx_bytes, tx_bytes, connection_median_latency_ms, usage,"
+            f" {columns}) VALUES {rows}"
+        )
+
+    def _row(self, one: Report) -> str:
+        if self.counts:
+            sessions = f"'{json.dumps(one.sessions)}'"
+        else:
+            sessions = ", ".join(str(one.sessions.get(client, 0)) for client in CLIENTS)
+        latency = "NULL" if one.latency_ms is None else f"'{one.latency_ms}'"
+        agent = UUID(int=one.agent)
+        return (
+            f"('{uuid4()}', '{one.at.isoformat()}', '{self.users[one.user]}', '{agent}', '{agent}',"
+            f" '{self.templates[one.template]}', {one.connections}, {one.received}, {one.sent}, {latency},"
+            f" {one.usage}, {sessions})"
+        )
+
+    def grant(self, role: str, password: str) -> None:
+        """Make an account with just the rights that the documentation names."""
+        columns = "session_counts" if self.counts else ", ".join(f"session_count_{one}" for one in CLIENTS)
+        self.sql(GRANTS.format(role=role, password=password, sessions=columns))
+
+    def upgrade(self) -> None:
+        """Turn the older form into the newer one, as Coder does when it starts."""
+        counts = "jsonb_strip_nulls(jsonb_build_object({}))"
+        pairs = ", ".join(f"'{one}', nullif(session_count_{one}, 0)" for one in CLIENTS)
+        drops = ", ".join(f"DROP COLUMN session_count_{one}" for one in CLIENTS)
+        self.sql(
+            f"BEGIN; ALTER TABLE workspace_agent_stats ADD COLUMN {_OBJECT};"
+            f"UPDATE workspace_agent_stats SET session_counts = {counts.format(pairs)};"
+            f"ALTER TABLE workspace_agent_stats {drops}; COMMIT"
+        )
+        self.counts = True
+
+    def truth(self, since: datetime) -> Truth:
+        """Return what is true of all reports from a moment on, row by row and without any cleverness."""
+        if self.counts:
+            app = (
+                "CASE WHEN key IN ('ssh', 'zed') THEN 'ssh' WHEN key = 'reconnecting_pty' THEN"
+                " 'reconnecting-pty' WHEN key IN ('vscode', 'cursor') THEN 'vscode'"
+                " WHEN key = 'jetbrains' THEN 'jetbrains' ELSE 'unknown' END"
+            )
+            apps = (
+                f"SELECT DISTINCT r.id, {app} AS app FROM r, jsonb_each_text(session_counts) AS e(key, value)"
+                " WHERE value::bigint > 0"
+            )
+        else:
+            apps = " UNION ALL ".join(
+                f"SELECT id, '{one.replace('_', '-')}' FROM r WHERE session_count_{one} > 0"
+                for one in CLIENTS
+            )
+        self.sql(
+            "DROP VIEW IF EXISTS observed, used, r CASCADE;"
+            "CREATE VIEW r AS SELECT s.*, o.name AS org, t.name AS tmpl, u.username"
+            " FROM workspace_agent_stats s JOIN templates t ON t.id = s.template_id"
+            " JOIN organizations o ON o.id = t.organization_id JOIN users u ON u.id = s.user_id"
+            f" WHERE s.created_at >= '{since.isoformat()}';"
+            f"CREATE VIEW used (id, app) AS {apps};"
+            "CREATE VIEW observed AS SELECT * FROM r WHERE connection_median_latency_ms > 0 AND NOT usage"
+            " AND connection_median_latency_ms < 'Infinity' AND id IN (SELECT id FROM used);"
+        )
+        return Truth(
+            self._distributions("username", "observed"),
+            self._distributions("app", "observed JOIN used USING (id)"),
+            {
+                tuple(key): float(value)
+                for *key, value in self._rows(
+                    "SELECT org, tmpl, username, app, 60 * count(DISTINCT date_trunc('minute', created_at))"
+                    " FROM r JOIN used USING (id) GROUP BY 1, 2, 3, 4"
+                )
+            },
+            self._bytes("rx_bytes"),
+            self._bytes("tx_bytes"),
+        )
+
+    def _bytes(self, column: str) -> dict[tuple[str, ...], float]:
+        query = f"SELECT org, tmpl, sum({column}) FROM r GROUP BY 1, 2"
+        return {(org, name): float(value) for org, name, value in self._rows(query)}
+
+    def _distributions(self, label: str, rows: str) -> dict[tuple[str, ...], tuple[list[int], float]]:
+        counts = ", ".join(
+            f"count(*) FILTER (WHERE connection_median_latency_ms <= {bound * 1000:g})"
+            for bound in LATENCY_BUCKETS
+        )
+        query = (
+            f"SELECT org, tmpl, {label}, sum(connection_median_latency_ms) / 1000, {counts}, count(*)"
+            f" FROM {rows} GROUP BY 1, 2, 3"
+        )
+        return {tuple(row[:3]): ([int(one) for one in row[4:]], float(row[3])) for row in self._rows(query)}
+
+    def _rows(self, query: str) -> Sequence[list[str]]:
+        printed = self.sql(query)
+        return [line.split("|") for line in printed.splitlines()]
