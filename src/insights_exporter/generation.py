@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 from types import TracebackType
@@ -14,13 +14,15 @@ from typing import Final, Self
 from insights_exporter import __version__
 from insights_exporter.clock import Clock
 from insights_exporter.coder.client import CoderClient
+from insights_exporter.collectors.agent_stats import AgentStatsCollector, Ledger, PostgresCollector
+from insights_exporter.filters import Filters
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.page import CollectorState, Landing, Lens, Status
 from insights_exporter.poller import Poller, PollerState
 from insights_exporter.redaction import Redaction
 from insights_exporter.server import Page
 from insights_exporter.settings import AgentStatsSource, PrivacySettings, Settings
-from insights_exporter.snapshot import Reading, Snapshot
+from insights_exporter.snapshot import AgentStats, Reading, Snapshot
 from insights_exporter.telemetry import Telemetry
 
 __all__ = ["Environment", "Generation", "redaction_of"]
@@ -66,6 +68,9 @@ class Generation:
         lens = Lens(redaction, settings.privacy.parameter_free_text, settings.insights.utc_offset)
         self._landing = Landing(lens)
         self._listeners: list[Callable[[Snapshot], Awaitable[None]]] = [self.exposition.publish]
+        self._publishing = asyncio.Lock()
+        state = state if state is not None else PollerState()
+        self._agents = self._agent_source(redaction, state)
         self._client = CoderClient(settings.coder, clock=environment.clock, observer=environment.telemetry)
         self.poller = Poller(
             self._client,
@@ -74,10 +79,12 @@ class Generation:
             clock=environment.clock,
             random=environment.random,
             telemetry=environment.telemetry,
+            extra=lambda: None if self._agents is None else self._agents.current(),
             state=state,
         )
         self._stop = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -99,20 +106,47 @@ class Generation:
         """Begin to poll, at once and then at each turn; the task ends only by a fault or by ``pause``."""
         self._stop.clear()
         self._polling = asyncio.create_task(self.poller.run(self._stop))
+        if self._agents is not None:
+            self._reading = asyncio.create_task(self._agents.run(self._stop))
         return self._polling
 
     async def pause(self) -> None:
         """Stop polling; a poll under way is given up."""
-        polling, self._polling = self._polling, None
+        under_way = [one for one in (self._polling, self._reading) if one is not None]
+        self._polling = self._reading = None
         self._stop.set()
-        if polling is not None:
-            await asyncio.wait((polling,))
+        if under_way:
+            await asyncio.wait(under_way)
 
     async def publish(self, snapshot: Snapshot) -> None:
         """Render a snapshot and serve it from then on."""
-        for listener in self._listeners:
-            await listener(snapshot)
-        self.snapshot = snapshot
+        async with self._publishing:
+            for listener in self._listeners:
+                await listener(snapshot)
+            self.snapshot = snapshot
+
+    def _agent_source(self, redaction: Redaction, state: PollerState) -> AgentStatsCollector | None:
+        """Return what reads agent reports; it goes on with what was counted under the same settings."""
+        settings, environment = self.settings, self._environment
+        if settings.agent_stats.source is not AgentStatsSource.POSTGRES:
+            return None
+        same = (settings.agent_stats, settings.privacy)
+        if state.agent_stats is None or state.agent_stats[0] != same:
+            state.agent_stats = (same, Ledger(redaction, Filters(settings.filters)))
+        return PostgresCollector(
+            settings.agent_stats,
+            state.agent_stats[1],
+            max_staleness=settings.poll.max_staleness,
+            clock=environment.clock,
+            random=environment.random,
+            telemetry=environment.telemetry,
+            changed=self._agents_told,
+        )
+
+    async def _agents_told(self, reading: Reading[AgentStats]) -> None:
+        """Serve newer agent reports beside what the last poll found."""
+        if self.snapshot is not None:
+            await self.publish(replace(self.snapshot, agent_stats=reading))
 
     def unready(self) -> str:
         """Return why no fresh numbers are served, or nothing."""

@@ -26,6 +26,7 @@ from insights_exporter.collectors import (
     InventoryCollector,
     InventoryState,
 )
+from insights_exporter.collectors.agent_stats import Ledger
 from insights_exporter.errors import ExporterError
 from insights_exporter.filters import Filters
 from insights_exporter.settings import Settings
@@ -63,6 +64,8 @@ class PollerState:
     failing: dict[str, str] = field(default_factory=dict)
     """The reason why each failing collector last failed."""
     last_slot: int | None = None
+    agent_stats: tuple[object, Ledger] | None = None
+    """What agents reported so far, and the settings under which it was counted."""
 
 
 class Poller:

@@ -23,7 +23,6 @@ PATIENCE = 30.0
 SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "listen_addresses": "127.0.0.1",
     "log_min_messages": "fatal",
     "max_connections": "40",

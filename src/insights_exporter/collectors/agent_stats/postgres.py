@@ -134,7 +134,12 @@ class PostgresReader:
     async def _position(self) -> datetime:
         """Return up to when reports are closed; begin where nothing was counted or another was."""
         ledger = self._ledger
-        identity = str((await self._database.rows(queries.ORGANIZATION))[0][0])
+        organizations = await self._database.rows(queries.ORGANIZATION)
+        if not organizations:
+            raise SourceError(
+                "There is no organization; expected a database that Coder uses.", reason="database_schema"
+            )
+        identity = str(organizations[0][0])
         now: datetime = (await self._database.rows("SELECT now()"))[0][0]
         if ledger.since is not None:
             position = datetime.fromisoformat(ledger.position)
