@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.clock import FakeClock
-from tests.web.conftest import CONFIGS, Place
 
 from insights_exporter.errors import ConfigError
 from insights_exporter.telemetry import SilentTelemetry
 from insights_exporter.web import WebSource
+from tests.support.clock import FakeClock
+from tests.web.conftest import CONFIGS, Place
 
 GOOD = sorted(file.name for file in CONFIGS.glob("good/*.yml"))
 BAD = sorted(file.name for file in CONFIGS.glob("bad/*.yml"))
@@ -38,11 +38,17 @@ def test_a_bad_file_is_refused_with_the_reason_in_its_first_line(place: Place, n
         opened(file)
 
 
-@pytest.mark.parametrize("name", [name for name in GOOD + BAD if not name.startswith(("newer-", "stricter-"))])
+@pytest.mark.parametrize(
+    "name", [name for name in GOOD + BAD if not name.startswith(("newer-", "stricter-"))]
+)
 def test_promtool_thinks_the_same(place: Place, name: str) -> None:
     """Names that begin with newer- are of a later format, those with stricter- ask for what Python lacks."""
     done = subprocess.run(
-        ["promtool", "check", "web-config", name], cwd=place.folder, check=False, capture_output=True, timeout=30
+        ["promtool", "check", "web-config", name],
+        cwd=place.folder,
+        check=False,
+        capture_output=True,
+        timeout=30,
     )
 
     assert (name in GOOD) == (done.returncode == 0), done.stderr
