@@ -22,6 +22,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from benchmarks.table import percentile
 from benchmarks.workload import LIMITS, REDACTION, catalogued, deployment
+from insights_exporter.interpreter import settle
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.metrics.self_metrics import SelfMetrics
 from insights_exporter.metrics.text import Format
@@ -127,6 +128,7 @@ break, and prometheus_client's handler."""
 
 async def _serve(name: str, series: int) -> dict[str, float]:
     loop = _Loop()
+    settle()
     async with AsyncExitStack() as stack:
         app = await stack.enter_async_context(CONTENDERS[name](series, loop))
         runner = web.AppRunner(app, access_log=None)

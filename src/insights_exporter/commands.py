@@ -23,6 +23,7 @@ from insights_exporter.coder.settings import CoderSettings
 from insights_exporter.config import load
 from insights_exporter.errors import ConfigError
 from insights_exporter.generation import redaction_of
+from insights_exporter.interpreter import settle
 from insights_exporter.poller import Poller
 from insights_exporter.secret import LiteralSecret, Secret
 from insights_exporter.settings import PollSettings, ServerSettings, Settings
@@ -57,6 +58,7 @@ async def run(config: Path | None, *, serve: bool = True) -> int:
     application = Application(settings, load=lambda: load(config, os.environ), configured=_log, serve=serve)
     stop = asyncio.Event()
     application.listen_for_signals(stop)
+    settle()
     await application.run(stop)
     return 0
 

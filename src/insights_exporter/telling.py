@@ -45,7 +45,7 @@ class TellingMetrics(SelfMetrics):
     def permission(self, resource: str, action: str, *, granted: bool) -> None:
         """Note what the token may do, and tell when that changes for the worse."""
         super().permission(resource, action, granted=granted)
-        if self._changed(f"{resource} {action}", granted) and not granted and resource not in _SPARED:
+        if self._differs(f"{resource} {action}", granted) and not granted and resource not in _SPARED:
             extra = {"resource": resource, "action": action}
             logger.warning("The token lacks a permission; some series are missing.", extra=extra)
 
@@ -63,7 +63,7 @@ class TellingMetrics(SelfMetrics):
         told.add(what)
         return True
 
-    def _changed(self, what: str, value: object) -> bool:
+    def _differs(self, what: str, value: object) -> bool:
         known: dict[str, object] = self.__dict__.setdefault("_known", {})
         changed = known.get(what) != value
         known[what] = value

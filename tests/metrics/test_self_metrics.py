@@ -11,7 +11,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family
-from insights_exporter.metrics.self_metrics import SelfMetrics, instrument_name
+from insights_exporter.metrics.instruments import instrument_name
+from insights_exporter.metrics.self_metrics import SelfMetrics
 from insights_exporter.metrics.text import END, Format
 from insights_exporter.telemetry import Telemetry
 from tests.support.expositions import checked_by_promtool, parsed, series
@@ -59,9 +60,11 @@ def value(metrics: SelfMetrics, family: Family, *labels: str, suffix: str = "") 
 def test_every_family_is_served_with_the_catalogues_name_type_help_and_unit() -> None:
     served = parsed(busy().text(Format.OPENMETRICS) + END, Format.OPENMETRICS)
 
-    assert [(family.name, family.type, family.documentation, family.unit) for family in served] == [
+    assert sorted(
+        (family.name, family.type, family.documentation, family.unit) for family in served
+    ) == sorted(
         (family.stem, family.kind, family.help, family.unit) for family in catalogue.EXPORTER_FAMILIES
-    ]
+    )
 
 
 @pytest.mark.parametrize("family", catalogue.EXPORTER_FAMILIES, ids=lambda family: family.stem)
@@ -85,12 +88,23 @@ def test_promtool_finds_nothing_wrong() -> None:
 
 def test_the_bytes_are_those_of_prometheus_client_but_for_the_order() -> None:
     metrics = busy()
-    openmetrics: bytes = generate_openmetrics(metrics._registry)  # type: ignore[no-untyped-call]  # Ships no types.
+    openmetrics: bytes = generate_openmetrics(metrics._all.registry)  # type: ignore[no-untyped-call]  # Ships no types.
 
     assert sorted(metrics.text(Format.TEXT).splitlines()) == sorted(
-        generate_latest(metrics._registry).splitlines()
+        generate_latest(metrics._all.registry).splitlines()
     )
     assert sorted((metrics.text(Format.OPENMETRICS) + END).splitlines()) == sorted(openmetrics.splitlines())
+
+
+def test_a_scrape_shows_what_happened_since_the_one_before() -> None:
+    metrics = busy()
+    before = value(metrics, catalogue.RATE_LIMIT_WAIT), value(metrics, catalogue.SCRAPES, "200")
+    metrics.rate_limit_waited(1.0)
+    metrics.scraped(200, 0.001)
+
+    assert before == (1.5, 1)
+    assert value(metrics, catalogue.RATE_LIMIT_WAIT) == 2.5
+    assert value(metrics, catalogue.SCRAPES, "200") == 2
 
 
 def test_counters_stand_at_zero_before_anything_happens() -> None:

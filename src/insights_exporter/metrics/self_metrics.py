@@ -3,116 +3,70 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.sdk.metrics import (
-    AlwaysOffExemplarFilter,
-    Counter,
-    Histogram,
-    MeterProvider,
-    ObservableGauge,
-)
 from opentelemetry.sdk.metrics.export import MetricReader
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
-from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest as generate_text
-from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.samples import Sample
 
 from insights_exporter import __version__
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.family import PREFIX, Family, Kind
-from insights_exporter.metrics.text import END, Distribution, Format, Samples, render
+from insights_exporter.metrics.family import Family
+from insights_exporter.metrics.instruments import Instruments
+from insights_exporter.metrics.text import END, Format, render
 
-__all__ = ["SelfMetrics", "instrument_name"]
+__all__ = ["SelfMetrics"]
 
-_UNITS: Final = {"seconds": "s", "bytes": "By", "": ""}
-# Far above what can occur; beyond it the SDK would add up unlike things.
-_POINTS: Final = 10_000
 _RESULTS: Final = ("ok", "partial", "failed")
-
-_Values = dict[tuple[str, ...], float]
-
-
-def instrument_name(family: Family) -> str:
-    """Return a name that a translation to Prometheus turns into the family's."""
-    stem = family.stem.removesuffix(f"_{family.unit}") if family.unit else family.stem
-    return "coder.insights." + stem.removeprefix(PREFIX).replace("exporter_", "exporter.", 1)
+_LIVE: Final = (catalogue.SCRAPES, catalogue.SCRAPE_DURATION)
+"""What changes with each scrape; all else changes with polls."""
 
 
 class SelfMetrics:
     """Receives telemetry and serves it; ``readers`` may push the same signals elsewhere.
 
-    Has its own provider and registry: nothing here is global. ``process`` adds the ``process_`` metrics
-    that every Prometheus client has.
+    What a scrape changes is kept apart once more, so that the rest is collected anew only after something
+    happened. ``process`` adds the ``process_`` metrics that every Prometheus client has.
     """
 
     def __init__(
         self, *, poll_interval: float, readers: Sequence[MetricReader] = (), process: bool = True
     ) -> None:
-        self._registry = CollectorRegistry()
-        reader = PrometheusMetricReader(
-            disable_target_info=True,
-            scope_info_enabled=False,
-            registry=self._registry,
-            cardinality_limits={Counter: _POINTS, Histogram: _POINTS, ObservableGauge: _POINTS},
-        )
-        buckets = ExplicitBucketHistogramAggregation(catalogue.DURATION_BUCKETS, record_min_max=False)
-        self._provider = MeterProvider(
-            metric_readers=[reader, *readers],
-            resource=Resource.get_empty(),
-            views=[View(instrument_type=Histogram, aggregation=buckets)],
-            exemplar_filter=AlwaysOffExemplarFilter(),
-            shutdown_on_exit=False,
-        )
+        self._all = Instruments(catalogue.EXPORTER_FAMILIES, readers)
+        self._live = Instruments(_LIVE)
         self._process = CollectorRegistry()
         if process:
             ProcessCollector(registry=self._process)
-        self._instrument()
+        self._mark = object()
+        self._texts: dict[Format, tuple[object, bytes]] = {}
         self._begin(poll_interval)
 
     def text(self, form: Format) -> bytes:
         """Return all own metrics as they stand now, without the end mark of OpenMetrics."""
-        own = render(_samples(self._registry), form).removesuffix(END)
+        live = render(self._live.samples(), form)
         if form is Format.TEXT:
-            return bytes(own + generate_text(self._process))
+            return b"".join((self._steady(form), live, generate_text(self._process)))
         process: bytes = generate_openmetrics(self._process)  # type: ignore[no-untyped-call]  # Ships no types.
-        return bytes(own + process.removesuffix(END))
+        return b"".join((self._steady(form), live.removesuffix(END), process.removesuffix(END)))
 
     def shutdown(self) -> None:
         """Push what is left and stop."""
-        self._provider.shutdown()
+        self._all.shutdown()
+        self._live.shutdown()
 
-    def _instrument(self) -> None:
-        meter = self._provider.get_meter("insights_exporter", __version__)
-        self._gauges: dict[Family, _Values] = {}
-        self._counters, self._histograms = {}, {}
-        for family in catalogue.EXPORTER_FAMILIES:
-            name, unit = instrument_name(family), _UNITS[family.unit]
-            if family.kind is Kind.COUNTER:
-                self._counters[family] = meter.create_counter(name, unit, family.help)
-            elif family.kind is Kind.HISTOGRAM:
-                self._histograms[family] = meter.create_histogram(name, unit, family.help)
-            else:
-                self._gauges[family] = {}
-                meter.create_observable_gauge(name, [self._observer(family)], unit, family.help)
-
-    def _observer(self, family: Family) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        # Gauges are observed, as those that are set lose their value once a reader has seen it.
-        def observe(_: CallbackOptions) -> Iterable[Observation]:
-            values = dict(self._gauges[family])
-            return [
-                Observation(value, dict(zip(family.labels, labels, strict=True)))
-                for labels, value in values.items()
-            ]
-
-        return observe
+    def _steady(self, form: Format) -> bytes:
+        """Return what scrapes do not change."""
+        # Whoever changes something later leaves another mark, so nothing is ever shown that is out of date.
+        mark = self._mark
+        known, text = self._texts.get(form, (None, b""))
+        if known is not mark:
+            samples = [samples for samples in self._all.samples() if samples.family not in _LIVE]
+            text = bytes(render(samples, form).removesuffix(END))
+            self._texts[form] = mark, text
+        return text
 
     def _begin(self, poll_interval: float) -> None:
         """Serve what is known beforehand, and counters from 0 on, so that their first step is seen."""
@@ -122,16 +76,24 @@ class SelfMetrics:
             self._add(catalogue.POLLS, 0, result)
         self._add(catalogue.RATE_LIMIT_WAIT, 0)
         self._add(catalogue.COUNTER_CORRECTIONS, 0)
-        self._add(catalogue.SCRAPES, 0, "200")
+        for instruments in (self._all, self._live):
+            instruments.add(catalogue.SCRAPES, 0, "200")
 
     def _add(self, family: Family, amount: float, *labels: str) -> None:
-        self._counters[family].add(amount, dict(zip(family.labels, labels, strict=True)))
+        self._all.add(family, amount, *labels)
+        self._mark = object()
 
     def _set(self, family: Family, value: float, *labels: str) -> None:
-        self._gauges[family][labels] = float(value)
+        self._all.set(family, value, *labels)
+        self._mark = object()
 
     def _record(self, family: Family, seconds: float, *labels: str) -> None:
-        self._histograms[family].record(seconds, dict(zip(family.labels, labels, strict=True)))
+        self._all.record(family, seconds, *labels)
+        self._mark = object()
+
+    def _replace(self, family: Family, values: Mapping[tuple[str, ...], float]) -> None:
+        self._all.replace(family, values)
+        self._mark = object()
 
     # Telemetry -------------------------------------------------------------------------------------------
 
@@ -181,7 +143,7 @@ class SelfMetrics:
 
     def token_expiry(self, at: datetime | None) -> None:
         """Note when the token expires."""
-        self._gauges[catalogue.TOKEN_EXPIRY] = {} if at is None else {(): at.timestamp()}
+        self._replace(catalogue.TOKEN_EXPIRY, {} if at is None else {(): at.timestamp()})
 
     def counters_corrected(self, count: int) -> None:
         """Count totals that were held."""
@@ -196,12 +158,13 @@ class SelfMetrics:
             (catalogue.SERIES_FOLDED, folded),
             (catalogue.EXPOSITION_BYTES, sizes),
         ):
-            self._gauges[family] = {(name,): float(count) for name, count in counts.items()}
+            self._replace(family, {(name,): count for name, count in counts.items()})
 
     def scraped(self, code: int, seconds: float) -> None:
         """Count a scrape."""
-        self._add(catalogue.SCRAPES, 1, str(code))
-        self._record(catalogue.SCRAPE_DURATION, seconds)
+        for instruments in (self._all, self._live):
+            instruments.add(catalogue.SCRAPES, 1, str(code))
+            instruments.record(catalogue.SCRAPE_DURATION, seconds)
 
     def reloaded(self, *, success: bool, at: datetime) -> None:
         """Note that the configuration was read, or could not be."""
@@ -220,35 +183,3 @@ class SelfMetrics:
     def exported(self, result: str) -> None:
         """Count a push."""
         self._add(catalogue.OTLP_EXPORTS, 1, result)
-
-
-def _samples(registry: CollectorRegistry) -> list[Samples]:
-    """Return what the SDK's Prometheus exporter holds now, in the catalogue's order.
-
-    Its own renderer would take longer than all the rest of a scrape.
-    """
-    metrics = {metric.name: metric for metric in registry.collect()}
-    return [
-        _histogram(family, metrics[family.stem])
-        if family.kind is Kind.HISTOGRAM
-        else Samples(
-            family, [(_labels(family, sample), sample.value) for sample in metrics[family.stem].samples]
-        )
-        for family in catalogue.EXPORTER_FAMILIES
-        if family.stem in metrics
-    ]
-
-
-def _histogram(family: Family, metric: Metric) -> Samples:
-    """Return a histogram, whose samples are for each label set its buckets, count and sum."""
-    bounds, samples = catalogue.DURATION_BUCKETS, metric.samples
-    lines = len(bounds) + 3
-    rows: list[Distribution] = []
-    for begin in range(0, len(samples), lines):
-        *buckets, _, total = samples[begin : begin + lines]
-        rows.append((_labels(family, total), tuple([bucket.value for bucket in buckets]), total.value))
-    return Samples(family, distributions=rows, bounds=bounds)
-
-
-def _labels(family: Family, sample: Sample) -> tuple[str, ...]:
-    return tuple([sample.labels[label] for label in family.labels])

@@ -1,0 +1,129 @@
+"""OpenTelemetry instruments for families of the catalogue, read through its Prometheus exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics import (
+    AlwaysOffExemplarFilter,
+    Counter,
+    Histogram,
+    MeterProvider,
+    ObservableGauge,
+)
+from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.samples import Sample
+
+from insights_exporter import __version__
+from insights_exporter.metrics import catalogue
+from insights_exporter.metrics.family import PREFIX, Family, Kind
+from insights_exporter.metrics.text import Distribution, Samples
+
+__all__ = ["Instruments", "instrument_name"]
+
+_UNITS: Final = {"seconds": "s", "bytes": "By", "": ""}
+# Far above what can occur; beyond it the SDK would add up unlike things.
+_POINTS: Final = 10_000
+
+
+def instrument_name(family: Family) -> str:
+    """Return a name that a translation to Prometheus turns into the family's."""
+    stem = family.stem.removesuffix(f"_{family.unit}") if family.unit else family.stem
+    return "coder.insights." + stem.removeprefix(PREFIX).replace("exporter_", "exporter.", 1)
+
+
+class Instruments:
+    """An instrument per family, in a provider of their own; nothing is global.
+
+    ``readers`` are further readers of the same instruments.
+    """
+
+    def __init__(self, families: Iterable[Family], readers: Sequence[MetricReader] = ()) -> None:
+        self._families = tuple(families)
+        self.registry = CollectorRegistry()
+        reader = PrometheusMetricReader(
+            disable_target_info=True,
+            scope_info_enabled=False,
+            registry=self.registry,
+            cardinality_limits={Counter: _POINTS, Histogram: _POINTS, ObservableGauge: _POINTS},
+        )
+        buckets = ExplicitBucketHistogramAggregation(catalogue.DURATION_BUCKETS, record_min_max=False)
+        self._provider = MeterProvider(
+            metric_readers=[reader, *readers],
+            resource=Resource.get_empty(),
+            views=[View(instrument_type=Histogram, aggregation=buckets)],
+            exemplar_filter=AlwaysOffExemplarFilter(),
+            shutdown_on_exit=False,
+        )
+        meter = self._provider.get_meter("insights_exporter", __version__)
+        self._gauges: dict[Family, dict[tuple[str, ...], float]] = {}
+        self._counters, self._histograms = {}, {}
+        for family in self._families:
+            name, unit = instrument_name(family), _UNITS[family.unit]
+            if family.kind is Kind.COUNTER:
+                self._counters[family] = meter.create_counter(name, unit, family.help)
+            elif family.kind is Kind.HISTOGRAM:
+                self._histograms[family] = meter.create_histogram(name, unit, family.help)
+            else:
+                self._gauges[family] = {}
+                meter.create_observable_gauge(name, [self._observer(family)], unit, family.help)
+
+    def add(self, family: Family, amount: float, *labels: str) -> None:
+        """Add to a counter."""
+        self._counters[family].add(amount, _attributes(family, labels))
+
+    def record(self, family: Family, seconds: float, *labels: str) -> None:
+        """Observe a duration."""
+        self._histograms[family].record(seconds, _attributes(family, labels))
+
+    def set(self, family: Family, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        self._gauges[family][labels] = float(value)
+
+    def replace(self, family: Family, values: Mapping[tuple[str, ...], float]) -> None:
+        """Set all of a gauge at once; what is not named ends."""
+        self._gauges[family] = {labels: float(value) for labels, value in values.items()}
+
+    def samples(self) -> list[Samples]:
+        """Return what there is now, in the order of the families."""
+        metrics = {metric.name: metric for metric in self.registry.collect()}
+        return [_samples(family, metrics[family.stem]) for family in self._families if family.stem in metrics]
+
+    def shutdown(self) -> None:
+        """Let readers push what is left, and stop."""
+        self._provider.shutdown()
+
+    def _observer(self, family: Family) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        # Gauges are observed, as those that are set lose their value once a reader has seen it.
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            values = dict(self._gauges[family])
+            return [Observation(value, _attributes(family, labels)) for labels, value in values.items()]
+
+        return observe
+
+
+def _attributes(family: Family, labels: tuple[str, ...]) -> dict[str, str]:
+    return dict(zip(family.labels, labels, strict=True))
+
+
+def _samples(family: Family, metric: Metric) -> Samples:
+    if family.kind is not Kind.HISTOGRAM:
+        return Samples(family, [(_labels(family, sample), sample.value) for sample in metric.samples])
+    # For each label set there are its buckets, then count and sum.
+    bounds, lines = catalogue.DURATION_BUCKETS, len(catalogue.DURATION_BUCKETS) + 3
+    rows: list[Distribution] = []
+    for begin in range(0, len(metric.samples), lines):
+        *buckets, _, total = metric.samples[begin : begin + lines]
+        rows.append((_labels(family, total), tuple([bucket.value for bucket in buckets]), total.value))
+    return Samples(family, distributions=rows, bounds=bounds)
+
+
+def _labels(family: Family, sample: Sample) -> tuple[str, ...]:
+    return tuple([sample.labels[label] for label in family.labels])
