@@ -23,7 +23,7 @@ from insights_exporter.snapshot import TemplateKey
     ],
 )
 def test_templates_match_by_name_or_with_their_organization(
-    allow: tuple[str, ...], deny: tuple[str, ...], admitted: bool
+    *, allow: tuple[str, ...], deny: tuple[str, ...], admitted: bool
 ) -> None:
     filters = Filters(FilterSettings(templates=NameFilter(allow=allow, deny=deny)))
 
