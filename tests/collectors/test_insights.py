@@ -437,6 +437,25 @@ async def test_fault_of_one_template_leaves_the_others(caplog: pytest.LogCapture
     assert [one.message for one in caplog.records] == ["collector_fault"]
 
 
+async def test_template_that_keeps_failing_disappears_when_its_data_is_too_old() -> None:
+    exporter = Exporter("go", "rust")
+    exporter.coder.use(Used("go", "ada", TODAY, 60), Used("rust", "bob", TODAY, 60))
+    await exporter.poll()
+    exporter.coder.fault = failing(SERVER_ERROR, template="go")  # type: ignore[assignment]  # A fault.
+    for _ in range(6):
+        kept = await exporter.poll(after=300)
+    soon = await exporter.poll(after=300)
+    for _ in range(18):
+        lost = await exporter.poll(after=300)
+
+    assert [one.window for one in use_of(kept, "go").windows] == ["today", "yesterday", "7d", "30d"]
+    assert not {"today", "7d"} & {one.window for one in use_of(soon, "go").windows}
+    assert use_of(lost, "go").totals is None
+    # Yesterday, on which it was idle, needs no answer of its own.
+    assert [one.window for one in use_of(lost, "go").windows] == ["yesterday"]
+    assert len(use_of(lost, "rust").windows) == 4
+
+
 async def test_day_is_not_closed_on_an_answer_from_before_its_end() -> None:
     """The question that closes the day fails; the total waits for it and does not take the older answer."""
     exporter = Exporter("go", now=TODAY + timedelta(hours=2, minutes=55, seconds=20))
@@ -495,7 +514,8 @@ async def test_server_that_keeps_failing_is_left_alone() -> None:
     exporter.coder.fault = lambda call: SERVER_ERROR if call.template else None
     await exporter.poll()
 
-    assert len([call for call in exporter.coder.calls if call.template]) <= 10
+    # Three questions each of five templates, at most, out of fifty.
+    assert len([call for call in exporter.coder.calls if call.template]) <= 3 * 5
 
 
 async def test_switched_off_statistics_are_told() -> None:

@@ -28,8 +28,11 @@ __all__ = ["Inquiry"]
 HOPELESS = (AuthError, DeadlineExceeded, InsightsDisabled, LoginPage, RedirectRefused, SecretError, TlsFailed)
 """Faults that every further question would meet too."""
 
-PATIENCE = 5
-"""How many questions in a row may fail, each tried again by the client, before the poll gives up."""
+QUESTIONS = 3
+"""How many questions in a row may fail, each tried again by the client, before one subject is left alone."""
+
+SUBJECTS = 5
+"""How many subjects may fail, with no answer in between, before the poll gives up."""
 
 
 class Inquiry:
@@ -48,14 +51,19 @@ class Inquiry:
         self._names = names
         self._admits = admits
         self._answers = 0
-        self._misses = 0
+        self._misses: dict[str | None, int] = {}
+        """How many questions in a row went unanswered, by subject."""
+        self._silent: set[str | None] = set()
+        """The subjects that failed since the last answer."""
+        self._left_alone: dict[str | None, ExporterError] = {}
         self._given_up: ExporterError | None = None
         self._last: ExporterError | None = None
 
     async def ask(self, subject: Subject, ask: Ask, now: datetime) -> ExporterError | None:
         """Ask on behalf of a subject; return the fault if there is one."""
-        if self._given_up is not None:
-            return self._given_up
+        fault = self._given_up or self._left_alone.get(subject.id)
+        if fault is not None:
+            return fault
         try:
             part = await self._read(subject, ask)
         except ExporterError as error:
@@ -63,7 +71,8 @@ class Inquiry:
             return error
         subject.keep(ask, part, now)
         self._answers += 1
-        self._misses = 0
+        self._misses.pop(subject.id, None)
+        self._silent.clear()
         return None
 
     def check(self) -> None:
@@ -80,12 +89,21 @@ class Inquiry:
         if self._given_up is not None:
             # The other questions under way meet the same fault.
             return
-        self._misses += 1
-        tired = isinstance(error, UpstreamError) and error.heals and self._misses >= PATIENCE
-        if tired or isinstance(error, HOPELESS):
+        if isinstance(error, HOPELESS) or self._is_tired(subject, error):
             self._given_up = error
         else:
             self._faults.note(error, subject=subject.label)
+
+    def _is_tired(self, subject: Subject, error: ExporterError) -> bool:
+        """Count a fault that others may meet too; say whether so many did that nobody else need ask."""
+        if not (isinstance(error, UpstreamError) and error.heals):
+            return False
+        self._silent.add(subject.id)
+        self._misses[subject.id] = self._misses.get(subject.id, 0) + 1
+        if self._misses[subject.id] >= QUESTIONS:
+            # Its other questions would take the time of subjects that may well have answers.
+            self._left_alone[subject.id] = error
+        return len(self._silent) >= SUBJECTS
 
     async def _read(self, subject: Subject, ask: Ask) -> Part:
         start, end = ask.window.start, ask.window.end
