@@ -1,12 +1,14 @@
-"""Reads agent reports from the database at each turn, serves what is known and keeps it on disk."""
+"""Reads agent reports at each turn, whatever the source, serves what is known and keeps it on disk."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from random import Random
+from typing import Protocol
 
 from insights_exporter.clock import Clock
 from insights_exporter.collectors.agent_stats.ledger import Ledger
@@ -18,7 +20,7 @@ from insights_exporter.settings import AgentStatsSettings
 from insights_exporter.snapshot import AgentStats, Reading
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["PostgresCollector"]
+__all__ = ["LedgerCollector", "PostgresCollector", "Reader"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +29,24 @@ async def _nobody(_: Reading[AgentStats]) -> None:
     return None
 
 
-class PostgresCollector:
-    """The source ``postgres``.
+class Reader(Protocol):
+    """Counts what is new of one source into a ledger."""
 
-    Give ``ledger`` what an earlier collector of the same settings counted. ``changed`` hears of each reading.
-    ``failing`` is the reason why the last one failed, or empty. Raises ConfigError without the driver.
+    async def read(self) -> None:
+        """Count; raise an ExporterError, after which nothing is counted twice."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; the next reading opens others."""
+        ...
+
+
+class LedgerCollector:
+    """Reads a source at each turn.
+
+    Give ``ledger`` what an earlier collector of the same settings counted. ``reader`` makes what reads, and
+    is given what to tell where the ledger holds counts that cannot be added to. ``changed`` hears of each
+    reading. ``failing`` is the reason why the last one failed, or empty.
     """
 
     def __init__(  # noqa: PLR0913 - everything from outside is a parameter.
@@ -39,6 +54,7 @@ class PostgresCollector:
         settings: AgentStatsSettings,
         ledger: Ledger,
         *,
+        reader: Callable[[Callable[[str], None]], Reader],
         max_staleness: float,
         clock: Clock,
         random: Random,
@@ -56,9 +72,7 @@ class PostgresCollector:
         redaction = ledger.people.redaction
         self._file = None if path is None else StateFile(path, source=settings.source, redaction=redaction)
         self._saved = ""
-        self._reader = PostgresReader(
-            settings, ledger, clock=clock, telemetry=telemetry, foreign=self._foreign
-        )
+        self._reader = reader(self._foreign)
         self._last: Reading[AgentStats] | None = None
         self.failing = ""
 
@@ -73,12 +87,15 @@ class PostgresCollector:
         stopping = asyncio.create_task(stop.wait())
         try:
             await self._restore()
+            # Turns come at a fixed beat, which a sampled source needs; replicas differ in where it begins.
+            began, turn = self._clock.monotonic() - self._random.uniform(0, 1), 0
             while not stop.is_set():
-                began = self._clock.monotonic()
                 await _until(stopping, self.read_once())
                 if not stop.is_set():
-                    rest = self._settings.interval - (self._clock.monotonic() - began)
-                    await _until(stopping, self._clock.sleep(max(0.0, rest) + self._random.uniform(0, 1)))
+                    passed = self._clock.monotonic() - began
+                    turn = max(turn, math.floor(passed / self._settings.interval)) + 1
+                    rest = max(0.0, turn * self._settings.interval - passed)
+                    await _until(stopping, self._clock.sleep(rest))
         finally:
             stopping.cancel()
             self.close()
@@ -156,6 +173,35 @@ class PostgresCollector:
         internal = reason == "internal"
         told = {"collector": NAME, "reason": reason, "error": str(error)}
         logger.error("collector_failed", extra=told, exc_info=error if internal else None)
+
+
+class PostgresCollector(LedgerCollector):
+    """The source ``postgres``. Raises ConfigError without the driver."""
+
+    def __init__(  # noqa: PLR0913 - as above.
+        self,
+        settings: AgentStatsSettings,
+        ledger: Ledger,
+        *,
+        max_staleness: float,
+        clock: Clock,
+        random: Random,
+        telemetry: Telemetry,
+        changed: Callable[[Reading[AgentStats]], Awaitable[None]] = _nobody,
+    ) -> None:
+        def reader(foreign: Callable[[str], None]) -> Reader:
+            return PostgresReader(settings, ledger, clock=clock, telemetry=telemetry, foreign=foreign)
+
+        super().__init__(
+            settings,
+            ledger,
+            reader=reader,
+            max_staleness=max_staleness,
+            clock=clock,
+            random=random,
+            telemetry=telemetry,
+            changed=changed,
+        )
 
 
 async def _until(stopping: asyncio.Task[bool], work: Awaitable[object]) -> None:
