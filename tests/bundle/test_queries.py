@@ -72,3 +72,28 @@ def test_a_share_of_nothing_is_absent() -> None:
 
 def test_the_house_matchers_are_the_variables_of_every_dashboard() -> None:
     assert HOUSE == ('job=~"$job"', 'instance=~"$instance"')
+
+
+def test_what_another_query_has_is_kept_or_left_out() -> None:
+    users = SCOPE.latest(catalogue.USER_LAST_SEEN).max("username")
+    active = SCOPE.latest(catalogue.DEPLOYMENT_USER_ACTIVITY_WINDOW, window="30d").max("username")
+
+    assert f"({users} and on (username) {active})" == str(users.having(active, "username"))
+    assert f"({users} unless on (username) {active})" == str(users.lacking(active, "username"))
+
+
+def test_a_range_may_end_earlier() -> None:
+    query = SCOPE.increase(catalogue.TEMPLATE_USAGE, "7d offset 7d")
+
+    assert (
+        '(increase(coder_insights_template_usage_seconds_total{job="coder-insights"}[7d] offset 7d))'
+        in str(query)
+    )
+
+
+def test_replicas_add_up_only_in_what_they_tell_of_themselves() -> None:
+    replicas = Scope(SCOPE.matchers, ("job", "instance"))
+
+    assert replicas.increase(catalogue.POLLS, "1h").sum("result").labels == ("result",)
+    with pytest.raises(ValueError, match="no sum over instance"):
+        replicas.increase(catalogue.TEMPLATE_USAGE, "1h").sum()

@@ -19,6 +19,7 @@ HOUSE: Final = ('job=~"$job"', 'instance=~"$instance"')
 """The matchers that every query of a dashboard carries."""
 
 _OF_TARGET: Final = ("job",)
+_OWN: Final = "exporter"
 _HISTOGRAMS: Final = (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM)
 
 
@@ -91,6 +92,14 @@ class Vector:
         """Apply a function that keeps labels."""
         return replace(self, text=f"{function}({', '.join((self.text, *after))})", inner="")
 
+    def having(self, other: Vector | str, *on: str) -> Vector:
+        """Keep what another expression has, too."""
+        return replace(self, text=f"({self.text} and on ({', '.join(on)}) {other})", inner="")
+
+    def lacking(self, other: Vector | str, *on: str) -> Vector:
+        """Keep what another expression has not."""
+        return replace(self, text=f"({self.text} unless on ({', '.join(on)}) {other})", inner="")
+
     def times(self, factor: str) -> Vector:
         """Apply an operator and a scalar, as in ``* 100``."""
         return replace(self, text=f"({self.text} {factor})", inner="")
@@ -157,8 +166,10 @@ class Scope:
         return self._once(family, f"predict_linear({self._select(family, labels)}[{over}], {ahead})", labels)
 
     def over(self, function: str, family: Family, over: str, /, **labels: Labels) -> Vector:
-        """Apply a function over a range, such as ``max_over_time``."""
-        return self._once(family, f"{function}({self._select(family, labels)}[{over}])", labels)
+        """Apply a function over a range, such as ``7d`` or, ended earlier, ``7d offset 1d``."""
+        length, _, offset = over.partition(" ")
+        ranged = f"{self._select(family, labels)}[{length}]{f' {offset}' if offset else ''}"
+        return self._once(family, f"{function}({ranged})", labels)
 
     def rate(self, family: Family, over: str = "$__rate_interval", /, **labels: Labels) -> Vector:
         """Return how fast a counter rises, per second."""
@@ -190,5 +201,7 @@ class Scope:
     def _once(self, family: Family, text: str, matched: Mapping[str, Labels], *more: str) -> Vector:
         pinned = {name for name, match in matched.items() if isinstance(match, str)}
         labels = (*self.target, *(name for name in (*family.labels, *more) if name not in pinned))
-        summable = family.summable | set(_OF_TARGET)
+        # Replicas agree about Coder, but each speaks for itself of itself.
+        own = {"instance"} if family.collector == _OWN else set[str]()
+        summable = family.summable | set(_OF_TARGET) | own
         return Vector(f"max by ({', '.join(labels)}) ({text})", labels, summable, text)

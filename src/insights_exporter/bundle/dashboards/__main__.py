@@ -10,13 +10,27 @@ from typing import Any, Final
 
 from insights_exporter.bundle import boards
 from insights_exporter.bundle.boards import Board
-from insights_exporter.bundle.dashboards import template_insights
+from insights_exporter.bundle.dashboards import (
+    adoption_report,
+    capacity_planning,
+    deployment_overview,
+    exporter_health,
+    template_insights,
+    template_optimization,
+    user_support,
+)
 from insights_exporter.bundle.dashboards.board import text
 
 __all__ = ["BUILDERS", "main"]
 
 BUILDERS: Final[Mapping[Board, Callable[[], dict[str, Any]]]] = {
     boards.TEMPLATE_INSIGHTS: template_insights.build,
+    boards.DEPLOYMENT_OVERVIEW: deployment_overview.build,
+    boards.CAPACITY_PLANNING: capacity_planning.build,
+    boards.TEMPLATE_OPTIMIZATION: template_optimization.build,
+    boards.USER_SUPPORT: user_support.build,
+    boards.ADOPTION_REPORT: adoption_report.build,
+    boards.EXPORTER_HEALTH: exporter_health.build,
 }
 
 

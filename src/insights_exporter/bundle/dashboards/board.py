@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -73,6 +74,9 @@ def document(
         builder = builder.link(link)
     found: dict[str, Any] = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
     panels = list(_placed(rows))
+    titles = Counter(panel["title"] for panel in panels)
+    if twice := [title for title, number in titles.items() if number > 1]:
+        raise ValueError(f"Expected titles that tell panels apart, found {', '.join(twice)} more than once.")
     for place, panel in enumerate(panels, start=1):
         panel["id"] = place
     cleaned: dict[str, Any] = _without_noise(found)

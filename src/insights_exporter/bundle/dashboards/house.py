@@ -12,15 +12,23 @@ from insights_exporter.bundle.boards import BOARDS, TEMPLATE_INSIGHTS, Board
 __all__ = [
     "ACCENT",
     "AMBER",
+    "ANY_IS_BAD",
+    "BANDS",
     "BLUE",
     "GREEN",
     "GREY",
     "IN_ACCENT",
     "IN_BLUE",
+    "IN_TEXT",
     "LATENCY_MS",
     "LATENCY_S",
+    "NO_LIMIT",
+    "NO_NAMES",
+    "NO_REPORTS",
     "PROMETHEUS",
     "RED",
+    "SEATS_TAKEN",
+    "SLOW_SHARE",
     "TAG",
     "Steps",
     "alert_marks",
@@ -48,8 +56,28 @@ Steps = tuple[tuple[float | None, str], ...]
 
 IN_ACCENT: Final[Steps] = ((None, ACCENT),)
 IN_BLUE: Final[Steps] = ((None, BLUE),)
+IN_TEXT: Final[Steps] = ((None, "text"),)
 LATENCY_MS: Final[Steps] = ((None, GREEN), (150, AMBER), (300, RED))
 LATENCY_S: Final[Steps] = ((None, GREEN), (0.15, AMBER), (0.3, RED))
+SLOW_SHARE: Final[Steps] = ((None, GREEN), (0.1, AMBER), (0.25, RED))
+"""One in ten is worth a look; a quarter share a cause."""
+
+SEATS_TAKEN: Final[Steps] = ((None, GREEN), (0.8, AMBER), (0.9, RED))
+"""The last tenth is the time that buying takes."""
+
+ANY_IS_BAD: Final[Steps] = ((None, "text"), (1, AMBER), (5, RED))
+"""None at all is nothing to look at, so it has no colour."""
+
+BANDS: Final = (
+    ("fast", "below 150 ms", GREEN),
+    ("fair", "150 to 300 ms", AMBER),
+    ("slow", "300 ms and more", RED),
+)
+"""The colours of Coder's page in words."""
+
+NO_NAMES: Final = "No data: nobody in this window, or user names are switched off"
+NO_REPORTS: Final = "No data: needs agent reports (agent_stats.source)"
+NO_LIMIT: Final = "No licence limit"
 
 
 def thresholds(steps: Steps) -> build.ThresholdsConfig:

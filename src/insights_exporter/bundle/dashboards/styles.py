@@ -14,6 +14,10 @@ from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models import heatmap as heat
 
 from insights_exporter.bundle.dashboards.house import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
     IN_ACCENT,
     IN_BLUE,
     PROMETHEUS,
@@ -26,7 +30,10 @@ from insights_exporter.bundle.dashboards.units import Unit
 from insights_exporter.metrics import catalogue
 
 __all__ = [
+    "AGENTS",
+    "FORECAST",
     "LIMIT",
+    "WORKSPACES",
     "About",
     "Built",
     "Override",
@@ -35,6 +42,7 @@ __all__ = [
     "dressed",
     "graph",
     "number",
+    "painted",
     "spectrum",
     "states",
 ]
@@ -50,6 +58,26 @@ LIMIT: Final[Mapping[str, Any]] = {
     "custom.lineWidth": 1,
 }
 """How a line looks that others should stay below."""
+
+FORECAST: Final[Mapping[str, Any]] = {
+    "custom.lineStyle": {"fill": "dash", "dash": [2, 6]},
+    "custom.fillOpacity": 0,
+}
+"""How a line looks that tells what may come."""
+
+
+def painted(color: str) -> dict[str, Any]:
+    """Return a colour of a field's own."""
+    return {"color": {"mode": "fixed", "fixedColor": color}}
+
+
+def _painted(**colors: str) -> list[Override]:
+    return [(name, painted(color)) for name, color in colors.items()]
+
+
+AGENTS: Final = _painted(connected=GREEN, connecting=BLUE, disconnected=RED, timeout=AMBER)
+WORKSPACES: Final = _painted(running=GREEN, stopped=GREY, failed=RED, dormant=AMBER)
+"""What states look like; those named are served even when nothing is in them."""
 
 _OF_A_HISTOGRAM: Final = r"(?:_bucket|_count|_sum)?"
 _BY_LENGTH: Final = sorted((family.name for family in catalogue.FAMILIES), key=len, reverse=True)
@@ -116,10 +144,20 @@ _BY_NAME: Final = dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
 _FIXED: Final = dashboard.FieldColorModeId.FIXED
 
 
-def number(
-    about: About, target: Target, *, steps: Steps = IN_ACCENT, overrides: Sequence[Override] = ()
-) -> Built:
-    """Return one big number, with its course behind it where the query covers a range."""
+Words = Mapping[str, tuple[str, str]]
+"""A text and a colour for each number."""
+
+
+def _mapped(words: Words) -> dashboard.ValueMap:
+    results = {
+        key: dashboard.ValueMappingResult(text=text, color=color, index=index)
+        for index, (key, (text, color)) in enumerate(words.items())
+    }
+    return dashboard.ValueMap(options=results)
+
+
+def number(about: About, target: Target, *, steps: Steps = IN_ACCENT, words: Words | None = None) -> Built:
+    """Return one big number, with its course behind it where the query covers a range; or a word for it."""
     reduced = common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
     course = kinds.BigValueGraphMode.AREA if target.build().range_val else kinds.BigValueGraphMode.NONE
     panel = (
@@ -131,7 +169,9 @@ def number(
         .thresholds(thresholds(steps))
         .color_scheme(_color(_BY_STEP))
     )
-    return dressed(panel, about, [target], overrides).build()
+    if words is not None:
+        panel = panel.mappings([_mapped(words)])
+    return dressed(panel, about, [target]).build()
 
 
 def graph(  # noqa: PLR0913 - a graph has that many traits.
@@ -228,21 +268,17 @@ def spectrum(about: About, target: Target) -> Built:
     return dressed(panel, about, [target]).build()
 
 
-def states(about: About, targets: Sequence[Target], words: Mapping[str, tuple[str, str]]) -> Built:
-    """Return bands of states over time; ``words`` gives a text and a colour to each number."""
-    results = {
-        key: dashboard.ValueMappingResult(text=text, color=color, index=index)
-        for index, (key, (text, color)) in enumerate(words.items())
-    }
+def states(about: About, targets: Sequence[Target], words: Words) -> Built:
+    """Return bands of states over time."""
     panel = (
         statetimeline.Panel()
-        .mappings([dashboard.ValueMap(options=results)])
-        .show_value(kinds.VisibilityMode.AUTO)
+        .mappings([_mapped(words)])
+        .show_value(kinds.VisibilityMode.NEVER)
         .merge_values(merge_values=True)
         .row_height(0.8)
         .fill_opacity(80)
         .line_width(0)
-        .legend(_legend(shown=False))
+        .legend(_legend(shown=True))
         .color_scheme(_color(_BY_STEP))
     )
     return dressed(panel, about, targets).build()

@@ -12,13 +12,34 @@ from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard
 
-from insights_exporter.bundle.dashboards.house import GREEN, IN_ACCENT, RED, Steps
+from insights_exporter.bundle.dashboards import units
+from insights_exporter.bundle.dashboards.house import (
+    ANY_IS_BAD,
+    GREEN,
+    IN_ACCENT,
+    LATENCY_MS,
+    RED,
+    Steps,
+    template_link,
+)
 from insights_exporter.bundle.dashboards.styles import About, Built, dressed
-from insights_exporter.bundle.dashboards.targets import rows
+from insights_exporter.bundle.dashboards.targets import Target, rows
 from insights_exporter.bundle.dashboards.units import Unit
 from insights_exporter.bundle.queries import Vector
 
-__all__ = ["TREND", "Column", "Look", "grid", "listing"]
+__all__ = [
+    "ORGANIZATION",
+    "TEMPLATE",
+    "TREND",
+    "Column",
+    "Look",
+    "bad_column",
+    "grid",
+    "latency_column",
+    "listing",
+    "share_column",
+    "trend_column",
+]
 
 
 class Look(Enum):
@@ -84,6 +105,39 @@ class Column:
         return found
 
 
+ORGANIZATION: Final = Column(source="organization_name", title="Organization", width=150)
+TEMPLATE: Final = Column(source="template_name", title="Template", link=template_link())
+"""Where each row of a table on templates begins; the name leads to the template's own page."""
+
+
+def latency_column(source: str, title: str, *, width: int | None = None, empty: str = "-") -> Column:
+    """Return round trips in milliseconds on the colours of Coder's page."""
+    return Column(
+        source=source,
+        title=title,
+        unit=units.MILLISECONDS,
+        look=Look.BLOCK,
+        steps=LATENCY_MS,
+        width=width,
+        empty=empty,
+    )
+
+
+def bad_column(source: str, title: str, of: str) -> Column:
+    """Return a count of things that there should be none of."""
+    return Column(source=source, title=title, unit=units.count(of), look=Look.INK, steps=ANY_IS_BAD)
+
+
+def share_column(source: str, title: str, steps: Steps = IN_ACCENT) -> Column:
+    """Return a share of a whole as a bar."""
+    return Column(source=source, title=title, unit=units.SHARE, look=Look.BAR, steps=steps, most=1)
+
+
+def trend_column(source: str, title: str) -> Column:
+    """Return a change in green and red."""
+    return Column(source=source, title=title, unit=units.CHANGE, look=Look.INK, steps=TREND)
+
+
 def _steps(steps: Steps) -> list[dict[str, Any]]:
     return [{"value": value, "color": color} for value, color in steps]
 
@@ -109,7 +163,7 @@ def listing(
     shaped: list[tuple[str, Mapping[str, Any]]] = [("organize", order)]
     if len(queries) > 1:
         shaped.insert(0, ("merge", {}))
-    return grid(about, queries, columns, shaped=shaped, sort=sort, falling=falling)
+    return grid(about, [rows(query) for query in queries], columns, shaped=shaped, sort=sort, falling=falling)
 
 
 def _fields(queries: Sequence[Vector], columns: Sequence[Column]) -> dict[str, str]:
@@ -124,7 +178,7 @@ def _fields(queries: Sequence[Vector], columns: Sequence[Column]) -> dict[str, s
 
 def grid(  # noqa: PLR0913 - a table has that many traits.
     about: About,
-    queries: Sequence[Vector],
+    targets: Sequence[Target],
     columns: Sequence[Column],
     *,
     shaped: Sequence[tuple[str, Mapping[str, Any]]],
@@ -144,4 +198,4 @@ def grid(  # noqa: PLR0913 - a table has that many traits.
     if sort:
         panel = panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(falling)])
     overrides = [(column.title, column.properties()) for column in columns]
-    return dressed(panel, about, [rows(query) for query in queries], overrides).build()
+    return dressed(panel, about, targets, overrides).build()

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEdito
 from insights_exporter.bundle.dashboards.house import PROMETHEUS
 from insights_exporter.bundle.queries import Vector
 
-__all__ = ["Target", "at_end", "buckets", "expressions", "rows", "series"]
+__all__ = ["Target", "at_end", "buckets", "expressions", "rows", "series", "spread"]
 
 Target = prometheus.Dataquery
 
@@ -39,6 +39,11 @@ def buckets(query: Vector | str, *, interval: str = "") -> Target:
     """Ask for cumulative buckets by ``le``; Grafana takes them apart."""
     target = _target(query).range().format(PromQueryFormat.HEATMAP).legend_format("{{le}}")
     return target.interval(interval) if interval else target
+
+
+def spread(query: Vector | str) -> Target:
+    """Ask once for cumulative buckets by ``le``; Grafana takes them apart."""
+    return _target(query).instant().format(PromQueryFormat.HEATMAP).legend_format("{{le}}")
 
 
 def expressions(targets: Iterable[Target]) -> list[str]:

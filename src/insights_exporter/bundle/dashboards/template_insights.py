@@ -10,17 +10,29 @@ from insights_exporter.bundle.dashboards.board import Line, Row, document
 from insights_exporter.bundle.dashboards.house import (
     ACCENT,
     AMBER,
+    BANDS,
     GREEN,
     GREY,
     IN_ACCENT,
-    LATENCY_MS,
     LATENCY_S,
+    NO_NAMES,
+    NO_REPORTS,
     RED,
+    SLOW_SHARE,
     Steps,
 )
 from insights_exporter.bundle.dashboards.signals import ONE, SCOPE, WINDOW, inventory, latency, own, usage
-from insights_exporter.bundle.dashboards.styles import LIMIT, About, Built, bars, graph, number, spectrum
-from insights_exporter.bundle.dashboards.tables import Column, Look, listing
+from insights_exporter.bundle.dashboards.styles import (
+    LIMIT,
+    About,
+    Built,
+    bars,
+    graph,
+    number,
+    painted,
+    spectrum,
+)
+from insights_exporter.bundle.dashboards.tables import Column, Look, latency_column, listing
 from insights_exporter.bundle.dashboards.targets import at_end, buckets, rows, series
 from insights_exporter.bundle.dashboards.variables import one_template
 from insights_exporter.metrics import catalogue
@@ -28,9 +40,6 @@ from insights_exporter.metrics import catalogue
 __all__ = ["build"]
 
 _STALE: Final[Steps] = ((None, GREEN), (900, AMBER), (1800, RED))
-_SLOW: Final[Steps] = ((None, GREEN), (0.1, AMBER), (0.25, RED))
-_NO_NAMES: Final = "No data: nobody in this window, or user names are switched off"
-_NO_REPORTS: Final = "No data: needs agent reports (agent_stats.source)"
 
 
 def build() -> dict[str, Any]:
@@ -55,9 +64,7 @@ def _headline() -> list[Built]:
     time = SCOPE.latest(catalogue.TEMPLATE_USAGE_WINDOW, **ONE, **WINDOW).max()
     return [
         number(
-            About(
-                title="Active users", what="Distinct users of the template in the window.", unit=units.USERS
-            ),
+            About(title="Users", what="Distinct users of the template in the window.", unit=units.USERS),
             series(users),
         ),
         number(
@@ -80,7 +87,7 @@ def _headline() -> list[Built]:
                 unit=units.SHARE,
             ),
             series(latency.slow_share(ONE)),
-            steps=_SLOW,
+            steps=SLOW_SHARE,
         ),
         number(
             About(
@@ -151,24 +158,14 @@ def _latency_by_user() -> Built:
     columns = [
         Column(source="avatar_url", title="Avatar", look=Look.PICTURE, width=64),
         Column(source="username", title="User"),
-        *(
-            Column(
-                source=source,
-                title=title,
-                unit=units.MILLISECONDS,
-                look=Look.BLOCK,
-                steps=LATENCY_MS,
-                width=90,
-                empty="no data",
-            )
-            for source, title in (("A", "p50"), ("B", "p95"))
-        ),
+        latency_column("A", "p50", width=90, empty="no data"),
+        latency_column("B", "p95", width=90, empty="no data"),
     ]
     what = (
         "Median and 95th percentile of each user's round trips in the window, slowest median first. "
         "Green below 150 ms, amber below 300 ms, red from there on."
     )
-    about = About(title="Latency by user", what=what, unit=units.MILLISECONDS, empty=_NO_NAMES)
+    about = About(title="Latency by user", what=what, unit=units.MILLISECONDS, empty=NO_NAMES)
     return listing(about, queries, columns, sort="p50")
 
 
@@ -185,7 +182,7 @@ def _apps() -> Built:
         "Time that users spent in each app in the window, its share of all times shown, and how often it was "
         "opened where Coder counts that. Apps that nobody used are left out."
     )
-    about = About(title="App & IDE usage", what=what, unit=units.CLOCK)
+    about = About(title="App & IDE Usage", what=what, unit=units.CLOCK)
     return listing(about, queries, columns, sort="Time")
 
 
@@ -201,7 +198,7 @@ def _activity() -> Built:
         "Time that each user spent in the template in the window, longest first, and how many templates they "
         "used in it altogether."
     )
-    about = About(title="Activity by user", what=what, unit=units.CLOCK, empty=_NO_NAMES)
+    about = About(title="Activity by user", what=what, unit=units.CLOCK, empty=NO_NAMES)
     return listing(about, [usage.with_faces(active), usage.templates_of_users()], columns, sort="Time")
 
 
@@ -227,13 +224,13 @@ def _users_over_time() -> Built:
     targets = [
         series(SCOPE.latest(family, interval="day", ago="1", **ONE).max(), "on the day before"),
         series(SCOPE.latest(family, interval="week", ago="0", **ONE).max(), "in the week before"),
-        series(usage.seats(), "Licensed seats"),
+        series(inventory.seats(), "Licensed seats"),
     ]
     what = (
         "Distinct users on the last complete day and in the last complete week, as it stood at each moment."
     )
     return graph(
-        About(title="Active users over time", what=what, unit=units.USERS),
+        About(title="Active users", what=what, unit=units.USERS),
         targets,
         overrides=[("Licensed seats", LIMIT)],
     )
@@ -250,19 +247,14 @@ def _apps_over_time() -> Built:
 
 def _bands() -> Built:
     bands = latency.banded("p50", ONE)
-    words = (
-        ("fast", "below 150 ms", GREEN),
-        ("fair", "150 to 300 ms", AMBER),
-        ("slow", "300 ms and more", RED),
-    )
-    targets = [at_end(bands[band], legend) for band, legend, _ in words]
+    targets = [at_end(bands[band], legend) for band, legend, _ in BANDS]
     none = at_end(latency.unmeasured(ONE).max(), "not measured")
-    colors = [*((legend, color) for _, legend, color in words), ("not measured", GREY)]
+    colors = [*((legend, color) for _, legend, color in BANDS), ("not measured", GREY)]
     what = "How many users have their median round trip in each colour of Coder's page. Knows no names."
     return bars(
         About(title="Users by latency", what=what, unit=units.USERS),
         [*targets, none],
-        overrides=[(name, {"color": {"mode": "fixed", "fixedColor": color}}) for name, color in colors],
+        overrides=[(name, painted(color)) for name, color in colors],
     )
 
 
@@ -286,12 +278,12 @@ def _latency_spectrum() -> Built:
 def _sessions() -> Built:
     open_now = SCOPE.latest(catalogue.SESSIONS, **ONE).sum("app")
     what = "Sessions of each app that agents of the template had open."
-    about = About(title="Open sessions", what=what, unit=units.count("sessions"), empty=_NO_REPORTS)
+    about = About(title="Open sessions", what=what, unit=units.count("sessions"), empty=NO_REPORTS)
     return graph(about, [series(open_now, "{{app}}")], stacked=True, filled=30)
 
 
 def _reported_latency() -> Built:
     rising = SCOPE.buckets(catalogue.CONNECTION_LATENCY, "$__rate_interval", **ONE).sum("le")
     what = "How often agents reported a round trip in each band while a session was open."
-    about = About(title="Connection latency", what=what, unit=units.SECONDS, empty=_NO_REPORTS)
+    about = About(title="Connection latency", what=what, unit=units.SECONDS, empty=NO_REPORTS)
     return spectrum(about, buckets(rising, interval="5m"))

@@ -9,7 +9,9 @@ __all__ = [
     "AGO",
     "BYTES",
     "CALLS",
+    "CHANGE",
     "CLOCK",
+    "CORES",
     "HOURS",
     "MILLISECONDS",
     "MOMENT",
@@ -17,6 +19,7 @@ __all__ = [
     "PERCENT",
     "SECONDS",
     "SHARE",
+    "STATE",
     "USERS",
     "Unit",
     "count",
@@ -49,7 +52,10 @@ MILLISECONDS: Final = Unit("suffix: ms", "milliseconds", 0)
 """Rounded and never turned into seconds, as on Coder's page."""
 
 SHARE: Final = Unit("percentunit", "share of the whole", 0)
+CHANGE: Final = Unit("percentunit", "change as a share of the number before", 0)
 PERCENT: Final = Unit("percent", "percent", 0)
 BYTES: Final = Unit("bytes", "bytes")
 AGO: Final = Unit("dateTimeFromNow", "time ago")
 MOMENT: Final = Unit("dateTimeAsIso", "date and time")
+STATE: Final = Unit("none", "1 for yes, 0 for no", 0)
+CORES: Final = Unit("none", "cores", 3)

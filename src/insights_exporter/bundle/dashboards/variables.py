@@ -11,7 +11,7 @@ from insights_exporter.bundle.dashboards.house import PROMETHEUS
 from insights_exporter.bundle.queries import HOUSE, Scope, like
 from insights_exporter.metrics import catalogue
 
-__all__ = ["DEFAULT_WINDOW", "Variables", "one_template", "several_templates", "targets"]
+__all__ = ["DEFAULT_WINDOW", "Variables", "one_template", "several_people", "several_templates", "targets"]
 
 Variables = list[build.QueryVariable | build.DatasourceVariable]
 
@@ -62,17 +62,27 @@ def _templates(*, several: bool) -> Variables:
     ]
 
 
-def _window() -> build.QueryVariable:
+def _people() -> build.QueryVariable:
+    names = Scope(HOUSE).select(catalogue.USER_INFO)
+    return _query("username", "User", f"{names}, username", several=True)
+
+
+def _window(first: str) -> build.QueryVariable:
     windows = Scope(HOUSE).select(catalogue.DEPLOYMENT_UNIQUE_USERS)
-    default = dashboard.VariableOption(text=DEFAULT_WINDOW, value=DEFAULT_WINDOW, selected=True)
+    default = dashboard.VariableOption(text=first, value=first, selected=True)
     return _query("window", "Window", f"{windows}, window", several=False).current(default)
 
 
 def one_template() -> Variables:
     """Return the choice of one template and a window."""
-    return [*targets(), *_templates(several=False), _window()]
+    return [*targets(), *_templates(several=False), _window(DEFAULT_WINDOW)]
 
 
-def several_templates() -> Variables:
+def several_templates(*, window: str = DEFAULT_WINDOW) -> Variables:
     """Return the choice of any number of templates and a window."""
-    return [*targets(), *_templates(several=True), _window()]
+    return [*targets(), *_templates(several=True), _window(window)]
+
+
+def several_people() -> Variables:
+    """Return the choice of any number of templates and of users, and a window."""
+    return [*targets(), *_templates(several=True), _people(), _window(DEFAULT_WINDOW)]

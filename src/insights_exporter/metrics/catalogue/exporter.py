@@ -44,9 +44,17 @@ _COLLECTOR = "exporter"
 
 
 def _family(  # noqa: PLR0913, PLR0917 - a family has that many columns.
-    name: str, kind: Kind, text: str, labels: tuple[str, ...] = (), unit: str = "", needs: str = ""
+    name: str,
+    kind: Kind,
+    text: str,
+    labels: tuple[str, ...] = (),
+    unit: str = "",
+    needs: str = "",
+    *,
+    counts: bool = False,
 ) -> Family:
-    summable = frozenset(labels) if kind in {Kind.COUNTER, Kind.HISTOGRAM} else frozenset[str]()
+    counts = counts or kind in {Kind.COUNTER, Kind.HISTOGRAM}
+    summable = frozenset(labels) if counts else frozenset[str]()
     return Family(f"{PREFIX}exporter_{name}", kind, text, labels, unit, summable, "", _COLLECTOR, needs)
 
 
@@ -112,8 +120,14 @@ TOKEN_EXPIRY = _gauge(
     "When the session token expires, in seconds since 1970; absent where unknown.",
     unit="seconds",
 )
-SERIES = _gauge("series", "Series served of a family.", ("family",))
-SERIES_FOLDED = _gauge("series_folded", "Series of a family that its limit folded or dropped.", ("family",))
+SERIES = _family("series", Kind.GAUGE, "Series served of a family.", ("family",), counts=True)
+SERIES_FOLDED = _family(
+    "series_folded",
+    Kind.GAUGE,
+    "Series of a family that its limit folded or dropped.",
+    ("family",),
+    counts=True,
+)
 COUNTER_CORRECTIONS = _counter(
     "corrections_total", "Totals that fell in Coder and were held, so that counters do not fall."
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 from insights_exporter.bundle.queries import HOUSE, Labels, Scope, like
 
-__all__ = ["ONE", "SCOPE", "SEVERAL", "WINDOW", "Where"]
+__all__ = ["ONE", "SCOPE", "SEVERAL", "SOME_USERS", "WINDOW", "Where"]
 
 Where = Mapping[str, Labels]
 """Matchers by label."""
@@ -19,5 +19,8 @@ ONE: Final[Where] = {"organization_name": "$organization", "template_name": "$te
 
 SEVERAL: Final[Where] = {"organization_name": like("$organization"), "template_name": like("$template")}
 """The templates that are selected, all to begin with."""
+
+SOME_USERS: Final = like("$username")
+"""The users who are selected, all to begin with."""
 
 WINDOW: Final[Where] = {"window": "$window"}

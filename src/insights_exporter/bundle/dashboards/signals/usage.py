@@ -5,32 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from insights_exporter.bundle.dashboards.signals import SCOPE, WINDOW, Where
-from insights_exporter.bundle.queries import Vector, like
+from insights_exporter.bundle.dashboards.signals import SCOPE, WINDOW, Where, inventory
+from insights_exporter.bundle.queries import Vector, like, share
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family
 
 __all__ = [
     "DAYS",
     "HOUR",
+    "KEY",
     "WEEKS",
     "Bins",
     "app_names",
     "apps",
+    "at_hours",
     "at_once",
     "by_ago",
+    "hours",
+    "hours_before",
     "opens",
     "parameters",
-    "seats",
+    "per",
     "seats_by_ago",
     "share_of_time",
     "starts",
     "templates_of_users",
+    "trend",
+    "users",
+    "weekly",
     "with_faces",
 ]
 
 HOUR: Final = "1h"
 """Coder's numbers move every few minutes, so a mean over an hour tells how many people are there."""
+
+KEY: Final = ("organization_name", "template_name")
+"""A template's identity."""
 
 _DAY: Final = 86400
 
@@ -65,19 +75,50 @@ def starts(users: Vector, bins: Bins) -> Vector:
     return Vector(f"({' or '.join(marked)}) and on (ago) {users}", ("ago",), frozenset())
 
 
-def seats() -> Vector:
-    """Return how many seats the licence grants; nothing without such a licence."""
-    return SCOPE.latest(catalogue.LICENSE_USER_LIMIT).max()
-
-
 def seats_by_ago(bins: Vector) -> Vector:
     """Return the licence's seats beside each bin."""
-    return replace(bins, text=f"{bins} * 0 + on () group_left () {seats()}", inner="")
+    return replace(bins, text=f"{bins} * 0 + on () group_left () {inventory.seats()}", inner="")
 
 
 def at_once(family: Family, where: Where, *by: str) -> Vector:
     """Return how many people were there on average over the last hour."""
     return SCOPE.increase(family, HOUR, **where).sum(*by).times("/ 3600")
+
+
+def at_hours(function: str, people: Vector) -> Vector:
+    """Return the ``max`` or ``avg`` of people over all hours of the dashboard's range."""
+    return replace(people, text=f"{function}_over_time({people}[$__range:1h])", inner="")
+
+
+def trend(now: Vector, before: Vector) -> Vector:
+    """Return by which share a number changed; nothing where it was 0 before."""
+    return replace(now, text=f"({share(now, before)} - 1)", inner="")
+
+
+def per(whole: Vector, by: Vector) -> Vector:
+    """Return a ratio of two numbers of the same things; nothing where the second is 0."""
+    return replace(whole, text=f"({share(whole, by)})", inner="")
+
+
+def users(where: Where) -> Vector:
+    """Return each template's distinct users in the window."""
+    return SCOPE.latest(catalogue.TEMPLATE_UNIQUE_USERS, **where, **WINDOW).max(*KEY)
+
+
+def hours(where: Where, *by: str) -> Vector:
+    """Return the hours that users spent in the window."""
+    return SCOPE.latest(catalogue.TEMPLATE_USAGE_WINDOW, **where, **WINDOW).sum(*by).times("/ 3600")
+
+
+def weekly(where: Where, ago: str) -> Vector:
+    """Return each template's distinct users in a complete week."""
+    return SCOPE.latest(catalogue.TEMPLATE_ACTIVE_USERS, interval="week", ago=ago, **where).max(*KEY)
+
+
+def hours_before(days: int, where: Where, *, offset: int = 0) -> Vector:
+    """Return the hours that users spent in some days, which ended some days ago."""
+    over = f"{days}d offset {offset}d" if offset else f"{days}d"
+    return SCOPE.increase(catalogue.TEMPLATE_USAGE, over, **where).sum(*KEY).times("/ 3600")
 
 
 def app_names(apps_by: Vector) -> Vector:
@@ -111,9 +152,10 @@ def with_faces(users: Vector) -> Vector:
     return users.named(SCOPE.latest(catalogue.USER_INFO), "avatar_url")
 
 
-def templates_of_users() -> Vector:
+def templates_of_users(window: str = "$window") -> Vector:
     """Return how many templates each user used in the window."""
-    return SCOPE.latest(catalogue.USER_ACTIVITY_WINDOW, **WINDOW).times("> 0").count("job", "username")
+    used = SCOPE.latest(catalogue.USER_ACTIVITY_WINDOW, window=window)
+    return used.times("> 0").count("job", "username")
 
 
 def parameters(where: Where) -> Vector:
