@@ -32,10 +32,12 @@ lint: $(STAMP) ## Check style and types.
 generate: $(STAMP) ## Write the pages that are made from code.
 	$(BIN)/insights-exporter docs
 	$(BIN)/python -m insights_exporter.bundle.dashboards
+	$(BIN)/python -m insights_exporter.bundle.alerts
 
 check-generated: $(STAMP) ## Fail where such a page differs from the code.
 	$(BIN)/insights-exporter docs --check
 	$(BIN)/python -m insights_exporter.bundle.dashboards --check
+	$(BIN)/python -m insights_exporter.bundle.alerts --check
 
 format: $(STAMP) ## Format the code.
 	$(BIN)/ruff check --fix .

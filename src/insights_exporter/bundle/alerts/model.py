@@ -1,0 +1,98 @@
+"""What a rule is, before it takes the form in which somebody installs it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from insights_exporter.bundle.queries import Scope
+
+__all__ = ["PREFIX", "Alert", "Group", "Panel", "Recording", "Severity"]
+
+PREFIX: Final = "CoderInsights"
+"""What the names of all alerts begin with, so that a route can match them."""
+
+_DURATION: Final = re.compile(r"[1-9][0-9]*[mhd]")
+_RECORD: Final = re.compile(r"[a-z_]+:[a-z_]+:[a-z0-9_]+")
+
+
+class Severity(StrEnum):
+    """Who is to look: somebody now, somebody today, somebody some day."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A panel of a dashboard, and the dashboard's variables that labels of an alert fill."""
+
+    dashboard: str
+    title: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A series with a name of its own, ``level:metric:operations``; ``labels`` are those of its result."""
+
+    name: str
+    expr: str
+    labels: tuple[str, ...]
+    meaning: str
+    constants: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a name that does not tell level, metric and operations."""
+        if not _RECORD.fullmatch(self.name):
+            raise ValueError(f"Expected level:metric:operations, found {self.name}.")
+
+    def read(self, scope: Scope, **labels: str) -> str:
+        """Return a selector of the recorded series."""
+        own = (f'{name}="{value}"' for name, value in labels.items())
+        return f"{self.name}{{{', '.join((*scope.matchers, *own))}}}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """When to call whom and what to say.
+
+    ``wait`` is how long the expression must hold. ``because`` says in a sentence why the threshold and the
+    wait are what they are, and ``limits`` names the thresholds. ``summary`` is the same for every instance,
+    ``description`` is a template.
+    """
+
+    name: str
+    expr: str
+    wait: str
+    severity: Severity
+    summary: str
+    description: str
+    because: str
+    panel: Panel
+    limits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no operator should be woken by."""
+        if not self.name.startswith(PREFIX):
+            raise ValueError(f"Expected a name that begins with {PREFIX}, found {self.name}.")
+        if not _DURATION.fullmatch(self.wait):
+            raise ValueError(f"Expected {self.name} to wait for minutes, hours or days, found {self.wait}.")
+        for text in (self.summary, self.because, self.description):
+            if not text.endswith("."):
+                raise ValueError(f"Expected sentences in {self.name}, found {text!r}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Rules on one subject; recordings come before the alerts that read them."""
+
+    subject: str
+    title: str
+    interval: str
+    recordings: tuple[Recording, ...] = ()
+    alerts: tuple[Alert, ...] = ()
