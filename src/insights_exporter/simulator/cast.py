@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from insights_exporter.simulator.dice import chance, scatter
@@ -48,6 +48,9 @@ _APPS = (
     App("grafana", "Grafana", "/icon/grafana.svg"),
     App("vault", "Vault", "/icon/vault.svg"),
 )
+_RENAMED = App("code-server", "VS Code in the browser", "/icon/code.svg")
+"""Another template's name for an app of the same slug."""
+
 _NAMES = (
     "ada", "grace", "linus", "margaret", "dennis", "barbara", "ken", "frances", "guido", "radia",
     "bjarne", "hedy", "niklaus", "karen", "donald", "shafi", "edsger", "jean", "alan", "sophie",
@@ -93,9 +96,26 @@ def _template(place: int, count: int, organizations: tuple[Organization, ...], s
         # The newest one is young, so that the page shows its days.
         _LONG_AGO + timedelta(days=7 * (place % 40)),
         "Use another template." if count > 3 and place == count - 1 else "",
-        apps=tuple(_APPS[(place + step) % len(_APPS)] for step in range(3)),
+        apps=_apps(place),
         parameters=_parameters(place),
+        former_parameters=_former(_parameters(place)) if place % 2 == 0 else (),
         build_ms={"start": (start, start * 2 + 7_000), "stop": (start // 6, start // 3)},
+    )
+
+
+def _apps(place: int) -> tuple[App, ...]:
+    apps = (_APPS[(place + step) % len(_APPS)] for step in range(3))
+    return tuple(_RENAMED if place == 3 and app.slug == _RENAMED.slug else app for app in apps)
+
+
+def _former(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+    """Return the parameters as an older version declared them: one region less, another more."""
+    ireland = Option("Ireland", "eu-west-1", icon="/emojis/1f1ee-1f1ea.png")
+    return tuple(
+        replace(one, description="Which region to use.", options=(ireland, *one.options[:2]))
+        if one.name == "region"
+        else one
+        for one in parameters
     )
 
 
@@ -110,10 +130,12 @@ def _parameters(place: int) -> tuple[Parameter, ...]:
         )
     )
     cores = tuple(Option(f"{number} cores", str(number)) for number in (4, 8, 16, 32))
+    tools = tuple(Option(name.capitalize(), name) for name in ("docker", "kubectl", "terraform"))
     return (
         Parameter("cpu", "number", "CPU cores", "How many cores the workspace gets.", "4", options=cores),
         Parameter("region", "string", "Region", "Where the workspace runs.", "eu-central-1", options=regions),
         Parameter("dotfiles", "string", "Dotfiles", "A repository to set your shell up.", ""),
+        Parameter("tools", "list(string)", "Tools", "What to install besides.", '["docker"]', options=tools),
         *((Parameter("gpu", "bool", "GPU", "Whether to attach a GPU.", "false"),) if place % 3 == 0 else ()),
     )
 

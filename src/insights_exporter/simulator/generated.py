@@ -6,16 +6,17 @@ long, some rarely, some live far from the relays. Nothing is stored; a day is co
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 from insights_exporter.simulator.cast import Region, cast
 from insights_exporter.simulator.dice import chance, pick, scatter
-from insights_exporter.simulator.model import Agent, Build, Template, Workspace
-from insights_exporter.simulator.usage import UserDay, day_start, minutes
+from insights_exporter.simulator.model import Agent, Build, Parameter, Workspace
+from insights_exporter.simulator.usage import UserDay, buckets, day_start, minutes
 from insights_exporter.simulator.world import World
 
 __all__ = ["AppOutage", "GeneratedWorld", "Size", "SlowRegion", "generate"]
@@ -110,7 +111,8 @@ class GeneratedWorld(World):
                 used = minutes(begin, begin + 5 + int(70 * chance(self.seed, 43, user, number, place)))
                 if kept := used & ~self._outage(app.slug, day):
                     apps[app.slug] = kept
-        row = UserDay(template, user, agent, apps, self._latency(user, region, day))
+        row = UserDay(template, user, agent, apps)
+        row = replace(row, latency=self._latency(user, region, day, row.used))
         return (
             row
             if self.stopped_collecting_at is None
@@ -127,25 +129,27 @@ class GeneratedWorld(World):
         if chance(self.seed, 38, user, number) < 0.25:
             yield "reconnecting_pty", minutes(begin + 20, begin + 32)
 
-    def _latency(self, user: int, region: Region, day: date) -> dict[int, float]:
+    def _latency(self, user: int, region: Region, day: date, used: int) -> dict[int, float]:
         if chance(self.seed, 51, user) < 0.04:
             return {}
         base = region.latency_ms * (0.8 + 0.5 * chance(self.seed, 52, user))
         number, found = day.toordinal(), {}
-        for bucket in range(48):
+        for bucket, _ in buckets(used):
             noise = chance(self.seed, 53, user, number * 48 + bucket)
             value = base * (0.9 + 0.2 * noise + (1.5 * (noise - 0.97) / 0.03 if noise > 0.97 else 0.0))
-            moment = day_start(day) + timedelta(minutes=30 * bucket)
-            for one in self.incidents:
-                if (
-                    isinstance(one, SlowRegion)
-                    and one.region == region.name
-                    and one.start <= moment < one.end
-                ):
-                    value *= one.factor
+            if self.incidents:
+                value *= self._slowness(region, day_start(day) + timedelta(minutes=30 * bucket))
             # Coder's column is a real.
             found[bucket] = _FLOAT.unpack(_FLOAT.pack(value))[0]
         return found
+
+    def _slowness(self, region: Region, moment: datetime) -> float:
+        """Return how many times as long as ever round trips of a region take."""
+        factor = 1.0
+        for one in self.incidents:
+            if isinstance(one, SlowRegion) and one.region == region.name and one.start <= moment < one.end:
+                factor *= one.factor
+        return factor
 
     def _outage(self, slug: str, day: date) -> int:
         out = 0
@@ -185,7 +189,7 @@ class GeneratedWorld(World):
             owner.created_at,
             last_used,
             now - timedelta(days=5) if idle else None,
-            outdated=chance(self.seed, 62, user, template) < 0.2,
+            outdated=self._outdated(user, template),
             agents=(self._agent(agent, user, template, now),) if status == "running" and not idle else (),
         )
 
@@ -195,9 +199,7 @@ class GeneratedWorld(World):
         relay = None
         if connected:
             relay = round(region.relay_ms * (0.9 + 0.3 * chance(self.seed, 64, user)), 3)
-            for one in self.incidents:
-                if isinstance(one, SlowRegion) and one.region == region.name and one.start <= now < one.end:
-                    relay *= one.factor
+            relay *= self._slowness(region, now)
         broken = {
             one.slug for one in self.incidents if isinstance(one, AppOutage) and one.start <= now < one.end
         }
@@ -226,19 +228,32 @@ class GeneratedWorld(World):
                 if use.used and start <= created < end:
                     template = self.templates[use.template]
                     identity, _ = self.workspace_ids(use.template, use.user)
-                    yield Build(
-                        template, identity, day.toordinal(), created, self._values(use.user, template, day)
-                    )
+                    declared = template.parameters
+                    if template.former_parameters and self._outdated(use.user, use.template):
+                        declared = template.former_parameters
+                    values = self._values(use.user, declared, day)
+                    yield Build(template, identity, day.toordinal(), created, values, declared)
             day += timedelta(days=1)
 
-    def _values(self, user: int, template: Template, day: date) -> dict[str, str]:
+    def _outdated(self, user: int, template: int) -> bool:
+        """Say whether a workspace still runs an older version of its template."""
+        return chance(self.seed, 62, user, template) < 0.2
+
+    def _values(self, user: int, declared: Sequence[Parameter], day: date) -> dict[str, str]:
         values = {}
-        for place, one in enumerate(template.parameters):
+        for place, one in enumerate(declared):
             # People change their mind every few weeks.
             when = (day.toordinal() + user) // 45
-            if one.options:
+            if one.type == "list(string)":
+                chosen = [
+                    option.value
+                    for number, option in enumerate(one.options[:-1])
+                    if chance(self.seed, 75, user, place, when, number) < 0.5
+                ]
+                values[one.name] = json.dumps(chosen, separators=(",", ":"))
+            elif one.options:
                 # The last option is the one that nobody takes.
-                options = one.options[:-1] or one.options
+                options = one.options[:-1]
                 values[one.name] = pick(options, self.seed, 71, user, place, when).value
             elif one.type == "bool":
                 values[one.name] = "true" if chance(self.seed, 72, user, place) < 0.3 else "false"

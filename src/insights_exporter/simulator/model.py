@@ -68,7 +68,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template; ``build_ms`` holds the median and the 95th percentile in milliseconds by transition."""
+    """A template; ``build_ms`` holds the median and the 95th percentile in milliseconds by transition.
+
+    ``former_parameters`` are those of an older version, from which outdated workspaces are built.
+    """
 
     id: str
     organization: Organization
@@ -81,6 +84,7 @@ class Template:
     deleted: bool = False
     apps: tuple[App, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    former_parameters: tuple[Parameter, ...] = ()
     build_ms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -132,13 +136,17 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A build of a workspace with the parameter values chosen for it."""
+    """A build of a workspace with the parameter values chosen for it.
+
+    ``parameters`` are those that the template's version of then declared; empty for those of today.
+    """
 
     template: Template
     workspace_id: str
     number: int
     created_at: datetime
     values: Mapping[str, str]
+    parameters: tuple[Parameter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,21 @@ half hour and user; latencies are percentiles over the medians of half hours; op
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import TypeAlias
 
 from insights_exporter.simulator.model import Template
 from insights_exporter.simulator.usage import BUCKETS, BUILTIN, TERMINAL, UserDay, buckets
 
-__all__ = ["AppKey", "Report", "percentile"]
+__all__ = ["AppKey", "ClientOf", "Report", "family_alone", "percentile"]
 
 AppKey = tuple[str, str, str]
 """Slug, display name and icon: Coder tells custom apps apart by these three."""
+
+ClientOf: TypeAlias = Callable[[str, int], str]
+"""Names the app by which a user opens sessions of a family."""
 
 _FULL = 30
 
@@ -30,9 +34,16 @@ def percentile(ordered: list[float], share: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
+def family_alone(family: str, user: int) -> str:  # noqa: ARG001 - whoever the user is.
+    """Tell families of sessions apart and no more, as Coder does up to v2.35."""
+    return family
+
+
 @dataclass(slots=True)
 class Report:
     """What a range of days adds up to; days must be added in order."""
+
+    client: ClientOf = family_alone
 
     templates: set[int] = field(default_factory=set)
     users: dict[int, set[int]] = field(default_factory=dict)
@@ -66,8 +77,9 @@ class Report:
         for family in BUILTIN:
             masks = [(row.template, row.agent[family]) for row in rows if row.agent.get(family)]
             if masks:
-                self.builtin[family] += _capped(mask for _, mask in masks)
-                self.builtin_templates[family].update(template for template, _ in masks)
+                client = self.client(family, user)
+                self.builtin[client] += _capped(mask for _, mask in masks)
+                self.builtin_templates[client].update(template for template, _ in masks)
         self._add_custom(day, user, rows, templates)
 
     def _add_custom(self, day: date, user: int, rows: list[UserDay], templates: tuple[Template, ...]) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from threading import Lock
 
+from insights_exporter.simulator.lateness import Lateness
 from insights_exporter.simulator.model import AgentReport, Build, Organization, Template, User, Workspace
-from insights_exporter.simulator.report import Report
+from insights_exporter.simulator.report import ClientOf, Report, family_alone
 from insights_exporter.simulator.usage import DAY_MINUTES, UserDay, day_start, minutes, split_days
 
 __all__ = ["ParameterRow", "World"]
@@ -39,13 +40,14 @@ class World(ABC):
     """Organizations, templates and users, and the use that subclasses tell of.
 
     ``templates`` and ``users`` are referred to by their place. ``collecting`` says whether usage statistics
-    are switched on.
+    are switched on, ``lateness`` which use the rollup learns of late.
     """
 
     organizations: Sequence[Organization]
     templates: tuple[Template, ...]
     users: tuple[User, ...]
     collecting: bool = True
+    lateness: Lateness | None = None
     _days: OrderedDict[date, tuple[UserDay, ...]] = field(default_factory=OrderedDict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
@@ -82,16 +84,35 @@ class World(ABC):
         self._days.clear()
 
     def report(
-        self, start: datetime, end: datetime, *, now: datetime, templates: frozenset[str] | None = None
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        now: datetime,
+        templates: frozenset[str] | None = None,
+        client: ClientOf = family_alone,
     ) -> Report:
         """Return what the rollup knew at ``now`` of a range; of all templates where none are named."""
-        report = Report()
-        wanted = None if templates is None else self._places(templates)
-        for day, mask in _half_hours(start, min(end, _rolled_up(now)), end):
-            uses = self.use(day)
-            chosen = uses if wanted is None else [use for use in uses if use.template in wanted]
-            report.add(day, chosen if mask is None else [use.within(mask) for use in chosen], self.templates)
+        report = Report(client=client)
+        for day, uses in self._rolled_up(start, end, now, templates):
+            report.add(day, uses, self.templates)
         return report
+
+    def _rolled_up(
+        self, start: datetime, end: datetime, now: datetime, templates: frozenset[str] | None
+    ) -> Iterator[tuple[date, Sequence[UserDay]]]:
+        """Yield what the rollup knew at ``now`` of each day of a range."""
+        wanted = None if templates is None else self._places(templates)
+        known = _last_rollup(now)
+        for day, mask in _half_hours(start, min(end, known), end):
+            uses: Sequence[UserDay] = self.use(day)
+            if wanted is not None:
+                uses = [use for use in uses if use.template in wanted]
+            if mask is not None:
+                uses = [use.within(mask) for use in uses]
+            if self.lateness is not None and not self.lateness.settled(day, known):
+                uses = [use.within(self.lateness.seen(day, use, known)) for use in uses]
+            yield day, uses
 
     def _places(self, ids: frozenset[str]) -> frozenset[int]:
         return frozenset(place for place, template in enumerate(self.templates) if template.id in ids)
@@ -100,16 +121,13 @@ class World(ABC):
         self, start: datetime, end: datetime, *, now: datetime, templates: frozenset[str] | None = None
     ) -> tuple[int, frozenset[int]]:
         """Return the number of distinct users of a range, and the templates they used."""
-        wanted = None if templates is None else self._places(templates)
-        users, used = set(), set()
-        for day, mask in _half_hours(start, min(end, _rolled_up(now)), end):
-            for use in self.use(day):
-                if (wanted is None or use.template in wanted) and (
-                    use.used if mask is None else use.used & mask
-                ):
-                    users.add(use.user)
-                    used.add(use.template)
-        return len(users), frozenset(used)
+        found = [
+            (use.user, use.template)
+            for _, uses in self._rolled_up(start, end, now, templates)
+            for use in uses
+            if use.used
+        ]
+        return len({user for user, _ in found}), frozenset(template for _, template in found)
 
     def parameters(
         self, start: datetime, end: datetime, *, now: datetime, templates: frozenset[str] | None = None
@@ -172,7 +190,7 @@ class World(ABC):
         )
 
 
-def _rolled_up(now: datetime) -> datetime:
+def _last_rollup(now: datetime) -> datetime:
     """Return up to when the rollup has come; it runs every five minutes."""
     now = now.astimezone(UTC)
     return now - (now - day_start(now.date())) % ROLLUP
@@ -192,7 +210,7 @@ def _half_hours(start: datetime, known: datetime, end: datetime) -> Iterator[tup
 def _parameter_rows(builds: Iterable[Build]) -> list[ParameterRow]:
     groups: dict[tuple[object, ...], tuple[set[str], dict[str, int]]] = {}
     for build in builds:
-        for one in build.template.parameters:
+        for one in build.parameters or build.template.parameters:
             options = tuple((o.name, o.description, o.value, o.icon) for o in one.options)
             key = (one.name, one.type, one.display_name or one.name, one.description, options)
             templates, values = groups.setdefault(key, (set(), {}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import format_datetime
@@ -56,6 +56,7 @@ ROUTES = (
     Route("/users/me", system.me),
     Route("/users/me/keys/tokens", system.tokens),
     Route("/users/me/organizations", lists.own_organizations),
+    Route("/users/{user}", lists.user),
     Route("/users", lists.users),
     Route("/authcheck", system.authcheck, method="POST"),
     Route("/organizations", lists.organizations),
@@ -120,14 +121,21 @@ def _build_info(deployment: SimulatedDeployment) -> Handler:
         if (early := await _early(deployment, request, faults)) is not None:
             return early
         told = system.build_info(deployment.release.text, _access_url(deployment, request))
-        return await _send(deployment, request, json_response(told), faults)
+
+        async def answer() -> web.Response:
+            return json_response(told)
+
+        return await _send(deployment, request, await _within_limit(deployment, request, answer), faults)
 
     return handle
 
 
 def _missing(deployment: SimulatedDeployment) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await _send(deployment, request, problem_response(route_missing()), [])
+        async def answer() -> web.Response:
+            raise route_missing()
+
+        return await _send(deployment, request, await _within_limit(deployment, request, answer), [])
 
     return handle
 
@@ -138,21 +146,31 @@ def _handler(deployment: SimulatedDeployment, route: Route) -> Handler:
         faults = deployment.faults.draw(route.path)
         if (early := await _early(deployment, request, faults)) is not None:
             return early
-        caller = request.remote or ""
-        if deployment.has(Capability.LIMIT_PER_USER):
-            caller = _token(deployment, request).partition("-")[0] or caller
-        budget = deployment.limiter.take(request.path, caller)
-        headers = budget.headers() if budget else {}
-        try:
-            if budget and not budget.allowed:
-                raise rate_limited(budget.limit)
-            response = await _answer(deployment, request, route)
-        except Problem as problem:
-            response = problem_response(problem)
-        response.headers.update(headers)
-        return await _send(deployment, request, response, faults)
+
+        async def answer() -> web.Response:
+            return await _answer(deployment, request, route)
+
+        return await _send(deployment, request, await _within_limit(deployment, request, answer), faults)
 
     return handle
+
+
+async def _within_limit(
+    deployment: SimulatedDeployment, request: web.Request, answer: Callable[[], Awaitable[web.Response]]
+) -> web.Response:
+    """Return the answer or the refusal, with what is left of the caller's requests in its headers."""
+    caller = request.remote or ""
+    if deployment.has(Capability.LIMIT_PER_USER):
+        caller = _token(deployment, request).partition("-")[0] or caller
+    budget = deployment.limiter.take(request.path, caller)
+    try:
+        if budget and not budget.allowed:
+            raise rate_limited(budget.limit)
+        response = await answer()
+    except Problem as problem:
+        response = problem_response(problem)
+    response.headers.update(budget.headers() if budget else {})
+    return response
 
 
 async def _answer(deployment: SimulatedDeployment, request: web.Request, route: Route) -> web.Response:

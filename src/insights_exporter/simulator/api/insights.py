@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import available_timezones
 
+from insights_exporter.simulator.api.client_apps import CLIENT_APPS, client_app
 from insights_exporter.simulator.api.deployment import Call, stamp
 from insights_exporter.simulator.api.problem import forbidden, insights_disabled, invalid_parameter, not_found
 from insights_exporter.simulator.api.ranges import Range, parse_range
 from insights_exporter.simulator.api.release import Capability
-from insights_exporter.simulator.report import Report
+from insights_exporter.simulator.report import Report, family_alone
 from insights_exporter.simulator.world import ParameterRow
 
 __all__ = [
@@ -61,9 +63,12 @@ def template_insights(call: Call) -> Any:
 def user_activity(call: Call) -> Any:
     """Answer ``/insights/user-activity``."""
     asked, ids = _common(call)
-    # An id that nobody knows slips through here, and only here.
-    if not ids or all(call.deployment.template(one) is not None for one in ids):
-        _gate(call, ids)
+    if not call.account.may("template", "view_insights") and any(
+        call.deployment.template(one) is None for one in ids
+    ):
+        # The refusal of an id that nobody knows is taken for a range without use here, and only here.
+        return {"report": _users(call, asked, Report(), [])}
+    _gate(call, ids)
     report = _add_up(call, asked, _wanted(ids))
     rows = [
         {**_user(call, report, place), "seconds": minutes * 60}
@@ -102,11 +107,16 @@ def template_daus(call: Call) -> Any:
 
 def user_status_counts(call: Call) -> Any:
     """Answer ``/insights/user-status-counts``."""
+    offset, zone = call.query.text("tz_offset"), ""
     call.query.integer("tz_offset", 0)
     call.query.integer("interval", 86400)
     if call.deployment.has(Capability.TIMEZONE):
-        call.query.text("timezone")
+        zone = call.query.text("timezone")
     call.query.finish(strict=True)
+    if zone and offset:
+        raise invalid_parameter(detail="Only one of timezone and tz_offset may be given.")
+    if zone not in {"", *available_timezones()}:
+        raise invalid_parameter(field="timezone", detail=f"unknown time zone {zone}")
     if not call.account.may("user", "read"):
         raise forbidden()
     last = call.now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
@@ -155,7 +165,8 @@ def _wanted(ids: Sequence[str]) -> frozenset[str] | None:
 
 
 def _add_up(call: Call, asked: Range, wanted: frozenset[str] | None) -> Report:
-    return call.world.report(asked.start, asked.end, now=call.now, templates=wanted)
+    client = client_app if call.deployment.options.client_apps else family_alone
+    return call.world.report(asked.start, asked.end, now=call.now, templates=wanted, client=client)
 
 
 def _ids(call: Call, places: set[int] | frozenset[int]) -> list[str]:
@@ -177,20 +188,30 @@ def _report(call: Call, asked: Range, wanted: frozenset[str] | None) -> dict[str
     }
 
 
-def _apps(call: Call, report: Report) -> list[dict[str, Any]]:
-    rows = [
-        {
-            "template_ids": _ids(call, report.builtin_templates.get(family, set())),
-            "type": "builtin",
-            "display_name": shown,
-            "slug": slug,
-            "icon": icon,
-            "seconds": report.builtin.get(family, 0) * 60,
-            "times_used": 0,
-            **({"family": family} if call.deployment.options.client_apps else {}),
-        }
-        for family, slug, shown, icon in _BUILTIN
+def _builtin(call: Call, report: Report, client: str, names: tuple[str, str, str]) -> dict[str, Any]:
+    slug, shown, icon = names
+    return {
+        "template_ids": _ids(call, report.builtin_templates.get(client, set())),
+        "type": "builtin",
+        "display_name": shown,
+        "slug": slug,
+        "icon": icon,
+        "seconds": report.builtin.get(client, 0) * 60,
+        "times_used": 0,
+    }
+
+
+def _builtins(call: Call, report: Report) -> list[dict[str, Any]]:
+    if not call.deployment.options.client_apps:
+        return [_builtin(call, report, family, names) for family, *names in _BUILTIN]  # type: ignore[arg-type] # Three are left.
+    return [
+        {**_builtin(call, report, app.name, (app.name, app.display_name, app.icon)), "family": app.family}
+        for app in CLIENT_APPS
     ]
+
+
+def _apps(call: Call, report: Report) -> list[dict[str, Any]]:
+    rows = _builtins(call, report)
     for key in sorted(report.custom):
         slug, shown, icon = key
         rows.append(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from insights_exporter.simulator.api.deployment import Call, SimulatedDeployment, stamp
 from insights_exporter.simulator.api.problem import Problem, Refusal, forbidden, not_found, route_missing
+from insights_exporter.simulator.api.query import terms
 from insights_exporter.simulator.api.release import Capability
 from insights_exporter.simulator.model import Agent, Organization, Template, User, Workspace
 
@@ -17,6 +18,7 @@ __all__ = [
     "rich_parameters",
     "template",
     "templates",
+    "user",
     "users",
     "workspaces",
 ]
@@ -83,16 +85,20 @@ def _owners(call: Call) -> dict[str, int]:
 
 
 def _templates(call: Call, found: Any) -> list[dict[str, Any]]:
-    asked = dict(part.split(":", 1) for part in shlex.split(call.query.text("q")) if ":" in part)
+    asked = terms(call.query.text("q"), bare="name")
     deleted = asked.get("deleted") == "true"
     hides = call.deployment.has(Capability.DEPRECATED_HIDDEN)
     deprecated = {"true": True, "false": False}.get(asked.get("deprecated", ""), False if hides else None)
+    ids = set(asked["ids"].split(",")) if "ids" in asked else None
     rows = [
         one
         for one in call.visible(found)
         if call.deployment.is_deleted(one) == deleted
         and (deprecated is None or bool(one.deprecation_message) == deprecated)
+        and (ids is None or one.id in ids)
+        and asked.get("name", "") in one.name
         and asked.get("exact_name", one.name) == one.name
+        and asked.get("organization", one.organization.name) in (one.organization.name, one.organization.id)
     ]
     owners = _owners(call)
     rows.sort(key=lambda one: (-owners.get(one.id, 0), one.name, one.id))
@@ -131,32 +137,48 @@ def _template(deployment: SimulatedDeployment, one: Template, owners: dict[str, 
     return told
 
 
+def user(call: Call) -> Any:
+    """Answer ``/users/{user}``."""
+    asked = call.path["user"]
+    for place, one in enumerate(call.world.users):
+        # A user who is gone is found by id and no longer by name.
+        if asked == one.id or (asked == one.username and not one.deleted):
+            if not (call.account.may("user", "read") or one.username == call.account.user):
+                raise not_found()
+            return _user(call, place, one)
+    raise Problem(400, Refusal('"user" must be an existing uuid or username.'))
+
+
 def users(call: Call) -> Any:
     """Answer ``/users``."""
     limit = call.query.integer("limit", 0, least=0)
     offset = call.query.integer("offset", 0, least=0)
-    asked = call.query.text("q")
-    call.query.text("after_id")
+    asked = terms(call.query.text("q"), bare="name")
+    after = call.query.uuid("after_id")
     call.query.finish(strict=False)
-    if not call.account.may("user", "read"):
-        if not call.account.organization_roles:
-            raise forbidden()
-        return {"users": [], "count": 0}
-    status = asked.removeprefix("status:") if asked.startswith("status:") else ""
+    everybody = call.account.may("user", "read")
+    if not everybody and not call.account.organization_roles:
+        raise forbidden()
     rows = sorted(
         (
             (place, one)
             for place, one in enumerate(call.world.users)
-            if not one.deleted and (not status or one.status == status)
+            if not one.deleted
+            and (everybody or one.username == call.account.user)
+            and asked.get("status", one.status) == one.status
+            and (asked.get("name", "") in one.username or asked.get("name", "") in one.email)
         ),
         key=lambda row: row[1].username.lower(),
     )
+    if after:
+        seen = next((place for place, row in enumerate(rows) if row[1].id == after), len(rows))
+        offset += seen + 1
     page = rows[offset : offset + limit] if limit else rows[offset:]
     return {"users": [_user(call, place, one) for place, one in page], "count": len(rows) if page else 0}
 
 
 def _user(call: Call, place: int, one: User) -> dict[str, Any]:
-    return {
+    told = {
         "id": one.id,
         "username": one.username,
         "avatar_url": one.avatar_url,
@@ -170,17 +192,22 @@ def _user(call: Call, place: int, one: User) -> dict[str, Any]:
         "organization_ids": list(one.organizations),
         "roles": [],
     }
+    if call.deployment.has(Capability.SERVICE_ACCOUNTS):
+        told["is_service_account"] = False
+    return told
 
 
 def workspaces(call: Call) -> Any:
     """Answer ``/workspaces``."""
     limit = call.query.integer("limit", 0, least=0)
     offset = call.query.integer("offset", 0, least=0)
+    asked = terms(call.query.text("q"), bare="name")
     call.query.finish(strict=False)
     rows = [
         one
         for one in call.world.workspaces(call.now)
-        if not call.deployment.is_deleted(one.template)
+        if _matches(one, asked)
+        and not call.deployment.is_deleted(one.template)
         and (
             one.owner.username == call.account.user
             or call.account.may_within(one.template.organization.name, "workspace", "read")
@@ -188,10 +215,20 @@ def workspaces(call: Call) -> Any:
     ]
     rows.sort(key=lambda one: (one.status != "running", one.owner.username, one.name))
     page = rows[offset : offset + limit] if limit else rows[offset:]
-    return {"workspaces": [_workspace(one) for one in page], "count": len(rows)}
+    return {"workspaces": [_workspace(call, one) for one in page], "count": len(rows)}
 
 
-def _workspace(one: Workspace) -> dict[str, Any]:
+def _matches(one: Workspace, asked: Mapping[str, str]) -> bool:
+    return (
+        asked.get("owner", one.owner.username) == one.owner.username
+        and asked.get("template", one.template.name) == one.template.name
+        and asked.get("organization", one.template.organization.name) == one.template.organization.name
+        and asked.get("status", one.status) == one.status
+        and asked.get("name", "") in one.name
+    )
+
+
+def _workspace(call: Call, one: Workspace) -> dict[str, Any]:
     template = one.template
     failing = [agent.id for agent in one.agents if agent.status != "connected"]
     return {
@@ -216,7 +253,7 @@ def _workspace(one: Workspace) -> dict[str, Any]:
         "health": {"healthy": not failing, "failing_agents": failing},
         "automatic_updates": "never",
         "favorite": False,
-        "is_prebuild": False,
+        **({"is_prebuild": False} if call.deployment.has(Capability.PREBUILDS) else {}),
         "latest_build": {
             "id": one.id.replace("55555555", "66666666", 1),
             "build_number": 3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -11,7 +12,7 @@ from multidict import MultiMapping
 
 from insights_exporter.simulator.api.problem import Validation, invalid_parameters
 
-__all__ = ["Query", "parse_uuid"]
+__all__ = ["Query", "parse_uuid", "terms"]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -20,6 +21,16 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 def parse_uuid(text: str) -> UUID | None:
     """Return the id; None where the text is none."""
     return UUID(text) if _UUID.fullmatch(text) else None
+
+
+def terms(text: str, *, bare: str) -> dict[str, str]:
+    """Return what a search asks for: ``key:value`` with blanks between; a word alone stands for ``bare``."""
+    try:
+        parts = shlex.split(text)
+    except ValueError:
+        parts = text.split()
+    found = (part.partition(":") for part in parts)
+    return {key if colon else bare: value if colon else key for key, colon, value in found}
 
 
 @dataclass(slots=True)
@@ -62,6 +73,13 @@ class Query:
         """Return a list, given with commas, by repetition or both."""
         self.known.add(name)
         return [part for one in self.values.getall(name, []) for part in one.split(",") if part]
+
+    def uuid(self, name: str) -> str:
+        """Return an id in small letters."""
+        text = self.text(name)
+        if text and parse_uuid(text) is None:
+            self._refuse(name, f'Query param "{name}" must be a valid uuid')
+        return text.lower()
 
     def uuids(self, name: str) -> list[str]:
         """Return a list of ids in small letters."""

@@ -10,12 +10,14 @@ import msgspec
 
 from insights_exporter.simulator.api.deployment import Call, stamp
 from insights_exporter.simulator.api.problem import Problem, Refusal, forbidden, route_missing
+from insights_exporter.simulator.api.query import parse_uuid
 from insights_exporter.simulator.report import percentile
 
 __all__ = ["authcheck", "deployment_stats", "entitlements", "health", "me", "tokens"]
 
 DEPLOYMENT_ID = "aaaaaaaa-0000-4000-8000-000000000001"
 _CHECKS_WITH_RESOURCE = 10
+_KINDS_WITH_IDS = frozenset({"workspace", "template", "user", "group"})
 _SESSIONS = ("vscode", "ssh", "jetbrains", "reconnecting_pty")
 
 
@@ -60,21 +62,33 @@ def authcheck(call: Call) -> Any:
     """Answer ``/authcheck``."""
     try:
         checks: dict[str, Any] = msgspec.json.decode(call.body)["checks"]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        raise Problem(400, Refusal("Request body must be valid JSON.")) from None
-    if sum(bool(one.get("object", {}).get("resource_id")) for one in checks.values()) > _CHECKS_WITH_RESOURCE:
-        raise Problem(
-            400, Refusal(f"Endpoint only supports using {_CHECKS_WITH_RESOURCE} checks with a resource_id.")
-        )
-    return {key: _allowed(call, one) for key, one in checks.items()}
+        asked = {key: (one.get("object", {}), one.get("action", "")) for key, one in checks.items()}
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError):
+        raise _refused("Request body must be valid JSON.") from None
+    if sum(bool(thing.get("resource_id")) for thing, _ in asked.values()) > _CHECKS_WITH_RESOURCE:
+        raise _refused(f"Endpoint only supports using {_CHECKS_WITH_RESOURCE} checks with a resource_id.")
+    for thing, _ in asked.values():
+        _refuse_thing(thing)
+    return {key: _allowed(call, thing, action) for key, (thing, action) in asked.items()}
 
 
-def _allowed(call: Call, check: dict[str, Any]) -> bool:
-    thing = check.get("object", {})
+def _refused(message: str) -> Problem:
+    return Problem(400, Refusal(message))
+
+
+def _refuse_thing(thing: dict[str, Any]) -> None:
     kind = thing.get("resource_type", "")
     if not kind:
-        raise Problem(400, Refusal('Object\'s "resource_type" field must be defined.'))
-    action = check.get("action", "")
+        raise _refused('Object\'s "resource_type" field must be defined.')
+    for name in ("resource_id", "organization_id", "owner_id"):
+        if (text := thing.get(name)) and parse_uuid(text) is None:
+            raise _refused(f'Object {name} "{text}" is not a valid UUID.')
+    if thing.get("resource_id") and kind not in _KINDS_WITH_IDS:
+        raise _refused(f'Object type "{kind}" does not support "resource_id" field.')
+
+
+def _allowed(call: Call, thing: dict[str, Any], action: str) -> bool:
+    kind = thing["resource_type"]
     if identity := thing.get("resource_id"):
         template = call.deployment.template(identity)
         if kind != "template" or template is None:
