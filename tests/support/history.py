@@ -1,0 +1,143 @@
+"""Nine weeks of the exporter's pages in a real Prometheus, made once for all tests that look at them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import insights_exporter
+from insights_exporter.simulator.api.deployment import SimulatedDeployment
+from insights_exporter.simulator.api.options import ApiOptions
+from insights_exporter.simulator.generated import AppOutage, Size, SlowRegion, generate
+from insights_exporter.simulator.stage import stage
+from tests.support.clock import FakeClock
+from tests.support.prometheus import Prometheus
+from tests.support.recorder import AgentReports, recorder, stamped
+
+__all__ = ["END", "INSTANCES", "JOB", "History", "history", "made_up"]
+
+END: Final = datetime(2026, 3, 18, 14, 30, tzinfo=UTC)
+"""A Wednesday afternoon, and "now" for all who look back: at this time of every day there is a page."""
+
+JOB: Final = "coder-insights"
+INSTANCES: Final = ("exporter-a:9766", "exporter-b:9766")
+"""Two replicas; the second one came a few hours before the end."""
+
+_DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
+_SPANS: Final = (
+    (63 * _DAY, 3 * _DAY, 3 * _DAY),
+    (9 * _DAY, 6 * _HOUR, 6 * _HOUR),
+    (2 * _DAY, _HOUR, _HOUR / 2),
+    (3 * _HOUR, _HOUR / 4, _HOUR / 12),
+)
+"""From how long before the end on, how often was polled and how often scraped: ever more often."""
+
+_BESIDES: Final = (28 * _DAY, 14 * _DAY)
+"""Whole weeks before the end, which comparisons look at."""
+
+_MADE_BY: Final = ("clock", "history", "recorder", "simulated")
+_AGENTS_SINCE: Final = END - 9 * _DAY
+_SECOND_SINCE: Final = END - 6 * _HOUR
+_ONE_BLOCK: Final = "4374h"
+"""Longer than all of it: the text is read once for each block."""
+
+
+def _moments() -> list[tuple[datetime, bool]]:
+    """Return when pages were scraped, and whether the exporter had polled just before."""
+    ends = (*(back for back, _, _ in _SPANS[1:]), timedelta(0))
+    found = {END - back: True for back in (*_BESIDES, timedelta(0))}
+    for (back, poll, scrape), end in zip(_SPANS, ends, strict=True):
+        for number in range((back - end) // scrape):
+            found[END - back + number * scrape] = number * scrape % poll == timedelta(0)
+    return sorted(found.items())
+
+
+def made_up() -> SimulatedDeployment:
+    """Return the deployment of the history, as it is at the end.
+
+    A region has been slow since yesterday and an app is down, so that there is something to find.
+    """
+    world = generate(Size(5, 14, active_templates=3), seed=4)
+    world.incidents += [
+        SlowRegion("europe", END - 26 * _HOUR, END + _DAY, 9.0),
+        AppOutage("code-server", END - 2 * _HOUR, END + _DAY),
+    ]
+    options = ApiOptions(rate_limit=0, user_limit=15)
+    return stage(Size(5, 14), now=lambda: END, options=options, world=world)
+
+
+async def _record(file: Path) -> None:
+    clock, deployment = FakeClock(), made_up()
+    moments = _moments()
+    clock.moment = moments[0][0]
+    agents = AgentReports(deployment)
+    async with recorder(deployment, clock) as exporter:
+        with file.open("wb") as out:
+            for moment, polled in moments:
+                clock.advance((moment - clock.now()).total_seconds())
+                if polled:
+                    await exporter.poll(agents if moment >= _AGENTS_SINCE else None)
+                page = exporter.page()
+                for instance in INSTANCES if moment >= _SECOND_SINCE else INSTANCES[:1]:
+                    out.write(stamped(page, moment, job=JOB, instance=instance))
+            out.write(b"# EOF\n")
+
+
+def _blocks(folder: Path) -> Path:
+    """Return where the history is; whoever comes first makes it, and it serves until code changes."""
+    blocks = folder / _digest()
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not blocks.exists():
+            for old in folder.glob("history-*"):
+                shutil.rmtree(old)
+            with tempfile.TemporaryDirectory(dir=folder) as made:
+                text, part = Path(made, "history.txt"), Path(made, "blocks")
+                asyncio.run(_record(text))
+                command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
+                command += ["--max-block-duration", _ONE_BLOCK, str(text), str(part)]
+                subprocess.run(command, check=True, capture_output=True)
+                part.rename(blocks)
+    return blocks
+
+
+def _digest() -> str:
+    """Return a name that changes with the code that the history is made by."""
+    package, support = Path(insights_exporter.__file__).parent, Path(__file__).parent
+    unrelated = {package / "bundle", package / "page", package / "web"}
+    files = [one for one in sorted(package.rglob("*.py")) if unrelated.isdisjoint(one.parents)]
+    digest = hashlib.sha256()
+    for file in (*files, *(support / f"{name}.py" for name in _MADE_BY)):
+        digest.update(file.read_bytes())
+    return f"history-{digest.hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class History:
+    """The past of a deployment up to ``end``, and the Prometheus that knows it."""
+
+    prometheus: Prometheus
+    end: datetime = END
+    deployment: SimulatedDeployment = field(default_factory=made_up)
+
+
+@pytest.fixture(scope="session")
+def history(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    """Nine weeks of pages; each process of the test run has a Prometheus of its own on a copy."""
+    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
+        pytest.skip("prometheus is not installed, so nothing answers the queries.")
+    data = tmp_path_factory.mktemp("prometheus") / "data"
+    shutil.copytree(_blocks(pytestconfig.cache.mkdir("history")), data)
+    with Prometheus.serving(data) as prometheus:
+        yield History(prometheus)
