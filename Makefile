@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test generate check-generated lint format clean
+.PHONY: help install demo test bench generate check-generated lint format clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -24,10 +24,13 @@ test: $(STAMP) ## Run all tests, with the real programs they need.
 	tests/support/install-binaries.sh
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
+bench: $(STAMP) ## Compare with other ways to do the same; takes a while.
+	$(BIN)/python -m benchmarks --write
+
 lint: $(STAMP) ## Check style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src tests
+	$(BIN)/mypy src tests benchmarks
 
 generate: $(STAMP) ## Write the pages that are made from code.
 	$(BIN)/insights-exporter docs

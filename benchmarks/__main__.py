@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-from benchmarks import rendering, scraping
+from benchmarks import page, polling, prometheus, rendering, scraping
 from benchmarks.table import Table
-
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
 COMPARISONS: Mapping[str, Sequence[Callable[[], Table]]] = {
     "render": (rendering.render_page, rendering.sizes, rendering.whole_poll),
     "scrape": (scraping.scrape,),
-    "memory": (rendering.memory, scraping.memory_of_process),
+    "poll": (polling.poll, polling.calls),
+    "memory": (rendering.memory, scraping.memory_of_process, prometheus.scraped_by_prometheus),
 }
 
 
@@ -23,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *COMPARISONS], help="comparisons to run")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write them into {page.PAGE.name}")
     wanted = parser.parse_args(arguments)
     tables = []
     for name in wanted.names or COMPARISONS:
@@ -31,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tables.append(compare().markdown())
             sys.stdout.write(tables[-1] + "\n")
             sys.stdout.flush()
+    if wanted.write:
+        page.write(tables)
     return 0
 
 

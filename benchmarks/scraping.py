@@ -20,7 +20,7 @@ from benchmarks.table import Table, percentile
 from benchmarks.workload import catalogued, deployment
 from insights_exporter.metrics.text import Format, render
 
-__all__ = ["memory_of_process", "scrape"]
+__all__ = ["memory_of_process", "running", "scrape"]
 
 _SERIES = 100_000
 _HEADERS = {
@@ -148,13 +148,14 @@ def _node_exporter(program: str) -> Result:
             f"--collector.textfile.directory={folder}",
             f"--web.listen-address=127.0.0.1:{port}",
         ]
-        with _running(command):
+        with running(command):
             _await(port)
             return Result(_scraped(port, 10))
 
 
 @contextlib.contextmanager
-def _running(command: list[str]) -> Iterator[None]:
+def running(command: list[str]) -> Iterator[None]:
+    """Run a program while the context lasts."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:  # noqa: S603 - a program found on the path.
         try:
             yield

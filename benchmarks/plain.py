@@ -1,0 +1,112 @@
+"""The plain way to write this exporter: every question at each poll, dictionaries, prometheus_client.
+
+Nothing in it is slow on purpose: one session, two requests at once, families written once per poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import aiohttp
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.registry import Collector
+from yarl import URL
+
+from insights_exporter.coder import windows
+from insights_exporter.simulator.stage import DEMO_TOKEN
+
+__all__ = ["PlainExporter", "Question", "questions"]
+
+_ENDPOINTS: Final = ("templates", "user-activity", "user-latency")
+_HEADERS: Final = {"Coder-Session-Token": DEMO_TOKEN}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request: what the answer is about, and where it is asked for."""
+
+    endpoint: str
+    template: str
+    window: str
+    url: URL
+
+
+def questions(base: str, templates: Mapping[str, str], names: Sequence[str], now: datetime) -> list[Question]:
+    """Return every window of every endpoint of every template; ``templates`` maps ids to names."""
+    found = []
+    for identity, template in templates.items():
+        for name in names:
+            window = windows.named(name, now)
+            query = {
+                "start_time": windows.format_time(window.start),
+                "end_time": windows.format_time(window.end),
+                "template_ids": identity,
+            }
+            found += [
+                Question(one, template, name, URL(f"{base}/api/v2/insights/{one}").with_query(query))
+                for one in _ENDPOINTS
+            ]
+    return found
+
+
+@dataclass(slots=True)
+class PlainExporter(Collector):
+    """Fetches answers, keeps them as dictionaries and writes them."""
+
+    session: aiohttp.ClientSession
+    answers: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    page: bytes = b""
+
+    async def poll(self, asked: Sequence[Question]) -> None:
+        """Fetch all answers and write the page."""
+        waiting = iter(asked)
+        await asyncio.gather(*(self._work(waiting) for _ in range(2)))
+        written = await asyncio.to_thread(generate_latest, self)
+        self.page = await asyncio.to_thread(gzip.compress, written, 1)
+
+    async def _work(self, waiting: Iterator[Question]) -> None:
+        for one in waiting:
+            async with self.session.get(one.url, headers=_HEADERS) as response:
+                response.raise_for_status()
+                key = one.endpoint, one.template, one.window
+                self.answers[key] = (await response.json())["report"]
+
+    def collect(self) -> Iterable[Metric]:
+        """Return families made of the answers."""
+        template, user = ["template_name", "window"], ["template_name", "username", "window"]
+        active = GaugeMetricFamily("plain_active_users", "Users.", labels=template)
+        apps = GaugeMetricFamily(
+            "plain_app_seconds", "Time in an app.", labels=[*template, "app", "app_type"]
+        )
+        opens = GaugeMetricFamily("plain_app_opens", "Opens.", labels=[*template, "app", "app_type"])
+        chosen = GaugeMetricFamily("plain_parameters", "Workspaces.", labels=[*template, "name", "value"])
+        time = GaugeMetricFamily("plain_user_seconds", "Time of a user.", labels=user)
+        p50 = GaugeMetricFamily("plain_user_p50_seconds", "Median.", labels=user)
+        p95 = GaugeMetricFamily("plain_user_p95_seconds", "95th percentile.", labels=user)
+        for (endpoint, name, window), report in self.answers.items():
+            if endpoint == "templates":
+                active.add_metric([name, window], report["active_users"])
+                for app in report["apps_usage"]:
+                    labels = [name, window, app["slug"], app["type"]]
+                    apps.add_metric(labels, app["seconds"])
+                    opens.add_metric(labels, app["times_used"])
+                for parameter in report["parameters_usage"]:
+                    for value in parameter["values"]:
+                        chosen.add_metric([name, window, parameter["name"], value["value"]], value["count"])
+            elif endpoint == "user-activity":
+                for one in report["users"]:
+                    time.add_metric([name, one["username"], window], one["seconds"])
+            else:
+                for one in report["users"]:
+                    for family, statistic in ((p50, "p50"), (p95, "p95")):
+                        if one["latency_ms"][statistic] > 0:
+                            family.add_metric(
+                                [name, one["username"], window], one["latency_ms"][statistic] / 1000
+                            )
+        return active, apps, opens, chosen, time, p50, p95
