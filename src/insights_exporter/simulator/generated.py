@@ -216,13 +216,15 @@ class GeneratedWorld(World):
             },
         )
 
-    def builds(self, start: datetime, end: datetime) -> Iterable[Build]:
+    def builds(
+        self, start: datetime, end: datetime, templates: frozenset[int] | None = None
+    ) -> Iterable[Build]:
         """Yield a build for each day on which a workspace was used, shortly before its first minute."""
         if end <= start:
             return
         day, last = start.astimezone(UTC).date(), end.astimezone(UTC).date()
         while day <= last:
-            for use in self.use(day):
+            for use in self.use(day, templates):
                 first = (use.used & -use.used).bit_length() - 1
                 created = day_start(day) + timedelta(minutes=max(0, first), seconds=-40)
                 if use.used and start <= created < end:

@@ -57,9 +57,16 @@ class ScenarioWorld(World):
             )
         return tuple(found.values())
 
-    def builds(self, start: datetime, end: datetime) -> Iterable[Build]:
+    def builds(
+        self, start: datetime, end: datetime, templates: frozenset[int] | None = None
+    ) -> Iterable[Build]:
         """Return what is written for the range."""
-        return (build for build in self.written_builds if start <= build.created_at < end)
+        return (
+            build
+            for build in self.written_builds
+            if start <= build.created_at < end
+            and (templates is None or self.templates.index(build.template) in templates)
+        )
 
     def last_seen(self, user: int, now: datetime) -> datetime | None:  # noqa: ARG002 - not written.
         """Return nothing, as nothing is written of it."""

@@ -58,15 +58,16 @@ class UserDay:
     apps: Mapping[str, int] = field(default_factory=dict)
     latency: Mapping[int, float] = field(default_factory=dict)
 
-    @property
-    def sessions(self) -> int:
-        """The minutes with any session that agents count."""
-        return _union(self.agent)
+    sessions: int = field(init=False, compare=False)
+    """The minutes with any session that agents count."""
+    used: int = field(init=False, compare=False)
+    """The minutes with any use at all."""
 
-    @property
-    def used(self) -> int:
-        """The minutes with any use at all."""
-        return _union(self.agent) | _union(self.apps)
+    def __post_init__(self) -> None:
+        """Unite the minutes once; every answer asks for them."""
+        sessions = _union(self.agent)
+        object.__setattr__(self, "sessions", sessions)
+        object.__setattr__(self, "used", sessions | _union(self.apps))
 
     def within(self, mask: int) -> UserDay:
         """Return the part inside these minutes."""

@@ -6,8 +6,8 @@ A world knows no clock. Whoever asks says when "now" is, and sees what had been 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from threading import Lock
@@ -35,6 +35,30 @@ class ParameterRow:
     values: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """A day's use, as a whole and by the place of the template: most questions are on one of many."""
+
+    uses: tuple[UserDay, ...]
+    by_template: Mapping[int, Sequence[UserDay]]
+
+    @classmethod
+    def of(cls, uses: Iterable[UserDay]) -> _Day:
+        """Return the day with its use sorted."""
+        known, by_template = tuple(uses), defaultdict[int, list[UserDay]](list)
+        for use in known:
+            by_template[use.template].append(use)
+        return cls(known, dict(by_template))
+
+    def among(self, templates: frozenset[int] | None) -> Sequence[UserDay]:
+        """Return the use of some templates, or of all."""
+        if templates is None:
+            return self.uses
+        return [
+            use for place in sorted(templates & self.by_template.keys()) for use in self.by_template[place]
+        ]
+
+
 @dataclass(slots=True)
 class World(ABC):
     """Organizations, templates and users, and the use that subclasses tell of.
@@ -48,7 +72,7 @@ class World(ABC):
     users: tuple[User, ...]
     collecting: bool = True
     lateness: Lateness | None = None
-    _days: OrderedDict[date, tuple[UserDay, ...]] = field(default_factory=OrderedDict, repr=False)
+    _days: OrderedDict[date, _Day] = field(default_factory=OrderedDict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     @abstractmethod
@@ -60,24 +84,26 @@ class World(ABC):
         """Return the workspaces as they are at a moment."""
 
     @abstractmethod
-    def builds(self, start: datetime, end: datetime) -> Iterable[Build]:
-        """Return the builds created in a range."""
+    def builds(
+        self, start: datetime, end: datetime, templates: frozenset[int] | None = None
+    ) -> Iterable[Build]:
+        """Return the builds created in a range, of some templates or of all."""
 
     @abstractmethod
     def last_seen(self, user: int, now: datetime) -> datetime | None:
         """Return when a user was last seen; None for never."""
 
-    def use(self, day: date) -> tuple[UserDay, ...]:
-        """Return a day's use from memory where it is known."""
+    def use(self, day: date, templates: frozenset[int] | None = None) -> Sequence[UserDay]:
+        """Return a day's use of some templates, or of all, from memory where it is known."""
         with self._lock:
             known = self._days.get(day)
             if known is None:
-                known = self._days[day] = tuple(self.use_on(day))
+                known = self._days[day] = _Day.of(self.use_on(day))
                 if len(self._days) > DAYS_KEPT:
                     self._days.popitem(last=False)
             else:
                 self._days.move_to_end(day)
-        return known
+        return known.among(templates)
 
     def forget(self) -> None:
         """Compute everything anew, after the past was changed."""
@@ -105,9 +131,7 @@ class World(ABC):
         wanted = None if templates is None else self._places(templates)
         known = _last_rollup(now)
         for day, mask in _half_hours(start, min(end, known), end):
-            uses: Sequence[UserDay] = self.use(day)
-            if wanted is not None:
-                uses = [use for use in uses if use.template in wanted]
+            uses = self.use(day, wanted)
             if mask is not None:
                 uses = [use.within(mask) for use in uses]
             if self.lateness is not None and not self.lateness.settled(day, known):
@@ -134,9 +158,8 @@ class World(ABC):
     ) -> list[ParameterRow]:
         """Return the values in the newest build of each workspace that was built in the range."""
         newest: dict[str, Build] = {}
-        for build in self.builds(start, min(end, now)):
-            if templates is not None and build.template.id not in templates:
-                continue
+        wanted = None if templates is None else self._places(templates)
+        for build in self.builds(start, min(end, now), wanted):
             known = newest.get(build.workspace_id)
             if known is None or known.number < build.number:
                 newest[build.workspace_id] = build
