@@ -134,8 +134,8 @@ class AgentStatsSettings:
     dsn: SecretSource | None = None
     password: SecretSource | None = None
     statement_timeout: float = 30.0
-    overlap: float = 120.0
-    batch_rows: int = 50_000
+    overlap: float = 300.0
+    batch_rows: int = 1_000_000
     metrics_url: str | None = None
     state_file: Path | None = None
 

@@ -195,8 +195,16 @@ SECTIONS: Final = (
             Key("dsn", SecretText("a Postgres address"), "The address of Coder's database."),
             Key("password", SecretText("a password"), "The database password, where the address has none."),
             Key("statement_timeout", Seconds(), "How long one query may take."),
-            Key("overlap", Seconds(zero=True), "How far each reading looks back for late reports."),
-            Key("batch_rows", Whole(1, 1_000_000), "How many reports one query reads."),
+            Key(
+                "overlap",
+                Seconds(zero=True),
+                "How late a report may come to be counted: how far each reading looks back.",
+            ),
+            Key(
+                "batch_rows",
+                Whole(1, 100_000_000),
+                "How many reports of a backlog one query adds up, in whole minutes.",
+            ),
             Key(
                 "metrics_url",
                 Address(),

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TypeVar
 
 from insights_exporter.collectors.agent_stats.apps import FAMILIES
+from insights_exporter.collectors.agent_stats.lateness import Closed, Lateness
 from insights_exporter.collectors.agent_stats.people import People
 from insights_exporter.collectors.agent_stats.tally import PLACES, Counts, Tally
 from insights_exporter.filters import Filters
@@ -47,6 +48,7 @@ class Ledger:
         self.closed = Tally()
         self.open = Tally()
         self.now = OpenNow()
+        self.lateness = Lateness()
         self.since: datetime | None = None
         self.position = ""
         self.identity = ""
@@ -57,9 +59,12 @@ class Ledger:
         self.held = 0
         """How many totals fell in the last statement and were held."""
 
-    def begin(self, at: datetime, *, identity: str, position: str = "") -> None:
+    def begin(
+        self, at: datetime, *, identity: str, position: str = "", slices: Iterable[Closed] = ()
+    ) -> None:
         """Forget everything and count from a moment on."""
         self.closed, self.open, self.now = Tally(), Tally(), OpenNow()
+        self.lateness = Lateness(slices)
         self.since, self.identity, self.position = at, identity, position
         self._last = None
 

@@ -1,8 +1,9 @@
 """Agent reports from Coder's database, each counted once.
 
-Reports that are older than the overlap are closed: nothing comes late any more, so their sums are added for
-good, slice by slice, and the position moves on. The younger ones are summed up anew at each reading. So it
-does not matter in which order they come, how often they are read, or when the exporter is restarted.
+Reports that are older than the overlap are closed: their sums are added for good, slice by slice, and the
+position moves on. The younger ones are summed up anew at each reading. So it does not matter in which order
+they come, how often they are read, or when the exporter is restarted. What comes later than the overlap is not
+counted; it is noticed, as the rows of closed slices are counted again now and then.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Final
 
 from insights_exporter.clock import Clock
 from insights_exporter.collectors.agent_stats import queries
-from insights_exporter.collectors.agent_stats.counting import Apps, Counting, Identities, opened
+from insights_exporter.collectors.agent_stats.counting import Apps, Counting, opened
 from insights_exporter.collectors.agent_stats.database import Database
 from insights_exporter.collectors.agent_stats.faults import SourceError
 from insights_exporter.collectors.agent_stats.ledger import Ledger
+from insights_exporter.collectors.agent_stats.naming import Naming
 from insights_exporter.collectors.agent_stats.shape import PROBE, Shape
 from insights_exporter.collectors.agent_stats.source import NAME
 from insights_exporter.settings import AgentStatsSettings
-from insights_exporter.snapshot import TemplateKey
 from insights_exporter.telemetry import Telemetry
 
 __all__ = ["PostgresReader"]
@@ -32,12 +33,15 @@ logger = logging.getLogger(__name__)
 PRESENT: Final = timedelta(seconds=90)
 """How long an agent's word holds; it speaks every 30 seconds."""
 
-SLICE: Final = timedelta(minutes=30)
-SHORTEST_SLICE: Final = timedelta(minutes=1)
+SILENCE: Final = timedelta(hours=1)
+"""How long no report may come until we go on all the same: nobody works, so nothing is late."""
+
 REMOVED_AFTER: Final = timedelta(days=1)
 """From this age on Coder removes reports."""
 
-NAMES_HOLD: Final = 3600.0
+LOOK_EVERY: Final = 600.0
+"""Seconds between two looks for reports that came too late."""
+
 _MINUTE: Final = timedelta(minutes=1)
 
 
@@ -56,16 +60,15 @@ class PostgresReader:
         telemetry: Telemetry,
         foreign: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._settings = settings
         self._ledger = ledger
         self._clock = clock
         self._telemetry = telemetry
         self._foreign = foreign
         self._database = Database(settings)
+        self._naming = Naming(self._database, ledger, clock=clock)
         self._overlap = timedelta(seconds=settings.overlap)
-        self._slice = SLICE
-        self._names = Identities(ledger.people, ledger.filters)
-        self._users_read: float | None = None
+        self._most_rows = self._batch = settings.batch_rows
+        self._looked: float | None = None
         self._shape: Shape | None = None
         self._apps = Apps(Shape(counts=False, usage=False))
 
@@ -84,7 +87,7 @@ class PostgresReader:
                 await self._read()
                 return
             if error.reason == "database_timeout":
-                self._slice = max(SHORTEST_SLICE, self._slice / 2)
+                self._batch = max(1, self._batch // 2)
             raise
 
     async def _read(self) -> None:
@@ -92,15 +95,16 @@ class PostgresReader:
             self._shape = None
         async with self._database.reading():
             shape = await self._probe()
-            await self._learn_names()
+            await self._naming.learn()
             position = await self._position()
-            now, newest = await self._range(position)
+            now, newest = (await self._database.rows(queries.RANGE, position))[0]
         end = self._closable(position, now, newest)
         while position < end:
-            position = await self._close(shape, position, min(end, position + self._slice))
-            self._slice = min(SLICE, self._slice * 2)
+            position = await self._close(shape, position, end)
+            self._batch = min(self._most_rows, self._batch * 2)
         await self._count_open(shape, position, now)
         self._telemetry.agent_lag(max(0.0, (now - newest).total_seconds()) if newest else 0.0)
+        await self._look_for_late()
 
     async def _probe(self) -> Shape:
         if self._shape is None:
@@ -108,28 +112,6 @@ class PostgresReader:
             self._shape = Shape.of(row[0] for row in rows)
             self._apps = Apps(self._shape)
         return self._shape
-
-    async def _learn_names(self) -> None:
-        existing: list[TemplateKey] = []
-        for number, organization, name, deleted in await self._database.rows(queries.TEMPLATES):
-            key = TemplateKey(organization, name)
-            if self._names.template_named(number, key) and not deleted:
-                existing.append(key)
-        self._ledger.templates = tuple(existing)
-        now = self._clock.monotonic()
-        if self._users_read is None or now - self._users_read >= NAMES_HOLD:
-            await self._learn_users()
-            self._users_read = now
-
-    async def _learn_users(self) -> None:
-        self._names.strangers = False
-        if self._by_user:
-            for number, username in await self._database.rows(queries.USERS):
-                self._names.user_named(number, username)
-
-    @property
-    def _by_user(self) -> bool:
-        return not self._ledger.people.redaction.off
 
     async def _position(self) -> datetime:
         """Return up to when reports are closed; begin where nothing was counted or another was."""
@@ -160,36 +142,47 @@ class PostgresReader:
             told = {"from": position.isoformat(), "to": (now - REMOVED_AFTER).isoformat()}
             logger.warning("Coder may have removed agent reports before they were read.", extra=told)
 
-    async def _range(self, position: datetime) -> tuple[datetime, datetime | None]:
-        now, newest = (await self._database.rows(queries.RANGE, position))[0]
-        return now, newest
-
     def _closable(self, position: datetime, now: datetime, newest: datetime | None) -> datetime:
-        """Return up to when nothing comes late; clocks that are ahead close nothing early."""
-        if newest is None:
-            return position
-        return max(position, _floor(min(now, newest) - self._overlap))
+        """Return up to when nothing comes late; clocks that are ahead close nothing early.
+
+        Where all of Coder's clocks are behind the database's, the newest report says what time it is there.
+        """
+        silent = now - SILENCE
+        told = silent if newest is None else max(newest, silent)
+        return max(position, _floor(min(now, told) - self._overlap))
 
     async def _close(self, shape: Shape, begin: datetime, end: datetime) -> datetime:
-        end = max(_floor(end), begin + _MINUTE)
+        """Count a slice for good, up to ``end`` or so long as a batch reaches; return where it ends."""
         async with self._database.reading():
+            end = await self._reach(begin, end)
             counting = await self._count(shape, begin, end)
-        tally = await asyncio.to_thread(counting.finish)
         # From here on nothing may fail or wait: what is added and up to where belongs together.
-        self._ledger.closed.add(tally)
+        self._ledger.closed.add(counting.finish())
         self._ledger.position = end.isoformat()
+        self._ledger.lateness.close(begin, end, counting.rows)
         self._telemetry.agent_rows("observed", counting.observed)
         self._telemetry.agent_rows("unobserved", counting.rows - counting.observed)
         return end
 
+    async def _reach(self, begin: datetime, end: datetime) -> datetime:
+        """Return how far a batch reaches: to a whole minute, so that none is counted on both sides."""
+        if end - begin <= _MINUTE:
+            return end
+        rows, last = (await self._database.rows(queries.BATCH, begin, end, self._batch))[0]
+        if rows < self._batch:
+            return end
+        # The minute that the last report is in may go on beyond the batch.
+        return max(_floor(last), begin + _MINUTE)
+
     async def _count(self, shape: Shape, begin: datetime, end: datetime | None) -> Counting:
         """Return the counts of a range; names of users that are newer than ours are asked for."""
-        query = queries.grouped(shape, begin, end, by_user=self._by_user)
-        counting = Counting(self._names, self._apps)
+        naming = self._naming
+        query = queries.grouped(shape, begin, end, by_user=naming.by_user)
+        counting = Counting(naming.identities, self._apps)
         await self._database.lines(query, counting.take)
-        if self._names.strangers:
-            await self._learn_users()
-            counting = Counting(self._names, self._apps)
+        if naming.identities.strangers:
+            await naming.learn_users()
+            counting = Counting(naming.identities, self._apps)
             await self._database.lines(query, counting.take)
         return counting
 
@@ -203,7 +196,27 @@ class PostgresReader:
             counting = await self._count(shape, position, None)
             await self._database.lines(queries.open_now(shape, now - PRESENT), keep)
         self._ledger.open = counting.finish()
-        self._ledger.now = opened(lines, self._names, self._apps)
+        self._ledger.now = opened(lines, self._naming.identities, self._apps)
+
+    async def _look_for_late(self) -> None:
+        """Name reports of closed slices that came after these were counted."""
+        lateness, moment = self._ledger.lateness, self._clock.monotonic()
+        if not lateness.slices or (self._looked is not None and moment - self._looked < LOOK_EVERY):
+            return
+        bounds = [one.begin for one in lateness.slices]
+        end = lateness.slices[-1].end
+        async with self._database.reading():
+            found = await self._database.rows(queries.ROWS_BY_SLICE, bounds, bounds[0], end)
+        self._looked = moment
+        rows = dict(map(tuple, found))
+        late = lateness.compare([rows.get(place, 0) for place in range(1, len(bounds) + 1)])
+        if late is None:
+            return
+        self._telemetry.agent_rows("late", late.rows)
+        logger.warning(
+            "Agent reports came too late to be counted; raise agent_stats.overlap, or set Coder's clocks.",
+            extra={"reports": late.rows, "since": late.since.isoformat(), "until": end.isoformat()},
+        )
 
 
 def _floor(at: datetime) -> datetime:

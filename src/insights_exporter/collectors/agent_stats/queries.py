@@ -14,13 +14,36 @@ from insights_exporter.collectors.agent_stats.apps import COLUMNS
 from insights_exporter.collectors.agent_stats.shape import Shape
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 
-__all__ = ["CHUNK_MINUTES", "OLDEST", "ORGANIZATION", "RANGE", "TEMPLATES", "USERS", "grouped", "open_now"]
+__all__ = [
+    "BATCH",
+    "CHUNK_MINUTES",
+    "ORGANIZATION",
+    "RANGE",
+    "ROWS_BY_SLICE",
+    "TEMPLATES",
+    "USERS",
+    "grouped",
+    "open_now",
+]
 
 CHUNK_MINUTES: Final = 60
 """How many minutes one mask tells of; a bigint has room for so many."""
 
 RANGE: Final = "SELECT now(), max(created_at) FROM workspace_agent_stats WHERE created_at >= $1"
-OLDEST: Final = "SELECT min(created_at) FROM workspace_agent_stats"
+BATCH: Final = """
+SELECT count(*), max(created_at) FROM (
+  SELECT created_at FROM workspace_agent_stats WHERE created_at >= $1 AND created_at < $2
+  ORDER BY created_at LIMIT $3
+) AS batch
+"""
+"""How many of the first so many reports of a range there are, and when the last of them came."""
+
+ROWS_BY_SLICE: Final = """
+SELECT width_bucket(created_at, $1::timestamptz[]), count(*) FROM workspace_agent_stats
+WHERE created_at >= $2 AND created_at < $3 GROUP BY 1
+"""
+"""How many reports follow each of the bounds, which are counted from 1; the last one ends the range."""
+
 TEMPLATES: Final = """
 SELECT t.id::text, o.name::text, t.name::text, t.deleted
 FROM templates t JOIN organizations o ON o.id = t.organization_id

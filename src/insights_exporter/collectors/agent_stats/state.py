@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from insights_exporter.collectors.agent_stats.lateness import Closed
 from insights_exporter.collectors.agent_stats.ledger import Ledger
 from insights_exporter.collectors.agent_stats.tally import PLACES, Counts, Tally
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
@@ -50,6 +51,7 @@ class _Body(Struct, frozen=True, forbid_unknown_fields=True):
     users: str
     since: datetime
     position: str
+    slices: list[Closed]
     bounds: tuple[float, ...]
     latency: list[tuple[str, str, str, list[int], float]]
     app_latency: list[tuple[str, str, str, list[int], float]]
@@ -99,6 +101,7 @@ class StateFile:
             users=_users(self._redaction),
             since=ledger.since,
             position=ledger.position,
+            slices=list(ledger.lateness.slices),
             bounds=LATENCY_BUCKETS,
             latency=[(*key, one.buckets, one.total) for key, one in closed.latency.items()],
             app_latency=[(*key, one.buckets, one.total) for key, one in closed.app_latency.items()],
@@ -152,7 +155,7 @@ class StateFile:
         for organization, template, received, transmitted in body.traffic:
             if admits(key := TemplateKey(organization, template)):
                 tally.traffic(key, received=received, transmitted=transmitted)
-        ledger.begin(body.since, identity=body.identity, position=body.position)
+        ledger.begin(body.since, identity=body.identity, position=body.position, slices=body.slices)
         ledger.closed = tally
 
     def _convert(self, users: str) -> _Shown | None:
