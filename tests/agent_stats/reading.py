@@ -54,6 +54,7 @@ def collecting(
     filters: FilterSettings | None = None,
     redaction: Redaction | None = None,
     state: Path | None = None,
+    clock: FakeClock | None = None,
     **changed: object,
 ) -> PostgresCollector:
     """Return a collector that reads a table as whoever may do everything."""
@@ -63,7 +64,7 @@ def collecting(
         settings(dsn, **given),
         Ledger(redaction or Redaction(UserNames.NAMED), Filters(filters or FilterSettings())),
         max_staleness=1800.0,
-        clock=FakeClock(),
+        clock=clock or FakeClock(),
         random=Random(1),
         telemetry=told or Told(),
     )

@@ -79,7 +79,7 @@ async def test_the_file_holds_no_name_where_names_are_hashed(
     since = statement(first).since
     table.add(Report(since), Report(since + timedelta(minutes=2)))
     # As if the last reading were five minutes old, and nothing were saved since.
-    first._saved = ""
+    first._saved = None
     first.ledger.position = (since - timedelta(minutes=5)).isoformat()
     table.add(Report(since - timedelta(minutes=3), user="grace"))
     await first.read_once()

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -51,6 +51,7 @@ GRANT SELECT (id, name, is_default) ON organizations TO {role};
 GRANT SELECT (id, username) ON users TO {role};
 """
 
+_NEXT = "-- next --"
 _ORGANIZATION = UUID("99999999-0000-4000-8000-000000000001")
 
 
@@ -68,6 +69,8 @@ class Report:
     connections: int = 1
     received: int = 100
     sent: int = 10
+    lost: bool = False
+    """Whether the truth leaves it out, as it comes too late to be counted."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ class Table:
         self.sql(
             "INSERT INTO workspace_agent_stats (id, created_at, user_id, agent_id, workspace_id, template_id,"
             " connection_count, rx_bytes, tx_bytes, connection_median_latency_ms, usage,"
-            f" {columns}) VALUES {rows}"
+            f" {columns}, connections_by_proto) VALUES {rows}"
         )
 
     def _row(self, one: Report) -> str:
@@ -144,7 +147,15 @@ class Table:
         return (
             f"('{uuid4()}', '{one.at.isoformat()}', '{self.users[one.user]}', '{agent}', '{agent}',"
             f" '{self.templates[one.template]}', {one.connections}, {one.received}, {one.sent}, {latency},"
-            f" {one.usage}, {sessions})"
+            f" {one.usage}, {sessions}, '{json.dumps({'LOST': 1} if one.lost else {})}')"
+        )
+
+    def set_clock(self, now: datetime) -> None:
+        """Let the database's clock stand still at a moment; its own ``now()`` is found no more."""
+        self.sql(
+            f"ALTER DATABASE {self.database} SET search_path = public, pg_catalog;"
+            "CREATE OR REPLACE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS"
+            f" $$SELECT '{now.isoformat()}'::timestamptz$$"
         )
 
     def grant(self, role: str, password: str) -> None:
@@ -181,45 +192,43 @@ class Table:
                 f"SELECT id, '{one.replace('_', '-')}' FROM r WHERE session_count_{one} > 0"
                 for one in CLIENTS
             )
-        self.sql(
-            "DROP VIEW IF EXISTS observed, used, r CASCADE;"
-            "CREATE VIEW r AS SELECT s.*, o.name AS org, t.name AS tmpl, u.username"
+        views = (
+            "CREATE TEMP VIEW r AS SELECT s.*, o.name AS org, t.name AS tmpl, u.username"
             " FROM workspace_agent_stats s JOIN templates t ON t.id = s.template_id"
             " JOIN organizations o ON o.id = t.organization_id JOIN users u ON u.id = s.user_id"
-            f" WHERE s.created_at >= '{since.isoformat()}';"
-            f"CREATE VIEW used (id, app) AS {apps};"
-            "CREATE VIEW observed AS SELECT * FROM r WHERE connection_median_latency_ms > 0 AND NOT usage"
+            f" WHERE s.created_at >= '{since.isoformat()}' AND NOT connections_by_proto ? 'LOST';"
+            f"CREATE TEMP VIEW used (id, app) AS {apps};"
+            "CREATE TEMP VIEW observed AS SELECT * FROM r WHERE connection_median_latency_ms > 0 AND NOT usage"
             " AND connection_median_latency_ms < 'Infinity' AND id IN (SELECT id FROM used);"
         )
+        latency, app_latency, seconds, received, sent = self._answers(
+            views,
+            _distributions("username", "observed"),
+            _distributions("app", "observed JOIN used USING (id)"),
+            "SELECT org, tmpl, username, app, 60 * count(DISTINCT date_trunc('minute', created_at))"
+            " FROM r JOIN used USING (id) GROUP BY 1, 2, 3, 4",
+            "SELECT org, tmpl, sum(rx_bytes) FROM r GROUP BY 1, 2",
+            "SELECT org, tmpl, sum(tx_bytes) FROM r GROUP BY 1, 2",
+        )
         return Truth(
-            self._distributions("username", "observed"),
-            self._distributions("app", "observed JOIN used USING (id)"),
-            {
-                tuple(key): float(value)
-                for *key, value in self._rows(
-                    "SELECT org, tmpl, username, app, 60 * count(DISTINCT date_trunc('minute', created_at))"
-                    " FROM r JOIN used USING (id) GROUP BY 1, 2, 3, 4"
-                )
-            },
-            self._bytes("rx_bytes"),
-            self._bytes("tx_bytes"),
+            {tuple(row[:3]): ([int(one) for one in row[4:]], float(row[3])) for row in latency},
+            {tuple(row[:3]): ([int(one) for one in row[4:]], float(row[3])) for row in app_latency},
+            *({tuple(key): float(value) for *key, value in rows} for rows in (seconds, received, sent)),
         )
 
-    def _bytes(self, column: str) -> dict[tuple[str, ...], float]:
-        query = f"SELECT org, tmpl, sum({column}) FROM r GROUP BY 1, 2"
-        return {(org, name): float(value) for org, name, value in self._rows(query)}
+    def _answers(self, before: str, *queries: str) -> Iterator[list[list[str]]]:
+        """Run statements and then queries in one go, as each start of psql takes its time."""
+        printed = self.sql(before + "".join(f"\n{query};\n\\echo {_NEXT}" for query in queries))
+        for answer in printed.split(_NEXT)[:-1]:
+            yield [line.split("|") for line in answer.strip().splitlines()]
 
-    def _distributions(self, label: str, rows: str) -> dict[tuple[str, ...], tuple[list[int], float]]:
-        counts = ", ".join(
-            f"count(*) FILTER (WHERE connection_median_latency_ms <= {bound * 1000:g})"
-            for bound in LATENCY_BUCKETS
-        )
-        query = (
-            f"SELECT org, tmpl, {label}, sum(connection_median_latency_ms) / 1000, {counts}, count(*)"
-            f" FROM {rows} GROUP BY 1, 2, 3"
-        )
-        return {tuple(row[:3]): ([int(one) for one in row[4:]], float(row[3])) for row in self._rows(query)}
 
-    def _rows(self, query: str) -> Sequence[list[str]]:
-        printed = self.sql(query)
-        return [line.split("|") for line in printed.splitlines()]
+def _distributions(label: str, rows: str) -> str:
+    counts = ", ".join(
+        f"count(*) FILTER (WHERE connection_median_latency_ms <= {bound * 1000:g})"
+        for bound in LATENCY_BUCKETS
+    )
+    return (
+        f"SELECT org, tmpl, {label}, sum(connection_median_latency_ms) / 1000, {counts}, count(*)"
+        f" FROM {rows} GROUP BY 1, 2, 3"
+    )

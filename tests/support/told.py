@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -23,6 +24,7 @@ class Told(SilentTelemetry):
     expiries: list[datetime | None] = field(default_factory=list)
     corrections: int = 0
     requests: list[str] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
 
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """Remember the endpoint."""
@@ -51,3 +53,7 @@ class Told(SilentTelemetry):
     def counters_corrected(self, count: int) -> None:
         """Count held totals."""
         self.corrections += count
+
+    def agent_rows(self, result: str, count: int) -> None:
+        """Add up what became of agent reports."""
+        self.rows[result] += count

@@ -71,7 +71,7 @@ class LedgerCollector:
         path = settings.state_file
         redaction = ledger.people.redaction
         self._file = None if path is None else StateFile(path, source=settings.source, redaction=redaction)
-        self._saved = ""
+        self._saved: object = None
         self._reader = reader(self._foreign)
         self._last: Reading[AgentStats] | None = None
         self.failing = ""
@@ -144,9 +144,9 @@ class LedgerCollector:
             logger.info("Counts of agent reports were restored.", extra=told)
 
     async def _save(self) -> None:
-        if self._file is None or self.ledger.since is None or self.ledger.position == self._saved:
+        if self._file is None or self.ledger.since is None or self.ledger.mark == self._saved:
             return
-        position, content = self.ledger.position, self._file.content(self.ledger)
+        mark, content = self.ledger.mark, self._file.content(self.ledger)
         try:
             await asyncio.to_thread(self._file.save, content)
         except OSError as error:
@@ -156,7 +156,7 @@ class LedgerCollector:
                 logger.error("The state file cannot be written; the last one stays.", extra=told)  # noqa: TRY400 - as told.
             self._saved = "failed"
             return
-        self._saved = position
+        self._saved = mark
 
     def _foreign(self, why: str) -> None:
         self._telemetry.collector_error(NAME, "state_foreign")

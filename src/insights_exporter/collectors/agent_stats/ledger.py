@@ -68,6 +68,11 @@ class Ledger:
         self.since, self.identity, self.position = at, identity, position
         self._last = None
 
+    @property
+    def mark(self) -> object:
+        """What changes whenever there is something new to keep on disk."""
+        return self.position, self.lateness.slices
+
     def statement(self) -> AgentStats:
         """Return what is known; a label set that is new since the last statement is 0 once.
 
