@@ -198,8 +198,8 @@ class Table:
             " JOIN organizations o ON o.id = t.organization_id JOIN users u ON u.id = s.user_id"
             f" WHERE s.created_at >= '{since.isoformat()}' AND NOT connections_by_proto ? 'LOST';"
             f"CREATE TEMP VIEW used (id, app) AS {apps};"
-            "CREATE TEMP VIEW observed AS SELECT * FROM r WHERE connection_median_latency_ms > 0 AND NOT usage"
-            " AND connection_median_latency_ms < 'Infinity' AND id IN (SELECT id FROM used);"
+            "CREATE TEMP VIEW observed AS SELECT * FROM r WHERE connection_median_latency_ms > 0"
+            " AND connection_median_latency_ms < 'Infinity' AND NOT usage AND id IN (SELECT id FROM used);"
         )
         latency, app_latency, seconds, received, sent = self._answers(
             views,

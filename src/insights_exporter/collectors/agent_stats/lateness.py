@@ -1,7 +1,7 @@
 """How many reports came after the span that they belong to was counted for good.
 
-What is that late is not counted any more, and must not go unnoticed either. All that is kept of a closed slice
-is its number of reports; the database counts them again from time to time, which is cheap.
+What is that late is not counted any more, and must not go unnoticed either. All that is kept of a closed
+slice is its number of reports; the database counts them again from time to time, which is cheap.
 """
 
 from __future__ import annotations

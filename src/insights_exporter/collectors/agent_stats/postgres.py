@@ -2,13 +2,12 @@
 
 Reports that are older than the overlap are closed: their sums are added for good, slice by slice, and the
 position moves on. The younger ones are summed up anew at each reading. So it does not matter in which order
-they come, how often they are read, or when the exporter is restarted. What comes later than the overlap is not
-counted; it is noticed, as the rows of closed slices are counted again now and then.
+they come, how often they are read, or when the exporter is restarted. What comes later than the overlap is
+not counted; it is noticed, as the rows of closed slices are counted again now and then.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
