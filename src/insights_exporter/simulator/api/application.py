@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Any
@@ -34,9 +34,13 @@ from insights_exporter.simulator.api.problem import (
 )
 from insights_exporter.simulator.api.query import Query, parse_uuid
 from insights_exporter.simulator.api.release import Capability
-from insights_exporter.simulator.api.wire import encode, json_response, problem_response
+from insights_exporter.simulator.api.wire import TEXT, encode, json_response, problem_response
+from insights_exporter.simulator.coderd.vector import DuplicateError
 
-__all__ = ["create_app", "serve"]
+__all__ = ["METRICS", "create_app", "create_metrics_app", "serve", "serve_metrics"]
+
+METRICS = "(metrics)"
+"""What faults and counts know the separate address of metrics by."""
 
 _BASE = "/api/v2"
 _LOGIN = "<!doctype html><title>Sign in</title><form method=post><input name=user></form>"
@@ -44,12 +48,13 @@ _LOGIN = "<!doctype html><title>Sign in</title><form method=post><input name=use
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path below ``/api/v2`` with what answers it."""
+    """A path below ``/api/v2`` with what answers it; the answer is text where ``text`` is set."""
 
     path: str
     answer: Callable[[Call], Any]
     method: str = "GET"
     since: Capability | None = None
+    text: bool = False
 
 
 ROUTES = (
@@ -73,6 +78,7 @@ ROUTES = (
     Route("/insights/user-status-counts", insights.user_status_counts, since=Capability.USER_STATUS_COUNTS),
     Route("/deployment/stats", system.deployment_stats),
     Route("/debug/health", system.health),
+    Route("/debug/metrics", system.debug_metrics, since=Capability.DEBUG_METRICS, text=True),
     Route("/entitlements", system.entitlements),
 )
 
@@ -89,12 +95,43 @@ def create_app(deployment: SimulatedDeployment) -> web.Application:
     return app
 
 
-@asynccontextmanager
-async def serve(
+def create_metrics_app(deployment: SimulatedDeployment) -> web.Application:
+    """Return an application that answers like coderd's address for Prometheus: any path, and no login."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        deployment.calls[METRICS] = deployment.calls.get(METRICS, 0) + 1
+        faults = deployment.faults.draw(METRICS)
+        if (early := await _early(deployment, request, faults)) is not None:
+            return early
+        now = deployment.now()
+        try:
+            page = await asyncio.to_thread(lambda: deployment.metrics.page(now).encode())
+        except DuplicateError as error:
+            return _no_page(error)
+        return await _send(deployment, request, _text(page), faults)
+
+    app = web.Application()
+    app.router.add_get("/{anything:.*}", handle)
+    return app
+
+
+def serve(
     deployment: SimulatedDeployment, *, host: str = "127.0.0.1", port: int = 0
-) -> AsyncIterator[str]:
+) -> AbstractAsyncContextManager[str]:
     """Serve the deployment while the context lasts; yield its address. Port 0 takes a free one."""
-    runner = web.AppRunner(create_app(deployment), access_log=None, shutdown_timeout=1)
+    return _serving(create_app(deployment), host, port)
+
+
+def serve_metrics(
+    deployment: SimulatedDeployment, *, host: str = "127.0.0.1", port: int = 0
+) -> AbstractAsyncContextManager[str]:
+    """Serve coderd's own metrics while the context lasts; yield their address. Port 0 takes a free one."""
+    return _serving(create_metrics_app(deployment), host, port)
+
+
+@asynccontextmanager
+async def _serving(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -182,9 +219,23 @@ async def _answer(deployment: SimulatedDeployment, request: web.Request, route: 
     if identity is not None and not route.path.startswith("/organizations") and parse_uuid(identity) is None:
         raise invalid_id(identity, name="id")
     call = Call(deployment, account, Query(request.query), request.match_info, await request.read(), now)
+    if route.text:
+        try:
+            return _text(await asyncio.to_thread(lambda: route.answer(call).encode()))
+        except DuplicateError as error:
+            return _no_page(error)
     # Large worlds take their time; the loop serves others meanwhile.
     body = await asyncio.to_thread(lambda: encode(route.answer(call)))
     return web.Response(body=body, content_type="application/json", charset="utf-8")
+
+
+def _text(page: bytes) -> web.Response:
+    return web.Response(body=page, headers={"Content-Type": TEXT})
+
+
+def _no_page(error: DuplicateError) -> web.Response:
+    """Return what Prometheus' handler answers where it cannot gather everything."""
+    return web.Response(status=500, text=f"An error has occurred while serving metrics:\n\n{error}\n")
 
 
 def _account(deployment: SimulatedDeployment, request: web.Request) -> Account:

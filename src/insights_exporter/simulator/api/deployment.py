@@ -14,6 +14,7 @@ from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.api.problem import not_found
 from insights_exporter.simulator.api.query import Query
 from insights_exporter.simulator.api.release import Capability, Release
+from insights_exporter.simulator.coderd.metrics import CoderdMetrics
 from insights_exporter.simulator.model import Template
 from insights_exporter.simulator.world import World
 
@@ -36,11 +37,22 @@ class SimulatedDeployment:
     calls: dict[str, int] = field(default_factory=dict)
     release: Release = field(init=False)
     limiter: RateLimiter = field(init=False)
+    _metrics: CoderdMetrics | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Refuse versions that nobody imitates."""
         self.release = Release(self.options.version)
         self.limiter = RateLimiter(self.options.rate_limit, self.now)
+
+    @property
+    def metrics(self) -> CoderdMetrics:
+        """What coderd tells Prometheus; its process began when somebody first asked, less its uptime."""
+        if self._metrics is None:
+            options = self.options.metrics
+            started = self.now() - options.uptime
+            named = self.has(Capability.ORGANIZATION_LABEL)
+            self._metrics = CoderdMetrics(self.world, started, options, named)
+        return self._metrics
 
     def has(self, capability: Capability) -> bool:
         """Say whether the played version can do it."""

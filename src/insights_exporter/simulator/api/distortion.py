@@ -52,7 +52,12 @@ Visit = Callable[[str, Any], Any]
 
 
 def _walked(body: bytes, visit: Visit) -> bytes:
-    return encode(_walk(msgspec.json.decode(body), visit))
+    try:
+        told = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        # It is text, which has no fields.
+        return body
+    return encode(_walk(told, visit))
 
 
 def _walk(value: Any, visit: Visit) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from insights_exporter.simulator.coderd.options import MetricsOptions
 
 __all__ = ["ApiOptions"]
 
@@ -15,7 +17,7 @@ class ApiOptions:
     of seats in the licence. Without ``licensed`` it is the open-source edition, which knows no entitlements.
     ``client_apps`` answers like the newest servers, with one builtin row per client app. ``control`` lets
     others drive the simulator over HTTP, below ``/_simulator``. ``access_url`` is the address that answers
-    name; empty for the address that was asked.
+    name; empty for the address that was asked. ``metrics`` says what coderd's own metrics hold.
     """
 
     version: str = "v2.35.1+5e7d2c4"
@@ -25,3 +27,4 @@ class ApiOptions:
     client_apps: bool = False
     control: bool = False
     access_url: str = ""
+    metrics: MetricsOptions = field(default_factory=MetricsOptions)

@@ -24,6 +24,7 @@ class Capability(Enum):
     TIMEZONE = (2, 32, 0)
     LIMIT_PER_USER = (2, 32, 0)  # noqa: PIE796 - as above.
     SERVICE_ACCOUNTS = (2, 32, 0)  # noqa: PIE796 - as above.
+    ORGANIZATION_LABEL = (2, 32, 0)  # noqa: PIE796 - as above.
     DEBUG_METRICS = (2, 35, 0)
 
 

@@ -13,7 +13,7 @@ from insights_exporter.simulator.api.problem import Problem, Refusal, forbidden,
 from insights_exporter.simulator.api.query import parse_uuid
 from insights_exporter.simulator.report import percentile
 
-__all__ = ["authcheck", "deployment_stats", "entitlements", "health", "me", "tokens"]
+__all__ = ["authcheck", "debug_metrics", "deployment_stats", "entitlements", "health", "me", "tokens"]
 
 DEPLOYMENT_ID = "aaaaaaaa-0000-4000-8000-000000000001"
 _CHECKS_WITH_RESOURCE = 10
@@ -152,6 +152,13 @@ def health(call: Call) -> Any:
         "provisioner_daemons": fine,
         "coder_version": call.deployment.release.text,
     }
+
+
+def debug_metrics(call: Call) -> Any:
+    """Answer ``/debug/metrics``, which is text."""
+    if not call.account.may("debug_info", "read"):
+        raise forbidden()
+    return call.deployment.metrics.page(call.now)
 
 
 def entitlements(call: Call) -> Any:

@@ -9,7 +9,10 @@ from aiohttp import web
 
 from insights_exporter.simulator.api.problem import Problem
 
-__all__ = ["encode", "json_response", "problem_response"]
+__all__ = ["TEXT", "encode", "json_response", "problem_response"]
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
+"""The media type of metrics."""
 
 _ENCODER = msgspec.json.Encoder(uuid_format="canonical", decimal_format="number")
 

@@ -1,0 +1,1 @@
+"""What coderd tells Prometheus itself, computed from the same events as the answers of the API."""

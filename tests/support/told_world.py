@@ -1,0 +1,132 @@
+"""A world whose agents say what a test tells them to."""
+
+# ruff: noqa: ARG002 - what was told is the same whenever somebody asks.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from insights_exporter.simulator.model import (
+    Agent,
+    AgentReport,
+    Build,
+    Organization,
+    Template,
+    User,
+    Workspace,
+)
+from insights_exporter.simulator.usage import UserDay
+from insights_exporter.simulator.world import World
+
+__all__ = ["ACME", "ToldWorld", "template", "told_world"]
+
+ACME = Organization("22222222-0000-4000-8000-000000000000", "coder", "Coder", is_default=True)
+
+
+def template(number: int, name: str, organization: Organization = ACME) -> Template:
+    """Return a template without apps and parameters."""
+    return Template(
+        f"11111111-0000-4000-8000-{number:012x}",
+        organization,
+        name,
+        f"33333333-0000-4000-8000-{number:012x}",
+    )
+
+
+@dataclass(slots=True)
+class ToldWorld(World):
+    """A world of written reports, workspaces, days and builds."""
+
+    reports: list[AgentReport] = field(default_factory=list)
+    told_workspaces: list[Workspace] = field(default_factory=list)
+    days: dict[date, list[UserDay]] = field(default_factory=dict)
+    told_builds: list[Build] = field(default_factory=list)
+
+    def use_on(self, day: date) -> Iterable[UserDay]:
+        """Return what was told of the day."""
+        return self.days.get(day, ())
+
+    def workspaces(self, now: datetime) -> Sequence[Workspace]:
+        """Return what was told, whenever."""
+        return self.told_workspaces
+
+    def builds(self, start: datetime, end: datetime) -> Iterable[Build]:
+        """Return what was told of the range."""
+        return [one for one in self.told_builds if start <= one.created_at < end]
+
+    def last_seen(self, user: int, now: datetime) -> datetime | None:
+        """Return nothing."""
+        return None
+
+    def agent_reports(self, start: datetime, end: datetime) -> Iterator[AgentReport]:
+        """Yield what agents were told to say."""
+        yield from (one for one in self.reports if start <= one.created_at < end)
+
+    def workspace(
+        self, name: str, *, owner: int = 0, of: int = 0, agents: tuple[str, ...] = ("main",)
+    ) -> Workspace:
+        """Add a running workspace with connected agents."""
+        place = len(self.told_workspaces)
+        made = Workspace(
+            f"55555555-0000-4000-8000-{place:012x}",
+            name,
+            self.users[owner],
+            self.templates[of],
+            "running",
+            "start",
+            datetime(2026, 1, 1, tzinfo=UTC),
+            agents=tuple(
+                Agent(f"88888888-{number:04x}-4000-8000-{place:012x}", agent, "connected", "v2.35.1+5e7d2c4")
+                for number, agent in enumerate(agents)
+            ),
+        )
+        self.told_workspaces.append(made)
+        return made
+
+    def say(
+        self,
+        workspace: Workspace,
+        at: datetime,
+        *,
+        latency_ms: float = 20.0,
+        received: int = 100,
+        sent: int = 50,
+        connections: int = 1,
+        agent: int = 0,
+        sessions: dict[str, int] | None = None,
+    ) -> None:
+        """Let an agent report; by default it has one session of ``ssh``."""
+        self.reports.append(
+            AgentReport(
+                f"99999999-0000-4000-8000-{len(self.reports):012x}",
+                at,
+                workspace.owner.id,
+                workspace.agents[agent].id,
+                workspace.id,
+                workspace.template.id,
+                connections,
+                latency_ms,
+                received,
+                sent,
+                {"ssh": 1} if sessions is None else sessions,
+            )
+        )
+
+    def chatter(self, workspace: Workspace, start: datetime, minutes: int) -> None:
+        """Let an agent report every half minute, each time a little more."""
+        for place in range(2 * minutes):
+            self.say(workspace, start + timedelta(seconds=30 * place), received=100 + place)
+
+
+def told_world(*templates: Template, users: tuple[str, ...] = ("ada",)) -> ToldWorld:
+    """Return a world in which nothing happened yet."""
+    return ToldWorld(
+        tuple({one.organization.id: one.organization for one in templates}.values()),
+        templates,
+        tuple(
+            User(f"44444444-0000-4000-8000-{place:012x}", name, (ACME.id,))
+            for place, name in enumerate(users)
+        ),
+    )
