@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from random import Random
 from types import TracebackType
 from typing import Final, Self
@@ -14,7 +15,15 @@ from typing import Final, Self
 from insights_exporter import __version__
 from insights_exporter.clock import Clock
 from insights_exporter.coder.client import CoderClient
-from insights_exporter.collectors.agent_stats import AgentStatsCollector, Ledger, PostgresCollector
+from insights_exporter.coder.metrics import MetricsClient
+from insights_exporter.collectors.agent_stats import (
+    AgentStatsCollector,
+    Ledger,
+    LedgerCollector,
+    PostgresCollector,
+    SamplingReader,
+    through_api,
+)
 from insights_exporter.filters import Filters
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.page import CollectorState, Landing, Lens, Status
@@ -70,8 +79,9 @@ class Generation:
         self._listeners: list[Callable[[Snapshot], Awaitable[None]]] = [self.exposition.publish]
         self._publishing = asyncio.Lock()
         state = state if state is not None else PollerState()
-        self._agents = self._agent_source(redaction, state)
         self._client = CoderClient(settings.coder, clock=environment.clock, observer=environment.telemetry)
+        self._metrics = self._metrics_client()
+        self._agents = self._agent_source(redaction, state)
         self.poller = Poller(
             self._client,
             settings,
@@ -90,6 +100,8 @@ class Generation:
     async def __aenter__(self) -> Self:
         """Open the connections."""
         await self._open.enter_async_context(self._client)
+        if self._metrics is not None:
+            await self._open.enter_async_context(self._metrics)
         return self
 
     async def __aexit__(
@@ -125,23 +137,57 @@ class Generation:
                 await listener(snapshot)
             self.snapshot = snapshot
 
+    def _metrics_client(self) -> MetricsClient | None:
+        address, environment = self.settings.agent_stats.metrics_url, self._environment
+        if self.settings.agent_stats.source is not AgentStatsSource.CODERD_METRICS or address is None:
+            return None
+        return MetricsClient(
+            self.settings.coder,
+            address,
+            clock=environment.clock,
+            observer=environment.telemetry,
+            random=environment.random,
+        )
+
     def _agent_source(self, redaction: Redaction, state: PollerState) -> AgentStatsCollector | None:
         """Return what reads agent reports; it goes on with what was counted under the same settings."""
         settings, environment = self.settings, self._environment
-        if settings.agent_stats.source is not AgentStatsSource.POSTGRES:
+        if settings.agent_stats.source is AgentStatsSource.NONE:
             return None
         same = (settings.agent_stats, settings.privacy)
         if state.agent_stats is None or state.agent_stats[0] != same:
             state.agent_stats = (same, Ledger(redaction, Filters(settings.filters)))
-        return PostgresCollector(
+        ledger = state.agent_stats[1]
+        kind: Callable[..., AgentStatsCollector] = PostgresCollector
+        if settings.agent_stats.source is AgentStatsSource.CODERD_METRICS:
+            kind = partial(LedgerCollector, reader=partial(self._sampling, ledger))
+        return kind(
             settings.agent_stats,
-            state.agent_stats[1],
+            ledger,
             max_staleness=settings.poll.max_staleness,
             clock=environment.clock,
             random=environment.random,
             telemetry=environment.telemetry,
             changed=self._agents_told,
         )
+
+    def _sampling(self, ledger: Ledger, foreign: Callable[[str], None]) -> SamplingReader:
+        return SamplingReader(
+            ledger,
+            fetch=self._metrics_page,
+            inventory=lambda: self.poller.state.last_inventory,
+            identity=self.settings.coder.url,
+            interval=self.settings.agent_stats.interval,
+            clock=self._environment.clock,
+            telemetry=self._environment.telemetry,
+            foreign=foreign,
+        )
+
+    async def _metrics_page(self) -> str:
+        within = self.settings.agent_stats.interval
+        if self._metrics is not None:
+            return await self._metrics.page(within=within)
+        return await through_api(self._client.within(within))
 
     async def _agents_told(self, reading: Reading[AgentStats]) -> None:
         """Serve newer agent reports beside what the last poll found."""

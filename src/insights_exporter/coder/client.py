@@ -28,7 +28,7 @@ from insights_exporter.coder.version import Feature, ServerVersion
 from insights_exporter.coder.windows import format_time
 from insights_exporter.errors import BadResponse, RouteMissing
 
-__all__ = ["CoderClient", "Interval", "Section"]
+__all__ = ["CoderClient", "Interval", "Section", "open_session"]
 
 Interval: TypeAlias = Literal["day", "week"]
 Section: TypeAlias = Literal["report", "interval_reports"]
@@ -67,7 +67,7 @@ class CoderClient:
         """Open the connections; raise ConfigError where a certificate cannot be used."""
         session = self._given_session
         if session is None:
-            session = self._own_session = _open_session(self._settings)
+            session = self._own_session = open_session(self._settings)
         self._open = Exchange(
             transport=Transport(self._settings, session=session, clock=self._clock, observer=self._observer),
             clock=self._clock,
@@ -292,7 +292,8 @@ class CoderClient:
         return (await self._exchange.ask(request, expected)).value
 
 
-def _open_session(settings: CoderSettings) -> aiohttp.ClientSession:
+def open_session(settings: CoderSettings) -> aiohttp.ClientSession:
+    """Return a session with the deployment's certificates; raise ConfigError where they cannot be used."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=tls_context(settings), limit=settings.concurrency),
         # A cookie of a proxy or of Coder would speak for us besides the token.

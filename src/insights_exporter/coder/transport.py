@@ -60,15 +60,22 @@ class Request:
 class Transport:
     """Sends single requests; knows no endpoint and tries nothing twice.
 
+    Paths lie below ``base``, which is the API where it is None. An empty token is not sent.
     ``version`` is the server's as its newest answer tells; ``skew`` is how many seconds the server's clock is
     ahead of ours. Both are None before the first answer.
     """
 
     def __init__(
-        self, settings: CoderSettings, *, session: aiohttp.ClientSession, clock: Clock, observer: Observer
+        self,
+        settings: CoderSettings,
+        *,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        observer: Observer,
+        base: URL | None = None,
     ) -> None:
         self._settings = settings
-        self._base = base_url(settings.url)
+        self._base = base_url(settings.url) if base is None else base
         self._session = session
         self._clock = clock
         self._observer = observer
@@ -161,9 +168,10 @@ def _headers(token: Secret, *, has_payload: bool) -> dict[str, str]:
     headers = {
         "Accept": "application/json, text/plain;q=0.5",
         "Accept-Encoding": "gzip",
-        "Coder-Session-Token": token.reveal(),
         "User-Agent": USER_AGENT,
     }
+    if token:
+        headers["Coder-Session-Token"] = token.reveal()
     if has_payload:
         headers["Content-Type"] = "application/json"
     return headers

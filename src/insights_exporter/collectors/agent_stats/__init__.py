@@ -4,9 +4,11 @@ Both sources count into a ``Ledger``, which says what is known, and keeps it acr
 """
 
 from insights_exporter.collectors.agent_stats.apps import FAMILIES, family
-from insights_exporter.collectors.agent_stats.collector import PostgresCollector
+from insights_exporter.collectors.agent_stats.collector import LedgerCollector, PostgresCollector
+from insights_exporter.collectors.agent_stats.debug_route import through_api
 from insights_exporter.collectors.agent_stats.faults import SourceError
 from insights_exporter.collectors.agent_stats.ledger import Ledger, OpenNow
+from insights_exporter.collectors.agent_stats.sampling import SamplingReader
 from insights_exporter.collectors.agent_stats.source import NAME, AgentStatsCollector
 from insights_exporter.collectors.agent_stats.state import StateFile
 from insights_exporter.collectors.agent_stats.tally import Tally
@@ -16,10 +18,13 @@ __all__ = [
     "NAME",
     "AgentStatsCollector",
     "Ledger",
+    "LedgerCollector",
     "OpenNow",
     "PostgresCollector",
+    "SamplingReader",
     "SourceError",
     "StateFile",
     "Tally",
     "family",
+    "through_api",
 ]

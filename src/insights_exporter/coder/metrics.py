@@ -1,0 +1,83 @@
+"""coderd's own address for Prometheus, beside the API."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from random import Random
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+from yarl import URL
+
+from insights_exporter.clock import Clock
+from insights_exporter.coder.client import open_session
+from insights_exporter.coder.exchange import Exchange
+from insights_exporter.coder.observer import Observer
+from insights_exporter.coder.retry import RetryPolicy
+from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.coder.transport import Request, Transport
+from insights_exporter.secret import LiteralSecret, Secret
+
+__all__ = ["ENDPOINT", "MetricsClient"]
+
+ENDPOINT: Final = "agent_stats.metrics_url"
+"""What the address is called in errors and in metrics."""
+
+_NO_TOKEN: Final = LiteralSecret(Secret(""))
+
+
+class MetricsClient:
+    """Reads one page, with the manners and bounds of the API's client; an asynchronous context manager.
+
+    The address asks for no token, and the session token is not sent there.
+    """
+
+    def __init__(
+        self, settings: CoderSettings, address: str, *, clock: Clock, observer: Observer, random: Random
+    ) -> None:
+        self._settings = replace(settings, token=_NO_TOKEN)
+        url = URL(address)
+        self._base = url.origin()
+        self._request = Request(path=url.raw_path, query=dict(url.query), endpoint=ENDPOINT)
+        self._clock = clock
+        self._observer = observer
+        self._random = random
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the connections; raise ConfigError where a certificate cannot be used."""
+        self._session = open_session(self._settings)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def page(self, *, within: float) -> str:
+        """Return the page; raise a kind of UpstreamError where there is none in so many seconds."""
+        if self._session is None:
+            raise RuntimeError("Open the client with `async with` before you ask.")
+        exchange = Exchange(
+            transport=Transport(
+                self._settings,
+                session=self._session,
+                clock=self._clock,
+                observer=self._observer,
+                base=self._base,
+            ),
+            clock=self._clock,
+            random=self._random,
+            observer=self._observer,
+            turn=asyncio.Semaphore(1),
+            policy=RetryPolicy(self._settings.retries),
+            deadline=self._clock.monotonic() + within,
+        )
+        return await exchange.text(self._request)
