@@ -83,9 +83,10 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     _add_size(parser, templates=12, users=80)
-    parser.add_argument("--host", default="127.0.0.1", help="the address that both listen at")
+    parser.add_argument("--host", default="127.0.0.1", help="the address that all listen at")
     parser.add_argument("--port", type=int, default=9766, help="the exporter's port; 0 for any")
     parser.add_argument("--coder-port", type=int, default=0, help="the simulated Coder's port; 0 for any")
+    _add_metrics_port(parser)
     parser.add_argument("--interval", type=float, default=60.0, help="seconds between polls")
     parser.set_defaults(run=lambda options: asyncio.run(commands.demo(_size(options), options)))
 
@@ -94,7 +95,14 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     _add_size(parser, templates=12, users=80)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at")
     parser.add_argument("--port", type=int, default=3000, help="the port; 0 for any")
+    _add_metrics_port(parser)
     parser.set_defaults(run=lambda options: asyncio.run(commands.simulate(_size(options), options)))
+
+
+def _add_metrics_port(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--metrics-port", type=int, default=0, help="the port of the simulated Coder's own metrics; 0 for any"
+    )
 
 
 def _add_size(parser: argparse.ArgumentParser, *, templates: int, users: int) -> None:

@@ -26,14 +26,25 @@ from insights_exporter.generation import redaction_of
 from insights_exporter.interpreter import settle
 from insights_exporter.poller import Poller
 from insights_exporter.secret import LiteralSecret, Secret
-from insights_exporter.settings import PollSettings, ServerSettings, Settings
+from insights_exporter.settings import (
+    AgentStatsSettings,
+    AgentStatsSource,
+    PollSettings,
+    ServerSettings,
+    Settings,
+)
 from insights_exporter.simulator.api.application import serve as serve_simulator
+from insights_exporter.simulator.api.application import serve_metrics
 from insights_exporter.simulator.generated import Size
 from insights_exporter.simulator.stage import DEMO_TOKEN, stage
 from insights_exporter.snapshot import Snapshot
 from insights_exporter.telemetry import SilentTelemetry
 
 __all__ = ["Crowd", "check", "demo", "docs", "run", "simulate"]
+
+
+_DEMO_SAMPLING = 15.0
+"""Seconds between samples of agent reports, short enough to see them arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +117,17 @@ async def demo(crowd: Crowd, options: argparse.Namespace) -> int:
         coder = await stack.enter_async_context(
             serve_simulator(deployment, host=options.host, port=options.coder_port)
         )
+        metrics = await stack.enter_async_context(
+            serve_metrics(deployment, host=options.host, port=options.metrics_port)
+        )
         settings = Settings(
             coder=CoderSettings(url=coder, token=LiteralSecret(Secret(DEMO_TOKEN))),
             poll=PollSettings(interval=options.interval, offset=0, jitter=0, deadline=options.interval),
+            agent_stats=AgentStatsSettings(
+                source=AgentStatsSource.CODERD_METRICS,
+                interval=min(_DEMO_SAMPLING, options.interval),
+                metrics_url=f"{metrics}/metrics",
+            ),
             server=ServerSettings(host=options.host, port=options.port),
         )
         _log(settings)
@@ -121,6 +140,7 @@ async def demo(crowd: Crowd, options: argparse.Namespace) -> int:
         if not running.done():
             address = application.address.result()
             _say(f"Simulated Coder: {coder}")
+            _say(f"Coder's metrics: {metrics}/metrics")
             _say(f"Session token:   {DEMO_TOKEN}")
             _say(f"Landing page:    {address}/")
             _say(f"Metrics:         {address}/metrics")
@@ -132,8 +152,12 @@ async def demo(crowd: Crowd, options: argparse.Namespace) -> int:
 async def simulate(crowd: Crowd, options: argparse.Namespace) -> int:
     """Run a simulated Coder until a signal comes."""
     deployment = stage(crowd.size(), seed=crowd.seed)
-    async with serve_simulator(deployment, host=options.host, port=options.port) as address:
+    async with (
+        serve_simulator(deployment, host=options.host, port=options.port) as address,
+        serve_metrics(deployment, host=options.host, port=options.metrics_port) as metrics,
+    ):
         _say(f"Simulated Coder: {address}")
+        _say(f"Coder's metrics: {metrics}/metrics")
         _say(f"Session token:   {DEMO_TOKEN}")
         _say("Stop with Ctrl-C.")
         stop = asyncio.Event()

@@ -45,27 +45,12 @@ class MetricsClient:
         self._observer = observer
         self._random = random
         self._session: aiohttp.ClientSession | None = None
+        self._exchange: Exchange | None = None
 
     async def __aenter__(self) -> Self:
         """Open the connections; raise ConfigError where a certificate cannot be used."""
         self._session = open_session(self._settings)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def page(self, *, within: float) -> str:
-        """Return the page; raise a kind of UpstreamError where there is none in so many seconds."""
-        if self._session is None:
-            raise RuntimeError("Open the client with `async with` before you ask.")
-        exchange = Exchange(
+        self._exchange = Exchange(
             transport=Transport(
                 self._settings,
                 session=self._session,
@@ -78,6 +63,22 @@ class MetricsClient:
             observer=self._observer,
             turn=asyncio.Semaphore(1),
             policy=RetryPolicy(self._settings.retries),
-            deadline=self._clock.monotonic() + within,
         )
-        return await exchange.text(self._request)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self._exchange = None
+        if self._session is not None:
+            await self._session.close()
+
+    async def page(self, *, within: float) -> str:
+        """Return the page; raise a kind of UpstreamError where there is none in so many seconds."""
+        if self._exchange is None:
+            raise RuntimeError("Open the client with `async with` before you ask.")
+        return await self._exchange.until(self._clock.monotonic() + within).text(self._request)

@@ -181,7 +181,7 @@ class GeneratedWorld(World):
         idle = owner.status != "active" or (last_used is None or now - last_used > timedelta(days=30))
         return Workspace(
             identity,
-            "dev" if user % 3 else "main",
+            self._workspace_name(user, template),
             owner,
             self.templates[template],
             "stopped" if idle else status,
@@ -192,6 +192,12 @@ class GeneratedWorld(World):
             outdated=self._outdated(user, template),
             agents=(self._agent(agent, user, template, now),) if status == "running" and not idle else (),
         )
+
+    def _workspace_name(self, user: int, template: int) -> str:
+        """Return a name that the user's other workspace does not have."""
+        if template != self.homes(user)[0]:
+            return "side"
+        return "dev" if user % 3 else "main"
 
     def _agent(self, identity: str, user: int, template: int, now: datetime) -> Agent:
         region = self.regions[user % len(self.regions)]

@@ -93,7 +93,7 @@ def parse(text: str) -> Page:
     digest = hashlib.blake2b(digest_size=16)
     wanted = []
     for line in lines:
-        name = line[: min(line.find("{") % 10_000, line.find(" ") % 10_000)]
+        name = line.partition("{")[0].partition(" ")[0]
         if name in _READ:
             digest.update(line.encode())
             digest.update(b"\n")

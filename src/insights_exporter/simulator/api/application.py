@@ -108,7 +108,11 @@ def create_metrics_app(deployment: SimulatedDeployment) -> web.Application:
             page = await asyncio.to_thread(lambda: deployment.metrics.page(now).encode())
         except DuplicateError as error:
             return _no_page(error)
-        return await _send(deployment, request, _text(page), faults)
+        response = await _send(deployment, request, _text(page), faults)
+        if not response.prepared:
+            # Only the API names its version.
+            response.headers.popall("X-Coder-Build-Version", None)
+        return response
 
     app = web.Application()
     app.router.add_get("/{anything:.*}", handle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from insights_exporter.simulator.api.client_apps import CLIENT_APPS, client_app
 from insights_exporter.simulator.coderd.options import LABELS, MetricsOptions
 from insights_exporter.simulator.coderd.vector import Vector
 from insights_exporter.simulator.model import Agent, AgentReport, Workspace
@@ -13,7 +14,7 @@ from insights_exporter.simulator.world import World
 
 __all__ = ["AgentStatistics", "agents", "pushed"]
 
-_FAMILY = {**{one: one for one in BUILTIN}, "cursor": "vscode", "windsurf": "vscode", "zed": "ssh"}
+_FAMILY = {one.name.replace("-", "_"): one.family for one in CLIENT_APPS}
 _AGENT = ("agent_name", "username", "workspace_name")
 _NAME = "main"
 """What an agent is called of which nothing but its reports is left."""
@@ -46,6 +47,7 @@ class AgentStatistics:
         if not spoken:
             return
         names = {user.id: user.username for user in world.users}
+        places = {user.id: place for place, user in enumerate(world.users)}
         if not self._options.totals:
             self._bytes.clear()
         vectors = self._made()
@@ -55,7 +57,9 @@ class AgentStatistics:
                 continue
             agent = next((a.name for a in workspace.agents if a.id == one.newest.agent_id), _NAME)
             told = dict(zip(_AGENT, (agent, names[one.newest.user_id], workspace.name), strict=True))
-            self._tell(one, tuple(told[label] for label in self._labels), vectors)
+            labels = tuple(told[label] for label in self._labels)
+            self._tell(one, labels, vectors)
+            self._tell_clients(one, labels, vectors, places)
         for labels, (received, sent) in self._bytes.items():
             vectors["rx_bytes"].set(received, *labels)
             vectors["tx_bytes"].set(sent, *labels)
@@ -70,9 +74,20 @@ class AgentStatistics:
         for family in BUILTIN:
             count = sum(n for name, n in newest.sessions.items() if _FAMILY.get(name) == family)
             vectors[f"session_count_{family}"].set(count, *labels)
-        if self._options.client_sessions:
-            for name, count in newest.sessions.items():
-                vectors["session_count"].add(count, *labels, name, _FAMILY.get(name, "unknown"))
+
+    def _tell_clients(
+        self,
+        one: _Spoken,
+        labels: tuple[str, ...],
+        vectors: Mapping[str, Vector],
+        places: Mapping[str, int],
+    ) -> None:
+        """Count sessions by client, which add up under fewer labels."""
+        if not self._options.client_sessions:
+            return
+        for name, count in one.newest.sessions.items():
+            client = client_app(name, places[one.newest.user_id]).replace("-", "_")
+            vectors["session_count"].add(count, *labels, client, _FAMILY.get(client, "unknown"))
 
     def _made(self) -> dict[str, Vector]:
         texts = {

@@ -115,5 +115,5 @@ def _parameters(builds: Iterable[Build]) -> Counter[tuple[str, str, str, str]]:
     return Counter(
         (build.template.id, one.name, one.type, build.values.get(one.name, ""))
         for build in newest.values()
-        for one in build.template.parameters
+        for one in build.parameters or build.template.parameters
     )
