@@ -52,9 +52,16 @@ class ToldWorld(World):
         """Return what was told, whenever."""
         return self.told_workspaces
 
-    def builds(self, start: datetime, end: datetime) -> Iterable[Build]:
+    def builds(
+        self, start: datetime, end: datetime, templates: frozenset[int] | None = None
+    ) -> Iterable[Build]:
         """Return what was told of the range."""
-        return [one for one in self.told_builds if start <= one.created_at < end]
+        return [
+            one
+            for one in self.told_builds
+            if start <= one.created_at < end
+            and (templates is None or self.templates.index(one.template) in templates)
+        ]
 
     def last_seen(self, user: int, now: datetime) -> datetime | None:
         """Return nothing."""

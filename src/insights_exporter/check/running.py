@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from insights_exporter.check.access import Access, blocked
+from insights_exporter.check.coderd_metrics import CoderdMetrics
 from insights_exporter.check.data import Data
 from insights_exporter.check.finding import Finding, Level
 from insights_exporter.check.series import estimate
@@ -12,7 +13,7 @@ from insights_exporter.clock import Clock
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.errors import SecretError, UpstreamError
 from insights_exporter.redaction import Redaction
-from insights_exporter.settings import Settings
+from insights_exporter.settings import AgentStatsSource, Settings
 from insights_exporter.snapshot import Snapshot
 
 __all__ = ["findings"]
@@ -38,6 +39,9 @@ async def findings(
         return
     async for finding in Data(client, settings, clock).findings():
         yield finding
+    if settings.agent_stats.source is AgentStatsSource.CODERD_METRICS:
+        async for finding in CoderdMetrics(client, settings, clock).findings():
+            yield finding
     if poll is None:
         return
     try:

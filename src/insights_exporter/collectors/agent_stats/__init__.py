@@ -8,7 +8,9 @@ from insights_exporter.collectors.agent_stats.collector import LedgerCollector, 
 from insights_exporter.collectors.agent_stats.debug_route import through_api
 from insights_exporter.collectors.agent_stats.faults import SourceError
 from insights_exporter.collectors.agent_stats.ledger import Ledger, OpenNow
-from insights_exporter.collectors.agent_stats.sampling import SamplingReader
+from insights_exporter.collectors.agent_stats.page import Page, parse
+from insights_exporter.collectors.agent_stats.roster import Roster
+from insights_exporter.collectors.agent_stats.sampling import TICK, SamplingReader
 from insights_exporter.collectors.agent_stats.source import NAME, AgentStatsCollector
 from insights_exporter.collectors.agent_stats.state import StateFile
 from insights_exporter.collectors.agent_stats.tally import Tally
@@ -16,15 +18,19 @@ from insights_exporter.collectors.agent_stats.tally import Tally
 __all__ = [
     "FAMILIES",
     "NAME",
+    "TICK",
     "AgentStatsCollector",
     "Ledger",
     "LedgerCollector",
     "OpenNow",
+    "Page",
     "PostgresCollector",
+    "Roster",
     "SamplingReader",
     "SourceError",
     "StateFile",
     "Tally",
     "family",
+    "parse",
     "through_api",
 ]

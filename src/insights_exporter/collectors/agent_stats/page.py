@@ -81,13 +81,14 @@ def parse(text: str) -> Page:
     """Return what a page says; raise SourceError where it is none of coderd's, or lacks agents."""
     if "coderd_" not in text:
         raise SourceError(
-            "The page holds no metric of coderd; expected the address of coderd's own metrics, such as "
-            "http://coder.example.com:2112/metrics.",
+            "The page holds no metric of coderd. "
+            "Set agent_stats.metrics_url to coderd's own metrics address, such as http://coder.example.com:2112/metrics.",
             reason="metrics_foreign",
         )
     if not text.endswith("\n"):
         raise SourceError(
-            "The page ends in the middle of a line; it was cut short.", reason="metrics_truncated"
+            "The page ends within a line, so it was cut short. Look at proxies before coderd's metrics.",
+            reason="metrics_truncated",
         )
     lines = [line for line in text.split("\n") if line.startswith((_STATS, _TICKS, _STARTED))]
     digest = hashlib.blake2b(digest_size=16)
@@ -109,7 +110,9 @@ def _samples(lines: Iterable[str]) -> Iterator[Sample]:
             yield from found.samples
     except (ValueError, IndexError, KeyError) as error:
         raise SourceError(
-            f"The page is not in Prometheus' text format: {str(error)[:100]}.", reason="metrics_format"
+            f"The page is not in Prometheus' text format: {str(error)[:100]}. "
+            "Look at proxies before coderd's metrics.",
+            reason="metrics_format",
         ) from None
 
 
@@ -124,7 +127,7 @@ def _page(samples: list[Sample], fingerprint: str) -> Page:
         broken += not _take(row, one)
     if _TICKS not in known and not rows:
         raise SourceError(
-            "coderd gathers no statistics of agents; start it with CODER_PROMETHEUS_ENABLE=true and "
+            "coderd gathers no statistics of agents. Start it with CODER_PROMETHEUS_ENABLE=true and "
             "CODER_PROMETHEUS_COLLECT_AGENT_STATS=true.",
             reason="agent_stats_off",
         )
