@@ -134,7 +134,7 @@ def _families(page: Page) -> Finding:
             Level.WARNING,
             subject,
             "Statistics are switched on, and no agent is on the page.",
-            "Connect to a workspace and look again after two minutes; agents without connections are left out.",
+            "Connect to a workspace and look again after two minutes; idle agents are not on it.",
         )
     missing = [what for name, what in _WANTED.items() if f"coderd_agentstats_{name}" not in page.families]
     sessions = sorted(one for one in page.families if one.startswith("coderd_agentstats_session_count"))
