@@ -15,6 +15,7 @@ from insights_exporter.clock import Clock, SystemClock
 from insights_exporter.config import masked
 from insights_exporter.errors import ConfigError
 from insights_exporter.generation import Environment, Generation
+from insights_exporter.metrics.otlp import Own
 from insights_exporter.server import Listening, Site, application
 from insights_exporter.settings import ServerSettings, Settings
 from insights_exporter.telling import TellingMetrics
@@ -47,7 +48,12 @@ class Application:
         self._serve = serve
         self._clock = clock or SystemClock()
         self.telemetry = TellingMetrics(poll_interval=settings.poll.interval)
-        self._environment = Environment(clock=self._clock, random=Random(), telemetry=self.telemetry)
+        self._environment = Environment(
+            clock=self._clock,
+            random=Random(),
+            telemetry=self.telemetry,
+            own=Own(self.telemetry.samples, self._clock.now()),
+        )
         self._settings = settings
         self._web = self._web_source(settings)
         self._site: Site | None = None
@@ -59,6 +65,7 @@ class Application:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll and serve until told to stop; raise what ended the polling if it was a fault."""
+        self._refuse_silence(self._settings)
         async with AsyncExitStack() as stack:
             stack.callback(self.telemetry.shutdown)
             self._generation = await Generation(self._settings, self._environment).__aenter__()
@@ -129,6 +136,7 @@ class Application:
         if old is None:
             return
         _refuse_what_needs_a_restart(self._settings.server, settings.server)
+        self._refuse_silence(settings)
         web = self._web_source(settings)
         _refuse_change_of_tls(self._web, web)
         known = old.poller.state if _account(settings) == _account(old.settings) else None
@@ -147,7 +155,13 @@ class Application:
         self.telemetry.configured(poll_interval=settings.poll.interval)
         self._configured(settings)
         self._follow(new.poll())
-        await old.__aexit__(None, None, None)
+        await old.replaced()
+
+    def _refuse_silence(self, settings: Settings) -> None:
+        if not self._serve and not settings.otlp.enabled:
+            raise ConfigError(
+                "otlp.enabled: expected true, as --no-serve leaves nothing but pushes, found false."
+            )
 
     def _follow(self, polling: asyncio.Task[None] | None) -> None:
         """Watch this task from now on."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from random import Random
@@ -26,6 +27,8 @@ from insights_exporter.collectors.agent_stats import (
 )
 from insights_exporter.filters import Filters
 from insights_exporter.metrics.exposition import Exposition
+from insights_exporter.metrics.otlp import Own, Push
+from insights_exporter.metrics.text import Samples
 from insights_exporter.page import CollectorState, Landing, Lens, Status
 from insights_exporter.poller import Poller, PollerState
 from insights_exporter.redaction import Redaction
@@ -46,6 +49,9 @@ class Environment:
     clock: Clock
     random: Random
     telemetry: Telemetry
+    own: Own | None = None
+    """The exporter's own metrics, to push them, too."""
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
 
 def redaction_of(privacy: PrivacySettings) -> Redaction:
@@ -73,6 +79,7 @@ class Generation:
             limits=settings.limits,
             free_text=settings.privacy.parameter_free_text,
             telemetry=environment.telemetry,
+            pass_on=self._pass_on if settings.otlp.enabled else None,
         )
         lens = Lens(redaction, settings.privacy.parameter_free_text, settings.insights.utc_offset)
         self._landing = Landing(lens)
@@ -96,6 +103,7 @@ class Generation:
         self._polling: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._open = AsyncExitStack()
+        self._push = self._pusher() if settings.otlp.enabled else None
 
     async def __aenter__(self) -> Self:
         """Open the connections."""
@@ -110,8 +118,17 @@ class Generation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop polling and close the connections."""
+        """Stop polling, push what was not pushed yet and close the connections."""
+        await self._close(flush=True)
+
+    async def replaced(self) -> None:
+        """Stop polling and close the connections; the generation that came instead pushes."""
+        await self._close(flush=False)
+
+    async def _close(self, *, flush: bool) -> None:
         await self.pause()
+        if self._push is not None:
+            await self._push.close(flush=flush)
         await self._open.aclose()
 
     def poll(self) -> asyncio.Task[None]:
@@ -148,6 +165,20 @@ class Generation:
             observer=environment.telemetry,
             random=environment.random,
         )
+
+    def _pusher(self) -> Push:
+        environment = self._environment
+        return Push(
+            self.settings.otlp,
+            own=environment.own or Own(tuple, environment.clock.now()),
+            clock=environment.clock,
+            telemetry=environment.telemetry,
+            environ=environment.environ,
+        )
+
+    def _pass_on(self, snapshot: Snapshot, families: Sequence[Samples]) -> None:
+        if self._push is not None:
+            self._push.publish(snapshot, families)
 
     def _agent_source(self, redaction: Redaction, state: PollerState) -> AgentStatsCollector | None:
         """Return what reads agent reports; it goes on with what was counted under the same settings."""

@@ -166,6 +166,9 @@ def configure(settings: LogSettings, *, redact: Callable[[str], str], stream: IO
     # Libraries tell every connection at the level of debugging, which is not ours to debug.
     for name in ("asyncio", "aiohttp", "opentelemetry", "urllib3"):
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(settings.level.upper())))
+    # These tell each failed push, some with headers in it; we tell when pushes begin to fail, and why.
+    for name in ("opentelemetry.exporter.otlp", "opentelemetry.util.re"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
     sys.unraisablehook = _unraisable

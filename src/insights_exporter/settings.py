@@ -159,9 +159,9 @@ class OtlpSettings:
 
     enabled: bool = False
     endpoint: str | None = None
-    protocol: OtlpProtocol = OtlpProtocol.HTTP
+    protocol: OtlpProtocol | None = None
     headers: SecretSource | None = None
-    timeout: float = 10.0
+    timeout: float | None = None
     exponential_histograms: bool = False
     resource_attributes: Mapping[str, str] = field(default_factory=dict)
 

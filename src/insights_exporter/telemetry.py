@@ -60,8 +60,8 @@ class Telemetry(Observer, Protocol):
         """Note the age of the newest agent report."""
         ...
 
-    def exported(self, result: str) -> None:
-        """Note a push to the OpenTelemetry collector."""
+    def exported(self, result: str, count: int = 1) -> None:
+        """Note pushes to the OpenTelemetry collector; a count of 0 says that there may be some."""
         ...
 
 
@@ -103,5 +103,5 @@ class SilentTelemetry(SilentObserver):
     def agent_lag(self, seconds: float) -> None:
         """Ignore the event."""
 
-    def exported(self, result: str) -> None:
+    def exported(self, result: str, count: int = 1) -> None:
         """Ignore the event."""

@@ -23,6 +23,7 @@ from insights_exporter.settings import (
     InsightsSettings,
     LimitSettings,
     NameFilter,
+    OtlpSettings,
     PollSettings,
     PrivacySettings,
     ServerSettings,
@@ -34,6 +35,7 @@ from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.faults import Status
 from insights_exporter.simulator.generated import Size
 from insights_exporter.simulator.stage import DEMO_TOKEN, stage
+from tests.support.otlp import Receiver, receiver, translated
 
 WAIT = 20.0
 
@@ -302,15 +304,56 @@ async def test_a_port_that_is_taken_ends_the_start_with_its_name(exporter: Expor
         await Application(taken).run(asyncio.Event())
 
 
-async def test_without_serving_it_polls_all_the_same() -> None:
-    async with serve(coder := stage(Size(templates=1, users=3))) as url:
-        application = Application(settings_of(url), serve=False)
+async def test_without_serving_it_pushes_and_flushes_when_it_stops() -> None:
+    async with serve(stage(Size(templates=1, users=3))) as url, receiver() as pushed:
+        pushing = replace(settings_of(url), otlp=OtlpSettings(enabled=True, endpoint=pushed.address))
+        application = Application(pushing, serve=False)
         stop = asyncio.Event()
         task = asyncio.create_task(application.run(stop))
         async with asyncio.timeout(WAIT):
-            while "/insights/templates" not in coder.calls:  # noqa: ASYNC110 - the simulator only counts.
+            while not pushed.paths:  # noqa: ASYNC110 - what is waited for is behind HTTP.
                 await asyncio.sleep(0.01)
         stop.set()
         await task
+    found = {name for name, _ in translated(pushed.requests).series}
 
     assert application.address.result() == ""
+    assert {catalogue.TEMPLATE_USAGE.name, catalogue.POLLS.name} <= found
+
+
+async def test_who_neither_serves_nor_pushes_is_told_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"otlp\.enabled: expected true"):
+        await Application(settings_of("http://127.0.0.1:1"), serve=False).run(asyncio.Event())
+
+
+async def test_pushes_go_on_to_another_receiver_after_reading_anew() -> None:
+    async with receiver() as first, receiver() as second:
+
+        def push_to(one: Receiver) -> Callable[[Settings], Settings]:
+            return lambda settings: replace(settings, otlp=OtlpSettings(enabled=True, endpoint=one.address))
+
+        async with running(push_to(first)) as exporter:
+            await exporter.until(exporter.ready)
+            assert isinstance(exporter.told[0], Settings)
+            exporter.told.append(push_to(second)(exporter.told[0]))
+            await exporter.application.reload()
+
+            async def arrived() -> bool:
+                return bool(first.paths and second.paths)
+
+            await exporter.until(arrived)
+            text = await exporter.metrics()
+
+    assert translated(second.requests).series.keys() >= translated(first.requests[:1]).series.keys()
+    assert f'{catalogue.OTLP_EXPORTS.name}{{result="failed"}} 0.0' in text
+
+
+async def test_a_push_that_cannot_be_configured_changes_nothing(exporter: Exporter) -> None:
+    assert isinstance(exporter.told[0], Settings)
+    odd = LiteralSecret(Secret("no pair at all"))
+    exporter.told.append(replace(exporter.told[0], otlp=OtlpSettings(enabled=True, headers=odd)))
+
+    with pytest.raises(ConfigError, match=r"otlp\.headers: expected pairs"):
+        await exporter.application.reload()
+
+    assert await exporter.ready()

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family
-from insights_exporter.metrics.instruments import instrument_name
+from insights_exporter.metrics.naming import instrument_name
 from insights_exporter.metrics.self_metrics import SelfMetrics
 from insights_exporter.metrics.text import END, Format
 from insights_exporter.telemetry import Telemetry

@@ -25,6 +25,7 @@ class Told(SilentTelemetry):
     corrections: int = 0
     requests: list[str] = field(default_factory=list)
     rows: Counter[str] = field(default_factory=Counter)
+    exports: list[str] = field(default_factory=list)
 
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """Remember the endpoint."""
@@ -57,3 +58,7 @@ class Told(SilentTelemetry):
     def agent_rows(self, result: str, count: int) -> None:
         """Add up what became of agent reports."""
         self.rows[result] += count
+
+    def exported(self, result: str, count: int = 1) -> None:
+        """Remember the result of each push."""
+        self.exports += [result] * count

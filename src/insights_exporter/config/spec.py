@@ -238,10 +238,22 @@ SECTIONS: Final = (
         "Where numbers are pushed; the standard `OTEL_EXPORTER_OTLP_*` variables fill what is not said.",
         (
             Key("enabled", Flag(), "Push after each poll."),
-            Key("endpoint", Address(), "The receiver's address."),
-            Key("protocol", Choice(settings.OtlpProtocol), "How pushes travel."),
+            Key(
+                "endpoint",
+                Address(),
+                "The receiver's address; over HTTP, `/v1/metrics` is appended where it is missing.",
+            ),
+            Key(
+                "protocol",
+                Choice(settings.OtlpProtocol),
+                "How pushes travel; `http/protobuf` where nothing is said.",
+            ),
             Key("headers", SecretText("pairs such as name=value"), "Headers that go with pushes."),
-            Key("timeout", Seconds(), "How long one push may take."),
+            Key(
+                "timeout",
+                Seconds(),
+                "How long one request of a push may take with its retries; 10 where nothing is said.",
+            ),
             Key("exponential_histograms", Flag(), "Push agent latency as exponential histograms."),
             Key("resource_attributes", Pairs(Text()), "Attributes that describe this exporter."),
         ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,9 +42,12 @@ def _give_way() -> None:
 
 
 class Exposition:
-    """Keeps the page of the last published snapshot; before the first, a page has nothing but its tail."""
+    """Keeps the page of the last published snapshot; before the first, a page has nothing but its tail.
 
-    def __init__(
+    ``pass_on`` gets the families that a page was made of, to write them in another form.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything from outside is a parameter.
         self,
         *,
         redaction: Redaction,
@@ -52,12 +55,14 @@ class Exposition:
         free_text: bool = False,
         telemetry: Telemetry | None = None,
         pause: Callable[[], None] = _give_way,
+        pass_on: Callable[[Snapshot, Sequence[Samples]], None] | None = None,
     ) -> None:
         self._redaction = redaction
         self._limits = limits
         self._free_text = free_text
         self._telemetry = telemetry or SilentTelemetry()
         self._pause = pause
+        self._pass_on = pass_on
         self._standing = Standing()
         self._publishing = asyncio.Lock()
         self._rendered = _Rendered()
@@ -67,10 +72,13 @@ class Exposition:
         async with self._publishing:
             before, self._rendered = self._rendered, await asyncio.to_thread(self._prepared, snapshot)
         rendered = self._rendered
+        families, rendered.families = rendered.families, []
         sizes = {form: rendered.selected(form).length for form in Format}
         self._telemetry.rendered(
             rendered.series, rendered.folded, {form.name.lower(): size for form, size in sizes.items()}
         )
+        if self._pass_on is not None:
+            self._pass_on(snapshot, families)
         if max(sizes.values()) >= _LARGE > max(before.selected(form).length for form in Format):
             logger.warning(
                 "The page nears the size that some scrapers refuse; lower limits or leave families out.",
@@ -113,6 +121,8 @@ class Exposition:
         ):
             name = family.samples.family.name
             rendered.series[name], rendered.folded[name] = family.series, family.folded
+            if self._pass_on is not None:
+                rendered.families.append(family.samples)
             for form, pieces in self._pieces(family.samples).items():
                 rendered.pieces[form].append((family.samples.family.collector, pieces))
         return rendered
@@ -137,6 +147,8 @@ class _Rendered:
     )
     series: dict[str, int] = field(default_factory=dict)
     folded: dict[str, int] = field(default_factory=dict)
+    families: list[Samples] = field(default_factory=list)
+    """What the page was made of, held only where somebody takes it."""
     asked_plain: set[Format] = field(default_factory=set)
     _selected: dict[tuple[Format, frozenset[str]], Piece] = field(default_factory=dict)
     _plain: dict[Format, bytes] = field(default_factory=dict)

@@ -23,20 +23,14 @@ from prometheus_client.samples import Sample
 
 from insights_exporter import __version__
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.family import PREFIX, Family, Kind
+from insights_exporter.metrics.family import Family, Kind
+from insights_exporter.metrics.naming import instrument_name, instrument_unit
 from insights_exporter.metrics.text import Distribution, Samples
 
-__all__ = ["Instruments", "instrument_name"]
+__all__ = ["Instruments"]
 
-_UNITS: Final = {"seconds": "s", "bytes": "By", "": ""}
 # Far above what can occur; beyond it the SDK would add up unlike things.
 _POINTS: Final = 10_000
-
-
-def instrument_name(family: Family) -> str:
-    """Return a name that a translation to Prometheus turns into the family's."""
-    stem = family.stem.removesuffix(f"_{family.unit}") if family.unit else family.stem
-    return "coder.insights." + stem.removeprefix(PREFIX).replace("exporter_", "exporter.", 1)
 
 
 class Instruments:
@@ -66,7 +60,7 @@ class Instruments:
         self._gauges: dict[Family, dict[tuple[str, ...], float]] = {}
         self._counters, self._histograms = {}, {}
         for family in self._families:
-            name, unit = instrument_name(family), _UNITS[family.unit]
+            name, unit = instrument_name(family), instrument_unit(family)
             if family.kind is Kind.COUNTER:
                 self._counters[family] = meter.create_counter(name, unit, family.help)
             elif family.kind is Kind.HISTOGRAM:
@@ -115,13 +109,13 @@ def _attributes(family: Family, labels: tuple[str, ...]) -> dict[str, str]:
 
 def _samples(family: Family, metric: Metric) -> Samples:
     if family.kind is not Kind.HISTOGRAM:
-        return Samples(family, [(_labels(family, sample), sample.value) for sample in metric.samples])
+        return Samples(family, [(_labels(family, sample), float(sample.value)) for sample in metric.samples])
     # For each label set there are its buckets, then count and sum.
     bounds, lines = catalogue.DURATION_BUCKETS, len(catalogue.DURATION_BUCKETS) + 3
     rows: list[Distribution] = []
     for begin in range(0, len(metric.samples), lines):
         *buckets, _, total = metric.samples[begin : begin + lines]
-        rows.append((_labels(family, total), tuple([bucket.value for bucket in buckets]), total.value))
+        rows.append((_labels(family, total), tuple([float(one.value) for one in buckets]), total.value))
     return Samples(family, distributions=rows, bounds=bounds)
 
 

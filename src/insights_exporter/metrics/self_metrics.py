@@ -16,7 +16,7 @@ from insights_exporter import __version__
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.instruments import Instruments
-from insights_exporter.metrics.text import END, Format, render
+from insights_exporter.metrics.text import END, Format, Samples, render
 
 __all__ = ["SelfMetrics"]
 
@@ -51,6 +51,10 @@ class SelfMetrics:
             return b"".join((self._steady(form), live, generate_text(self._process)))
         process: bytes = generate_openmetrics(self._process)  # type: ignore[no-untyped-call]  # Ships no types.
         return b"".join((self._steady(form), live.removesuffix(END), process.removesuffix(END)))
+
+    def samples(self) -> list[Samples]:
+        """Return all own metrics as they stand now; one caller at a time, on the thread that serves pages."""
+        return self._all.samples()
 
     def shutdown(self) -> None:
         """Push what is left and stop."""
@@ -180,6 +184,6 @@ class SelfMetrics:
         """Note the age of the newest agent report."""
         self._set(catalogue.AGENT_STATS_LAG, seconds)
 
-    def exported(self, result: str) -> None:
+    def exported(self, result: str, count: int = 1) -> None:
         """Count a push."""
-        self._add(catalogue.OTLP_EXPORTS, 1, result)
+        self._add(catalogue.OTLP_EXPORTS, count, result)

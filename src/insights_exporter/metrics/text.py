@@ -16,7 +16,18 @@ from typing import Final
 
 from insights_exporter.metrics.family import Family, Kind
 
-__all__ = ["END", "Distribution", "Format", "Number", "Samples", "blocks", "head", "is_common", "render"]
+__all__ = [
+    "END",
+    "Distribution",
+    "Format",
+    "Number",
+    "Samples",
+    "blocks",
+    "head",
+    "is_common",
+    "render",
+    "written",
+]
 
 END: Final = b"# EOF\n"
 """What closes a page of OpenMetrics."""
@@ -90,7 +101,7 @@ def blocks(samples: Samples, form: Format) -> Iterator[bytes]:
     elif kind is Kind.GAUGE_HISTOGRAM:
         yield from _plain_gauge_histogram(samples)
     elif kind is Kind.COUNTER and openmetrics and samples.created is not None:
-        created = f"{samples.family.stem}_created%s {_number(samples.created)}\n"
+        created = f"{samples.family.stem}_created%s {written(samples.created)}\n"
         yield from _rows(samples.family.name, samples.family.labels, samples.numbers, created)
     else:
         yield from _rows(samples.family.name, samples.family.labels, samples.numbers)
@@ -107,7 +118,7 @@ def _rows(
     lines = _LINES.get(len(columns), _any) if not created else _any
     rows = iter(numbers)
     while block := list(islice(rows, _BLOCK_ROWS)):
-        text = lines(columns, block) if columns else [f"{name} {_number(number)}\n" for _, number in block]
+        text = lines(columns, block) if columns else [f"{name} {written(number)}\n" for _, number in block]
         if created:
             names = [line[: line.rindex(" ")] for line in text]
             again = [created % series[len(name) :] for series in names]
@@ -143,7 +154,7 @@ def _columns(name: str, labels: tuple[str, ...]) -> _Columns:
 
 def _any(columns: _Columns, block: _Block) -> list[str]:
     parts = [[escaped[labels[index]] for labels, _ in block] for escaped, index in columns]
-    ends = [f" {_number(number)}\n" for _, number in block]
+    ends = [f" {written(number)}\n" for _, number in block]
     return ["".join(line) for line in zip(*parts, ends, strict=True)]
 
 
@@ -156,7 +167,7 @@ def _three(columns: _Columns, block: _Block) -> list[str]:
     return [
         f"{a[v[i]]}{b[v[j]]}{c[v[k]]} {n!r}\n"
         if -1e6 < n < 1e6 and n.__class__ is float
-        else f"{a[v[i]]}{b[v[j]]}{c[v[k]]} {_number(n)}\n"
+        else f"{a[v[i]]}{b[v[j]]}{c[v[k]]} {written(n)}\n"
         for v, n in block
     ]
 
@@ -166,7 +177,7 @@ def _four(columns: _Columns, block: _Block) -> list[str]:
     return [
         f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]} {n!r}\n"
         if -1e6 < n < 1e6 and n.__class__ is float
-        else f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]} {_number(n)}\n"
+        else f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]} {written(n)}\n"
         for v, n in block
     ]
 
@@ -176,7 +187,7 @@ def _five(columns: _Columns, block: _Block) -> list[str]:
     return [
         f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]}{e[v[o]]} {n!r}\n"
         if -1e6 < n < 1e6 and n.__class__ is float
-        else f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]}{e[v[o]]} {_number(n)}\n"
+        else f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]}{e[v[o]]} {written(n)}\n"
         for v, n in block
     ]
 
@@ -187,7 +198,7 @@ _LINES: Final = {3: _three, 4: _four, 5: _five}
 def _distributions(samples: Samples, count: str, total: str) -> Iterator[bytes]:
     """Yield each label set with its buckets, and with count and sum where those have names."""
     name, labels = samples.family.name, samples.family.labels
-    bounds = [f'le="{_number(bound)}"' for bound in (*samples.bounds, inf)]
+    bounds = [f'le="{written(bound)}"' for bound in (*samples.bounds, inf)]
     escaped = _Escaped("%s")
     order = sorted(range(len(labels)), key=labels.__getitem__)
     lines: list[str] = []
@@ -196,13 +207,13 @@ def _distributions(samples: Samples, count: str, total: str) -> Iterator[bytes]:
         before = "".join([f"{pair}," for label, pair in pairs if label < "le"])
         after = "".join([f",{pair}" for label, pair in pairs if label > "le"])
         lines += [
-            f"{name}_bucket{{{before}{bound}{after}}} {_number(number)}\n"
+            f"{name}_bucket{{{before}{bound}{after}}} {written(number)}\n"
             for bound, number in zip(bounds, counts, strict=True)
         ]
         if count:
             braced = f"{{{','.join([pair for _, pair in pairs])}}}" if pairs else ""
-            lines.append(f"{name}{count}{braced} {_number(counts[-1])}\n")
-            lines.append(f"{name}{total}{braced} {_number(observed)}\n")
+            lines.append(f"{name}{count}{braced} {written(counts[-1])}\n")
+            lines.append(f"{name}{total}{braced} {written(observed)}\n")
         if len(lines) >= _BLOCK_ROWS:
             yield "".join(lines).encode()
             lines.clear()
@@ -232,7 +243,7 @@ def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _number(value: float) -> str:
+def written(value: float) -> str:
     """Write a number as Go does, which turns to exponents sooner than Python."""
     text = repr(float(value))
     if -1e6 < value < 1e6:

@@ -161,9 +161,9 @@ AGENT_STATS_LAG = _gauge(
 )
 OTLP_EXPORTS = _counter(
     "otlp_exports_total",
-    "Pushes to the OpenTelemetry collector by result.",
+    "Pushes to the OpenTelemetry collector by result: ok, partial, failed, or skipped for a newer one.",
     ("result",),
-    needs="otlp.endpoint",
+    needs="otlp.enabled",
 )
 
 FAMILIES: Final = (

@@ -17,8 +17,8 @@ def agent_stats(part: AgentStats, values: LabelValues) -> Iterator[Samples]:
     """Yield the families of this part, in the catalogue's order."""
     since = part.since
     if not values.redaction.off:
-        yield distributions(catalogue.CONNECTION_LATENCY, _user_latency(part, values))
-    yield distributions(catalogue.APP_CONNECTION_LATENCY, _app_latency(part.app_latency, values))
+        yield distributions(catalogue.CONNECTION_LATENCY, _user_latency(part, values), since=since)
+    yield distributions(catalogue.APP_CONNECTION_LATENCY, _app_latency(part.app_latency, values), since=since)
     if not values.redaction.off:
         yield numbers(catalogue.USER_APP_SESSION, _sessions(part, values), since=since)
     open_sessions = (

@@ -31,9 +31,10 @@ def infos(family: Family, rows: Iterable[tuple[str, ...]]) -> Samples:
     return Samples(family, numbers=((row, 1.0) for row in rows))
 
 
-def distributions(family: Family, rows: Iterable[Bucketed]) -> Samples:
+def distributions(family: Family, rows: Iterable[Bucketed], *, since: datetime | None = None) -> Samples:
     """Return a histogram family over the latency buckets; rows that cannot be one are left out."""
-    return Samples(family, distributions=_cumulative(rows), bounds=LATENCY_BUCKETS)
+    created = None if since is None else since.timestamp()
+    return Samples(family, distributions=_cumulative(rows), bounds=LATENCY_BUCKETS, created=created)
 
 
 def bucketed(labels: tuple[str, ...], observed: Iterable[float | None]) -> Bucketed:
