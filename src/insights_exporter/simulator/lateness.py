@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from insights_exporter.simulator.dice import chance
-from insights_exporter.simulator.usage import BUCKETS, UserDay, day_start, minutes
+from insights_exporter.simulator.usage import BUCKETS, UserDay, buckets, day_start, minutes
 
 __all__ = ["Lateness"]
 
@@ -31,9 +31,9 @@ class Lateness:
     def seen(self, day: date, use: UserDay, known: datetime) -> int:
         """Return the minutes of a user's day that are known at a moment."""
         begin = day_start(day)
-        sure = max(0, (known - self.most - begin) // MINUTE)
+        sure, last = ((moment - begin) // MINUTE for moment in (known - self.most, known))
         mask = minutes(0, sure)
-        for bucket in range(sure // 30, BUCKETS):
+        for bucket, _ in buckets(use.used & minutes(sure, last)):
             upto = (known - self._delay(day, use, bucket) - begin) // MINUTE
             mask |= minutes(30 * bucket, min(30 * bucket + 30, upto))
         return mask

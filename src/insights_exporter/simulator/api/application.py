@@ -37,7 +37,16 @@ from insights_exporter.simulator.api.release import Capability
 from insights_exporter.simulator.api.wire import TEXT, encode, json_response, problem_response
 from insights_exporter.simulator.coderd.vector import DuplicateError
 
-__all__ = ["METRICS", "create_app", "create_metrics_app", "serve", "serve_metrics"]
+__all__ = [
+    "METRICS",
+    "ROUTES",
+    "build_info",
+    "create_app",
+    "create_metrics_app",
+    "handler",
+    "serve",
+    "serve_metrics",
+]
 
 METRICS = "(metrics)"
 """What faults and counts know the separate address of metrics by."""
@@ -88,9 +97,9 @@ def create_app(deployment: SimulatedDeployment) -> web.Application:
     app = web.Application()
     app.router.add_get("/healthz", _ok)
     app.router.add_get("/latency-check", _ok)
-    app.router.add_get(_BASE + "/buildinfo", _build_info(deployment))
+    app.router.add_get(_BASE + "/buildinfo", build_info(deployment))
     for route in ROUTES:
-        app.router.add_route(route.method, _BASE + route.path, _handler(deployment, route))
+        app.router.add_route(route.method, _BASE + route.path, handler(deployment, route))
     app.router.add_route("*", "/{anything:.*}", _missing(deployment))
     return app
 
@@ -156,7 +165,9 @@ def _access_url(deployment: SimulatedDeployment, request: web.Request) -> str:
     return deployment.options.access_url or str(request.url.origin())
 
 
-def _build_info(deployment: SimulatedDeployment) -> Handler:
+def build_info(deployment: SimulatedDeployment) -> Handler:
+    """Return what answers the one route that needs no token."""
+
     async def handle(request: web.Request) -> web.StreamResponse:
         faults = deployment.faults.draw("/buildinfo")
         if (early := await _early(deployment, request, faults)) is not None:
@@ -181,7 +192,9 @@ def _missing(deployment: SimulatedDeployment) -> Handler:
     return handle
 
 
-def _handler(deployment: SimulatedDeployment, route: Route) -> Handler:
+def handler(deployment: SimulatedDeployment, route: Route) -> Handler:
+    """Return what answers a route, faults and limits included."""
+
     async def handle(request: web.Request) -> web.StreamResponse:
         deployment.calls[route.path] = deployment.calls.get(route.path, 0) + 1
         faults = deployment.faults.draw(route.path)

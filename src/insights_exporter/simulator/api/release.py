@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from insights_exporter.coder.version import ServerVersion
@@ -33,14 +33,16 @@ class Release:
     """A version of Coder, such as ``v2.35.1+0a1b2c3``; raises ValueError where it is none or before v2.12."""
 
     text: str
+    capabilities: frozenset[Capability] = field(init=False)
 
     def __post_init__(self) -> None:
         """Refuse versions that the simulator does not imitate."""
         version = ServerVersion.parse(self.text)
         if version is None or version.release < (2, 12, 0):
             raise ValueError(f"Expected a version from v2.12.0 on, found {self.text}.")
+        able = frozenset(one for one in Capability if version.release >= one.value)
+        object.__setattr__(self, "capabilities", able)
 
     def has(self, capability: Capability) -> bool:
         """Say whether this release can do it."""
-        version = ServerVersion.parse(self.text)
-        return version is not None and version.release >= capability.value
+        return capability in self.capabilities
