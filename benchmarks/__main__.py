@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import page, polling, prometheus, rendering, scraping
+from benchmarks import agent_reports, page, polling, prometheus, rendering, scraping
 from benchmarks.table import Table
 
 COMPARISONS: Mapping[str, Sequence[Callable[[], Table]]] = {
     "render": (rendering.render_page, rendering.sizes, rendering.whole_poll),
     "scrape": (scraping.scrape,),
     "poll": (polling.poll, polling.calls),
+    "agents": (agent_reports.backlog,),
     "memory": (rendering.memory, scraping.memory_of_process, prometheus.scraped_by_prometheus),
 }
 

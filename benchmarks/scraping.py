@@ -110,12 +110,13 @@ def _contend(name: str, scrapes: int, *, series: int = _SERIES) -> Result:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - our own module.
         if server.stdout is None:
             raise OSError("The server has no output.")
-        times = _scraped(int(server.stdout.readline()), scrapes)
+        times = scraped(int(server.stdout.readline()), scrapes)
         told, _ = server.communicate()
     return Result(times, json.loads(told))
 
 
-def _scraped(port: int, count: int) -> list[float]:
+def scraped(port: int, count: int) -> list[float]:
+    """Return what so many scrapes took, in seconds."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     times = []
     # The first two fill caches on both sides.
@@ -150,7 +151,7 @@ def _node_exporter(program: str) -> Result:
         ]
         with running(command):
             _await(port)
-            return Result(_scraped(port, 10))
+            return Result(scraped(port, 10))
 
 
 @contextlib.contextmanager

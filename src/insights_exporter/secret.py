@@ -85,11 +85,14 @@ class EnvironmentSecret:
 
 @dataclass(slots=True)
 class FileSecret:
-    """A secret in a file, read anew whenever the file has changed, so that it can be rotated."""
+    """A secret in a file, read anew whenever the file has changed, so that it can be rotated.
+
+    Two are equal that name the same file, whatever was read of it.
+    """
 
     path: Path
-    _stamp: tuple[int, int, int] | None = field(default=None, init=False, repr=False)
-    _secret: Secret = field(default_factory=lambda: Secret(""), init=False, repr=False)
+    _stamp: tuple[int, int, int] | None = field(default=None, init=False, repr=False, compare=False)
+    _secret: Secret = field(default_factory=lambda: Secret(""), init=False, repr=False, compare=False)
 
     def read(self) -> Secret:
         """Return the text without surrounding blanks; raise SecretError where it is unreadable or empty."""

@@ -43,6 +43,17 @@ def test_a_file_is_read_without_the_blanks_around_it(tmp_path: Path) -> None:
     assert FileSecret(path).read() == Secret(TOKEN)
 
 
+def test_the_same_file_is_the_same_secret_however_often_it_was_read(tmp_path: Path) -> None:
+    """A configuration that is read again must not look like another account's."""
+    path = tmp_path / "token"
+    path.write_text("first\n")
+    used = FileSecret(path)
+    used.read()
+
+    assert used == FileSecret(path)
+    assert used != FileSecret(tmp_path / "other")
+
+
 def test_a_rotated_file_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("first\n")

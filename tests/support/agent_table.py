@@ -13,11 +13,11 @@ from uuid import UUID, uuid4
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from tests.support.postgres import Postgres
 
-__all__ = ["CLIENTS", "GRANTS", "Report", "Table", "Truth"]
+__all__ = ["CLIENTS", "GRANTS", "TABLES", "Report", "Table", "Truth"]
 
 CLIENTS = ("vscode", "jetbrains", "reconnecting_pty", "ssh")
 
-_TABLES = """
+TABLES = """
 CREATE TABLE organizations (
   id uuid PRIMARY KEY, name text NOT NULL, is_default boolean NOT NULL DEFAULT false
 );
@@ -98,7 +98,7 @@ class Table:
     def create(cls, server: Postgres, *, counts: bool = False) -> Table:
         """Make a database with empty tables; ``counts`` is the newer form."""
         table = cls(server, server.new_database(), counts)
-        table.sql(_TABLES.replace("SESSIONS", _OBJECT if counts else _COLUMNS))
+        table.sql(TABLES.replace("SESSIONS", _OBJECT if counts else _COLUMNS))
         table.sql(f"INSERT INTO organizations VALUES ('{_ORGANIZATION}', 'acme', true)")
         for name in ("python", "java"):
             table.add_template(name)

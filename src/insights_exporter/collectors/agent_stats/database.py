@@ -77,7 +77,9 @@ class Database:
             await connection.execute(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
                 f"SET LOCAL statement_timeout = {max(1, int(self._settings.statement_timeout * 1000))}; "
-                f"SET LOCAL work_mem = '{WORK_MEMORY}'; SET LOCAL jit = off; SET LOCAL TimeZone = 'UTC'"
+                f"SET LOCAL work_mem = '{WORK_MEMORY}'; SET LOCAL jit = off; SET LOCAL TimeZone = 'UTC'; "
+                # Groups are few where rows are many, which the planner cannot know: it would sort all rows.
+                "SET LOCAL enable_sort = off"
             )
             try:
                 yield
@@ -122,10 +124,18 @@ class Database:
         except TimeoutError:
             raise SourceError("The database did not answer in time.", reason="database_timeout") from None
         except ssl.SSLError as error:
+            why = getattr(error, "verify_message", "") or error.reason or "the other side broke off"
             raise SourceError(
-                f"No encrypted connection to the database could be made: {error.reason}.",
+                f"No encrypted connection to the database could be made: {why.rstrip('.')}.",
                 reason="database_tls",
             ) from None
+        except ConnectionError as error:
+            if "SSL upgrade" in str(error):
+                raise SourceError(
+                    "The database offers no encryption, and the address's sslmode asks for it.",
+                    reason="database_tls",
+                ) from None
+            raise _translated(self._driver, error) from None
         except (OSError, self._driver.PostgresError, self._driver.InterfaceError, ValueError) as error:
             raise _translated(self._driver, error) from None
 
@@ -150,6 +160,11 @@ def _translated(asyncpg: Any, error: Exception) -> SourceError:
             f"The database refuses the login: {told}.",
         ),
         ((asyncpg.SyntaxOrAccessError,), "database_schema", f"The tables are not as expected: {told}."),
+        (
+            (FileNotFoundError,),
+            "database_address",
+            "A file that the database's address names is not there: a certificate, a key or a socket.",
+        ),
         (
             (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError),
             "database_unreachable",

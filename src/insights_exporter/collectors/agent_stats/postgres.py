@@ -68,6 +68,7 @@ class PostgresReader:
         self._overlap = timedelta(seconds=settings.overlap)
         self._most_rows = self._batch = settings.batch_rows
         self._looked: float | None = None
+        self._gap: datetime | None = None
         self._shape: Shape | None = None
         self._apps = Apps(Shape(counts=False, usage=False))
 
@@ -136,7 +137,8 @@ class PostgresReader:
         return begin
 
     def _warn_of_gap(self, position: datetime, now: datetime) -> None:
-        if now - position > REMOVED_AFTER:
+        if now - position > REMOVED_AFTER and position != self._gap:
+            self._gap = position
             self._telemetry.collector_error(NAME, "gap")
             told = {"from": position.isoformat(), "to": (now - REMOVED_AFTER).isoformat()}
             logger.warning("Coder may have removed agent reports before they were read.", extra=told)

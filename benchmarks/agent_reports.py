@@ -1,0 +1,141 @@
+"""What it costs to take in agent reports, beside what the database needs for the bare sums."""
+
+# ruff: noqa: S608 - the SQL is our own.
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.agent_table import AGENTS, START, AgentTable, agent_table
+from benchmarks.scraping import scraped
+from benchmarks.table import Table, percentile
+from insights_exporter.collectors.agent_stats.queries import BUCKET
+
+__all__ = ["backlog"]
+
+MINUTES: Final = int(os.environ.get("AGENT_MINUTES", "60"))
+"""How long the backlog is; a whole day is 1440."""
+
+READINGS: Final = 10
+INTERVAL: Final = 60.0
+_SCRAPES = 200
+
+_BARE: Final = f"""
+COPY (
+  SELECT template_id, user_id, (session_count_vscode > 0)::int + 2 * (session_count_jetbrains > 0)::int
+      + 4 * (session_count_reconnecting_pty > 0)::int + 8 * (session_count_ssh > 0)::int,
+    CASE WHEN connection_median_latency_ms > 0 THEN {BUCKET} END,
+    count(*), sum(connection_median_latency_ms), sum(rx_bytes), sum(tx_bytes)
+  FROM workspace_agent_stats WHERE created_at >= '{START.isoformat()}' GROUP BY 1, 2, 3, 4
+) TO STDOUT
+"""
+_NOTE = f"""\
+{AGENTS:,} agents with one row each half minute, all with an open session. The bare sums are one query over
+the same rows in psql, by template, user, apps and bucket, with work_mem at 256 MB; it runs before and after,
+and the mean counts. The exporter also finds the minutes of each session, and keeps a state file.
+Bars: at most 1.5 times the bare sums, less than 100 MB above rest, no scrape slower, less than 1 % of a
+core."""
+
+
+def backlog() -> Table:
+    """Take in a backlog, then minute after minute, and scrape meanwhile."""
+    with agent_table(MINUTES) as table, _exporter(table) as exporter:
+        idle = scraped(exporter.port, _SCRAPES)
+        resting = exporter.megabytes()
+        bare = [_bare(table)]
+        taken, meanwhile = exporter.read_while_scraped()
+        bare.append(_bare(table))
+        readings = []
+        for _ in range(READINGS):
+            table.grow(1)
+            readings.append(exporter.read()["cpu"])
+        spent = statistics.median(readings[1:])
+    times = " and ".join(f"{one:.1f} s" for one in bare)
+    rows = [
+        ("rows of the backlog", f"{MINUTES * AGENTS * 2:,}"),
+        ("bare sums in psql, before and after", times),
+        ("taken in", f"{taken['seconds']:.1f} s"),
+        ("times the bare sums", f"{taken['seconds'] / statistics.mean(bare):.2f}"),
+        ("the exporter's own CPU time for it", f"{taken['cpu']:.1f} s"),
+        ("memory at rest, and above it at the peak", _memory(resting, taken)),
+        ("scrape at rest, p50 and p99", _percentiles(idle)),
+        ("scrape while rows are taken in, p50 and p99", _percentiles(meanwhile)),
+        ("a reading of one more minute, CPU time, median", f"{spent * 1e3:.0f} ms"),
+        (f"share of a core at one reading each {INTERVAL:g} s", f"{spent / INTERVAL:.2%}"),
+    ]
+    return Table("Agent statistics", ("what", "measured"), rows, _NOTE)
+
+
+def _memory(resting: float, taken: dict[str, Any]) -> str:
+    return f"{resting:.0f} MB, {taken['peak_megabytes'] - resting:.0f} MB"
+
+
+def _percentiles(times: list[float]) -> str:
+    return f"{percentile(times, 0.5) * 1e3:.1f} ms, {percentile(times, 0.99) * 1e3:.1f} ms"
+
+
+def _bare(table: AgentTable) -> float:
+    began = time.perf_counter()
+    table.sql(f"SET work_mem = '256MB'; SET jit = off;\n{_BARE};")
+    return time.perf_counter() - began
+
+
+class _Exporter:
+    """The other process."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.port = int(self._told())
+
+    def read(self) -> dict[str, Any]:
+        """Let it read once and return what that took."""
+        self._ask()
+        return dict(self._told())
+
+    def read_while_scraped(self) -> tuple[dict[str, Any], list[float]]:
+        """Let it read once, and scrape until it is done."""
+        found: dict[str, Any] = {}
+        reading = threading.Thread(target=lambda: found.update(self.read()))
+        reading.start()
+        times: list[float] = []
+        while reading.is_alive():
+            times += scraped(self.port, 20)
+        reading.join()
+        return found, times
+
+    def megabytes(self) -> float:
+        """Return what the process takes now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    def _ask(self) -> None:
+        if self._process.stdin is None:
+            raise OSError("The exporter has no input.")
+        self._process.stdin.write("read\n")
+        self._process.stdin.flush()
+
+    def _told(self) -> Any:
+        if self._process.stdout is None or not (line := self._process.stdout.readline()):
+            raise OSError("The exporter ended.")
+        return json.loads(line)
+
+
+@contextmanager
+def _exporter(table: AgentTable, since: datetime = START) -> Iterator[_Exporter]:
+    command = [sys.executable, "-m", "benchmarks.reading", table.dsn, since.isoformat()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own module.
+        try:
+            yield _Exporter(process)
+        finally:
+            process.kill()
