@@ -18,6 +18,7 @@ from insights_exporter.coder.observer import Observer
 from insights_exporter.coder.retry import RetryPolicy
 from insights_exporter.coder.settings import CoderSettings
 from insights_exporter.coder.transport import Request, Transport
+from insights_exporter.errors import AuthError, Forbidden
 from insights_exporter.secret import LiteralSecret, Secret
 
 __all__ = ["ENDPOINT", "MetricsClient"]
@@ -81,4 +82,11 @@ class MetricsClient:
         """Return the page; raise a kind of UpstreamError where there is none in so many seconds."""
         if self._exchange is None:
             raise RuntimeError("Open the client with `async with` before you ask.")
-        return await self._exchange.until(self._clock.monotonic() + within).text(self._request)
+        try:
+            return await self._exchange.until(self._clock.monotonic() + within).text(self._request)
+        except (AuthError, Forbidden) as error:
+            raise Forbidden(
+                "something before coderd's metrics asks for a login, which they themselves never do.",
+                endpoint=ENDPOINT,
+                status=error.status,
+            ) from None

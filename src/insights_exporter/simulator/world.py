@@ -186,8 +186,9 @@ class World(ABC):
             minute = (sessions & -sessions).bit_length() - 1
             sessions &= sessions - 1
             median = use.latency.get(minute // 30)
-            # Pairs lie evenly around the half hour's median, so that it stays the median.
-            spread = (minute * 7919 % 31) / 200
+            # Pairs lie evenly around the half hour's median, so that it stays the median. Which of the two is
+            # the slower one changes, so that whoever looks once a minute sees both kinds.
+            spread = (minute * 7919 % 31) / 200 * (1 if minute % 2 else -1)
             open_now = {family: 1 for family, used in use.agent.items() if used >> minute & 1}
             for half, factor in ((0, 1 - spread), (30, 1 + spread)):
                 number = (day.toordinal() * DAY_MINUTES + minute) * 2 + half // 30
