@@ -1,0 +1,1 @@
+"""For every alert: what makes it fire, what nearly does, and what ends it."""
