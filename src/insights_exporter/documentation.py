@@ -1,4 +1,4 @@
-"""Pages of documentation that are written from code: the metrics and the configuration."""
+"""Pages of documentation that are written from code: metrics, configuration, alerts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
+from insights_exporter.bundle.alerts.page import alerts_page
 from insights_exporter.config.kind import SecretText
 from insights_exporter.config.loading import FALLBACKS
 from insights_exporter.config.source import CONFIG_VARIABLE, variable
@@ -86,7 +87,11 @@ _ROOMS: Final[Mapping[str, tuple[str, str]]] = {
 
 def pages() -> dict[str, str]:
     """Return every generated page by its file's name."""
-    return {"metrics.md": metrics_page(), "configuration.md": configuration_page()}
+    return {
+        "metrics.md": metrics_page(),
+        "configuration.md": configuration_page(),
+        "alerts.md": alerts_page(_NOTE),
+    }
 
 
 def write(folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from insights_exporter.bundle.alerts import Site, forms, groups
 from insights_exporter.bundle.alerts.model import PREFIX
 from tests.alerts.cases import exporter, latency, usage
 from tests.alerts.cases.series import JOB, Case, Scene
@@ -54,10 +55,12 @@ def test(step: str, series: Mapping[str, str], checks: Iterable[tuple[str, str, 
     }
 
 
-def needed(alert: str) -> list[dict[str, Any]]:
+def needed(
+    alert: Mapping[str, Any], recorded: Sequence[Mapping[str, Any]] = tuple(recordings())
+) -> list[Mapping[str, Any]]:
     """Return an alert's rule behind the recorded series that it reads, and that these read."""
-    found, names = [RULES[PREFIX + alert]], _read(RULES[PREFIX + alert])
-    for rule in reversed(recordings()):
+    found, names = [alert], _read(alert)
+    for rule in reversed(recorded):
         if rule["record"] in names:
             found.insert(0, rule)
             names |= _read(rule)
@@ -68,10 +71,10 @@ def _read(rule: Mapping[str, Any]) -> set[str]:
     return {one.name for one in selectors(rule["expr"])}
 
 
-def passes(tmp_path: Path, alert: str, step: str, *tests: Any) -> bool:
+def passes(tmp_path: Path, rules: Sequence[Mapping[str, Any]], step: str, *tests: Any) -> bool:
     """Say whether promtool agrees, and write what it objects to."""
-    rules = {"groups": [{"name": "tested", "rules": needed(alert)}]}
-    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
+    written = {"groups": [{"name": "tested", "rules": list(rules)}]}
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(written))
     document = {"rule_files": ["rules.yml"], "evaluation_interval": step, "tests": list(tests)}
     file = tmp_path / "test.yml"
     file.write_text(yaml.safe_dump(document))
@@ -95,7 +98,7 @@ def test_an_alert_waits_fires_and_ends_and_its_near_miss_is_silent(case: Case, t
     )
     near = test(case.step, case.fires | case.near, [(case.at, case.alert, [])])
 
-    assert passes(tmp_path, case.alert, case.step, story, near)
+    assert passes(tmp_path, needed(RULES[PREFIX + case.alert]), case.step, story, near)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.what)
@@ -112,7 +115,23 @@ def test_further_scenes(scene: Scene, tmp_path: Path) -> None:
         "promql_expr_test": [{"expr": query, "eval_time": scene.at, "exp_samples": samples}]
     }
 
-    assert passes(tmp_path, scene.alert, scene.step, story)
+    assert passes(tmp_path, needed(RULES[PREFIX + scene.alert]), scene.step, story)
+
+
+@pytest.mark.parametrize("case", CASES[::4], ids=lambda case: case.alert)
+def test_a_site_with_more_matchers_is_called_as_well(case: Case, tmp_path: Path) -> None:
+    """Recorded series lack the labels of the target, so matchers on these are for what is scraped."""
+    site = Site(matchers=(f'job="{JOB}"', 'cluster="blue"'))
+    recorded, alerting = (
+        [rule for group in document["groups"] for rule in group["rules"]]
+        for document in (forms.recording(groups(site)), forms.alerting(groups(site), site))
+    )
+    (rule,) = (one for one in alerting if one["alert"] == PREFIX + case.alert)
+    fired = [{"exp_labels": labels(case.alert, case.labels), "exp_annotations": told(case)}]
+    blue = {name.replace("{", '{cluster="blue", ', 1): values for name, values in case.fires.items()}
+    story = test(case.step, blue, [(case.at, case.alert, fired)])
+
+    assert passes(tmp_path, needed(rule, recorded), case.step, story)
 
 
 def test_every_alert_has_its_story() -> None:

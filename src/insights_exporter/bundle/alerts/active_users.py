@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from insights_exporter.bundle.alerts.model import Alert, Group, Panel, Recording, Severity
 from insights_exporter.bundle.alerts.site import Site
+from insights_exporter.bundle.alerts.units import amount
 from insights_exporter.bundle.boards import CAPACITY_PLANNING, DEPLOYMENT_OVERVIEW, TEMPLATE_INSIGHTS
 from insights_exporter.bundle.queries import Scope, share
 from insights_exporter.metrics import catalogue
@@ -84,7 +85,7 @@ def _template_drop(site: Site, expected: Recording) -> Alert:
         ),
         wait="3h",
         severity=Severity.WARNING,
-        summary="A template lost half of its users within a week.",
+        summary=f"A template lost {limits.drop_share:.0%} of its users or more within a week.",
         description=(
             "Yesterday template {{ $labels.template_name }} of {{ $labels.organization_name }} had"
             ' {{ printf "%.0f" $value }} users fewer than the same weekday a week before let expect,'
@@ -115,7 +116,7 @@ def _deployment_drop(site: Site, ratio: Recording) -> Alert:
         ),
         wait="3h",
         severity=Severity.INFO,
-        summary="Coder had half as many users as a week before.",
+        summary="Coder had far fewer users than a week before.",
         description=(
             "Yesterday Coder had {{ $value | humanizePercentage }} of the users of the same weekday a week"
             " before: a holiday, or something that kept people away."
@@ -156,7 +157,7 @@ def _seats_forecast(site: Site, seats: Recording) -> Alert:
         ),
         wait="6h",
         severity=Severity.WARNING,
-        summary="The licence's seats run out within two weeks.",
+        summary=f"The licence's seats run out within {amount(limits.seats_days, 'days')}.",
         description=(
             'If accounts keep growing as in the last two weeks, {{ printf "%.0f" $value }} of them will need'
             f" a seat in {limits.seats_days:g} days, more than the licence grants."

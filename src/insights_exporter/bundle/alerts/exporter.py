@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from insights_exporter.bundle.alerts.model import Alert, Group, Panel, Severity
 from insights_exporter.bundle.alerts.site import Site
+from insights_exporter.bundle.alerts.units import amount
 from insights_exporter.bundle.boards import EXPORTER_HEALTH
 from insights_exporter.bundle.queries import Labels, Scope, like, unlike
 from insights_exporter.metrics import catalogue
@@ -117,7 +118,7 @@ def _token_expiring(site: Site, severity: Severity) -> Alert:
         expr=f"{expiry} - time() < {seconds:g}\nunless on (job)\n{moved} > 0",
         wait="2h",
         severity=severity,
-        summary="The exporter's token expires within " + ("a day." if critical else "a week."),
+        summary=f"The exporter's token expires within {amount(seconds, 'seconds')}.",
         description=(
             "The exporter's token expires in {{ $value | humanizeDuration }}, and Coder does not extend it;"
             " after that nothing is collected."
@@ -141,7 +142,7 @@ def _data_missing(site: Site) -> Alert:
         expr=f"{_age(site.scope)} > {site.thresholds.stale_seconds:g}",
         wait="5m",
         severity=Severity.CRITICAL,
-        summary="The exporter has collected nothing for an hour.",
+        summary=f"The exporter's data is older than {amount(site.thresholds.stale_seconds, 'seconds')}.",
         description=(
             "Collector {{ $labels.collector }} last succeeded {{ $value | humanizeDuration }} ago; what it"
             " knew is no longer served, and alerts on it are blind."
@@ -162,7 +163,7 @@ def _data_stale(site: Site) -> Alert:
         ),
         wait="5m",
         severity=Severity.WARNING,
-        summary="The exporter's data is older than three polls.",
+        summary=f"The exporter's data is older than {limits.stale_intervals:g} polls.",
         description=(
             "Collector {{ $labels.collector }} last succeeded {{ $value | humanizeDuration }} ago, more than"
             f" {limits.stale_intervals:g} times the interval at which it runs."

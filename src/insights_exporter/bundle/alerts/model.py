@@ -16,6 +16,7 @@ PREFIX: Final = "CoderInsights"
 """What the names of all alerts begin with, so that a route can match them."""
 
 _DURATION: Final = re.compile(r"[1-9][0-9]*[mhd]")
+_OPERATOR: Final = re.compile(r"\W")
 _RECORD: Final = re.compile(r"[a-z_]+:[a-z_]+:[a-z0-9_]+")
 
 
@@ -52,9 +53,10 @@ class Recording:
             raise ValueError(f"Expected level:metric:operations, found {self.name}.")
 
     def read(self, scope: Scope, **labels: str) -> str:
-        """Return a selector of the recorded series."""
+        """Return a selector of the recorded series, which has fewer labels than what it was made of."""
+        kept = (one for one in scope.matchers if _OPERATOR.split(one)[0] in self.labels)
         own = (f'{name}="{value}"' for name, value in labels.items())
-        return f"{self.name}{{{', '.join((*scope.matchers, *own))}}}"
+        return f"{self.name}{{{', '.join((*kept, *own))}}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
