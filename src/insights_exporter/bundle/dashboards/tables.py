@@ -111,10 +111,10 @@ TEMPLATE: Final = Column(source="template_name", title="Template", link=template
 
 
 def latency_column(source: str, title: str, *, width: int | None = None, empty: str = "-") -> Column:
-    """Return round trips in milliseconds on the colours of Coder's page."""
+    """Return round trips in milliseconds, as the title says, on the colours of Coder's page."""
     return Column(
         source=source,
-        title=title,
+        title=f"{title} (ms)",
         unit=units.MILLISECONDS,
         look=Look.BLOCK,
         steps=LATENCY_MS,

@@ -166,7 +166,7 @@ def _latency_by_user() -> Built:
         "Green below 150 ms, amber below 300 ms, red from there on."
     )
     about = About(title="Latency by user", what=what, unit=units.MILLISECONDS, empty=NO_NAMES)
-    return listing(about, queries, columns, sort="p50")
+    return listing(about, queries, columns, sort="p50 (ms)")
 
 
 def _apps() -> Built:

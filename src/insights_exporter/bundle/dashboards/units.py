@@ -48,8 +48,8 @@ CLOCK: Final = Unit("clocks", "hours and minutes", 1)
 
 HOURS: Final = Unit("none", "hours", 1)
 SECONDS: Final = Unit("s", "seconds")
-MILLISECONDS: Final = Unit("suffix: ms", "milliseconds", 0)
-"""Rounded and never turned into seconds, as on Coder's page."""
+MILLISECONDS: Final = Unit("none", "milliseconds", 0)
+"""Rounded and never turned into seconds, as on Coder's page; Grafana's own unit would do so from 1000 on."""
 
 SHARE: Final = Unit("percentunit", "share of the whole", 0)
 CHANGE: Final = Unit("percentunit", "change as a share of the number before", 0)

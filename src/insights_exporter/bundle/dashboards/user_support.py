@@ -173,14 +173,14 @@ def _slow_users() -> Built:
         "are slow today: when they last were not, within the range that is shown."
     )
     about = About(title="Latency by user", what=what, unit=units.MILLISECONDS, empty=NO_NAMES)
-    return listing(about, queries, columns, sort="p95")
+    return listing(about, queries, columns, sort="p95 (ms)")
 
 
 def _distribution() -> Built:
     what = "Users by the 95th percentile of their round trips in the window, each bar up to the bound named."
     about = About(title="Distribution of latency", what=what, unit=units.USERS)
     named = [
-        (f"{bound:g}", {"displayName": f"≤ {bound * 1000:g} ms"} | painted(_color(bound)))
+        (str(bound), {"displayName": f"≤ {bound * 1000:g} ms"} | painted(_color(bound)))
         for bound in catalogue.LATENCY_BUCKETS
     ]
     beyond = ("+Inf", {"displayName": "slower"} | painted(RED))
