@@ -8,9 +8,9 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +19,9 @@ import pytest
 import insights_exporter
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.options import ApiOptions
-from insights_exporter.simulator.generated import AppOutage, Size, SlowRegion, generate
+from insights_exporter.simulator.generated import AppOutage, GeneratedWorld, Size, SlowRegion, generate
 from insights_exporter.simulator.stage import stage
+from insights_exporter.simulator.usage import UserDay
 from tests.support.clock import FakeClock
 from tests.support.prometheus import Prometheus
 from tests.support.recorder import AgentReports, recorder, stamped
@@ -46,6 +47,8 @@ _SPANS: Final = (
 _BESIDES: Final = (28 * _DAY, 14 * _DAY)
 """Whole weeks before the end, which comparisons look at."""
 
+_SIZE: Final = Size(5, 16, active_templates=3)
+_ONLOOKER: Final = 5
 _MADE_BY: Final = ("clock", "history", "recorder", "simulated")
 _AGENTS_SINCE: Final = END - 9 * _DAY
 _SECOND_SINCE: Final = END - 6 * _HOUR
@@ -63,18 +66,26 @@ def _moments() -> list[tuple[datetime, bool]]:
     return sorted(found.items())
 
 
+class _World(GeneratedWorld):
+    """A world in which one user looks around and never works."""
+
+    def use_on(self, day: date) -> Iterable[UserDay]:
+        return [one for one in GeneratedWorld.use_on(self, day) if one.user != _ONLOOKER]
+
+
 def made_up() -> SimulatedDeployment:
     """Return the deployment of the history, as it is at the end.
 
     A region has been slow since yesterday and an app is down, so that there is something to find.
     """
-    world = generate(Size(5, 14, active_templates=3), seed=4)
+    made = generate(_SIZE, seed=3)
+    world = _World(**{one.name: getattr(made, one.name) for one in fields(made) if one.init})
     world.incidents += [
         SlowRegion("europe", END - 26 * _HOUR, END + _DAY, 9.0),
         AppOutage("code-server", END - 2 * _HOUR, END + _DAY),
     ]
-    options = ApiOptions(rate_limit=0, user_limit=15)
-    return stage(Size(5, 14), now=lambda: END, options=options, world=world)
+    options = ApiOptions(rate_limit=0, user_limit=20)
+    return stage(_SIZE, now=lambda: END, options=options, world=world)
 
 
 async def _record(file: Path) -> None:
