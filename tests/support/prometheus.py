@@ -86,6 +86,11 @@ class Prometheus:
         found: list[str] = self._ask(f"label/{label}/values", {**matched, **span}, post=False)
         return found
 
+    def kind(self, family: str) -> str:
+        """Return of which type the newest scrapes say that a family is; nothing where none did."""
+        found = self._ask("metadata", {"metric": family}, post=False)
+        return str(found[family][0]["type"]) if family in found else ""
+
     def _ask(self, route: str, parameters: Mapping[str, str], *, post: bool = True) -> Any:
         url, data = f"{self.url}/api/v1/{route}", urllib.parse.urlencode(parameters)
         request = urllib.request.Request(url, data.encode()) if post else f"{url}?{data}"  # noqa: S310 - our own.
