@@ -119,7 +119,7 @@ def is_behind(deployment: SimulatedDeployment, now: datetime) -> bool:
 @asynccontextmanager
 async def replica(deployment: SimulatedDeployment, clock: FakeClock) -> AsyncIterator[Replica]:
     told = Told()
-    async with polling(deployment, clock, SETTINGS, publish=ignored, told=told) as poller:
+    async with polling(deployment, clock, SETTINGS, publish=ignored, telemetry=told) as poller:
         yield Replica(poller, told)
 
 

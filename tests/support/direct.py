@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, cast
 
@@ -27,6 +27,16 @@ __all__ = ["direct_session"]
 BASE = "/api/v2"
 
 
+@dataclass
+class _Transport:
+    """A connection that can break."""
+
+    broken: bool = False
+
+    def abort(self) -> None:
+        self.broken = True
+
+
 @dataclass(frozen=True)
 class _Request:
     """What the simulator looks at in a request."""
@@ -36,6 +46,7 @@ class _Request:
     match_info: Mapping[str, str]
     body: bytes = b""
     remote: str = "test"
+    transport: _Transport = field(default_factory=_Transport)
     cookies: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -75,7 +86,9 @@ class _Exchange:
 
     async def __aenter__(self) -> _Answer:
         response = await self.session.answer(self.method, self.request)
-        return _Answer(response.status, response.headers, _Content(cast("bytes", response.body)))
+        if self.request.transport.broken:
+            raise aiohttp.ServerDisconnectedError
+        return _Answer(response.status, response.headers, _Content(cast("bytes", response.body or b"")))
 
     async def __aexit__(
         self,
@@ -107,7 +120,7 @@ class _Session:
             return cast("web.Response", await self._build_info(cast("web.Request", request)))
         for path, verb, handler in self._routes:
             if verb == method and (match := path.fullmatch(request.path)):
-                found = _Request(request.url, request.headers, match.groupdict(), request.body)
+                found = replace(request, match_info=match.groupdict())
                 return cast("web.Response", await handler(cast("web.Request", found)))
         raise AssertionError(f"Nobody answers {method} {request.path}.")
 

@@ -19,9 +19,10 @@ from insights_exporter.settings import Settings
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.stage import DEMO_TOKEN
 from insights_exporter.snapshot import Snapshot
+from insights_exporter.telemetry import Telemetry
+from insights_exporter.telling import TellingMetrics
 from tests.support.direct import direct_session
 from tests.support.expositions import series
-from tests.support.told import Told
 
 __all__ = ["CODER", "Exporter", "Series", "exporting", "polling"]
 
@@ -32,11 +33,11 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 
 @dataclass
 class Exporter:
-    """Polls, renders, and remembers what was told of it."""
+    """Polls, renders, and tells of itself."""
 
     poller: Poller
     exposition: Exposition
-    told: Told
+    telemetry: TellingMetrics
 
     async def poll(self) -> Mapping[Series, float]:
         """Poll once and return every sample of the page in OpenMetrics."""
@@ -44,8 +45,8 @@ class Exporter:
         return series(self.page(Format.OPENMETRICS))
 
     def page(self, form: Format = Format.OPENMETRICS) -> bytes:
-        """Return the page of the last poll."""
-        return self.exposition.page(form, gzip=False)
+        """Return what a scrape gets now."""
+        return self.exposition.page(form, gzip=False, tail=self.telemetry.text(form))
 
 
 @asynccontextmanager
@@ -55,15 +56,14 @@ async def polling(
     settings: Settings,
     *,
     publish: Callable[[Snapshot], Awaitable[None]],
-    told: Told,
-    seed: int = 1,
+    telemetry: Telemetry,
 ) -> AsyncIterator[Poller]:
     """Yield a poller of the deployment; both live at the clock's time."""
     deployment.now = clock.now
     async with CoderClient(
-        settings.coder, clock=clock, rng=Random(seed), observer=told, session=direct_session(deployment)
+        settings.coder, clock=clock, rng=Random(1), observer=telemetry, session=direct_session(deployment)
     ) as client:
-        yield Poller(client, settings, publish=publish, clock=clock, random=Random(seed), telemetry=told)
+        yield Poller(client, settings, publish=publish, clock=clock, random=Random(1), telemetry=telemetry)
 
 
 @asynccontextmanager
@@ -72,13 +72,16 @@ async def exporting(
 ) -> AsyncIterator[Exporter]:
     """Yield an exporter of the deployment; both live at the clock's time."""
     settings = settings or Settings(coder=CODER)
-    told = Told()
+    telemetry = TellingMetrics(poll_interval=settings.poll.interval)
     exposition = Exposition(
         redaction=Redaction(settings.privacy.users),
         limits=settings.limits,
         free_text=settings.privacy.parameter_free_text,
-        telemetry=told,
+        telemetry=telemetry,
         pause=lambda: None,
     )
-    async with polling(deployment, clock, settings, publish=exposition.publish, told=told) as poller:
-        yield Exporter(poller, exposition, told)
+    async with polling(
+        deployment, clock, settings, publish=exposition.publish, telemetry=telemetry
+    ) as poller:
+        yield Exporter(poller, exposition, telemetry)
+    telemetry.shutdown()

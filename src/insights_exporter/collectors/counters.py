@@ -6,7 +6,7 @@ numbers alone, so a restarted process and a replica serve the same.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
@@ -111,6 +111,13 @@ class Ledger:
             users=self.served_users.served,
         )
         return totals, fallen
+
+    def used_apps(self) -> Iterator[AppKey]:
+        """Yield the apps that have a total."""
+        yield from self.apps
+        yield from (
+            key for key, seconds in self.served_apps.served.items() if seconds and key not in self.apps
+        )
 
     @property
     def begun(self) -> bool:

@@ -110,9 +110,14 @@ def _counts(intervals: Iterable[responses.IntervalReport], ask: Ask) -> tuple[in
 def _apps(rows: Iterable[responses.AppUsage]) -> tuple[AppUse, ...]:
     """Return each app once: where a slug has two names, its times belong together."""
     found: dict[tuple[str, str], AppUse] = {}
+    seen: set[tuple[str, str, str, str]] = set()
     # The row with most time gives name and icon; ties go by name, so that all replicas agree.
     for row in sorted(rows, key=lambda row: (-row.seconds, row.display_name, row.icon)):
         kind = row.type or ("builtin" if row.slug in BUILTIN else "app")
+        # Coder tells apps apart by these; a row that comes twice is one row.
+        if (same := (row.slug, kind, row.display_name, row.icon)) in seen:
+            continue
+        seen.add(same)
         known = found.get((row.slug, kind))
         if known is None:
             found[row.slug, kind] = AppUse(
@@ -129,12 +134,16 @@ def _apps(rows: Iterable[responses.AppUsage]) -> tuple[AppUse, ...]:
 def _parameters(rows: Iterable[responses.ParameterUsage]) -> tuple[ParameterUse, ...]:
     """Return each parameter once: template versions that declare it otherwise count together."""
     found: dict[tuple[str, str], ParameterUse] = {}
-    for row in rows:
+    # Coder tells declarations apart by these; a row that comes twice is one row.
+    declared = {
+        (row.name, row.type, row.display_name, row.description, tuple(row.options)): row for row in rows
+    }
+    for row in declared.values():
         options = {one.value: ParameterOption(one.value, one.name, one.icon) for one in row.options}
         known = found.get((row.name, row.type))
         values = {} if known is None else known.values
-        for value in row.values:
-            values[value.value] = values.get(value.value, 0) + value.count
+        for value, count in {one.value: one.count for one in row.values}.items():
+            values[value] = values.get(value, 0) + count
         if known is not None:
             options = {one.value: one for one in known.options} | options
         found[row.name, row.type] = ParameterUse(
@@ -162,7 +171,8 @@ def activity_part(
     by_name = {intern(user.username): float(user.seconds) for user in users}
     if len(by_name) != len(users) or "" in by_name:
         by_name = {}
-        for user in users:
+        # A user who comes twice is one user; two who have one name count together.
+        for user in {user.user_id: user for user in users}.values():
             name = intern(user.username or name_of(user.user_id))
             by_name[name] = by_name.get(name, 0.0) + user.seconds
     seconds = sum(by_name.values())

@@ -135,8 +135,9 @@ class UsageBuilder:
         for _, report in subject.reports().values():
             for app in report.apps:
                 known.setdefault((app.slug, app.type), (app.display_name, app.icon))
-        for slug, kind in subject.ledger.apps:
-            known.setdefault((slug, kind), (slug, ""))
+        for key in subject.ledger.used_apps():
+            # Its name is in no answer of now, but may have been in an earlier one.
+            known.setdefault(key, subject.apps.get(key, (key[0], "")))
         if known != subject.apps:
             subject.apps = known
         return subject.apps
