@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from insights_exporter.collectors.agent_stats import PostgresCollector
-from insights_exporter.collectors.agent_stats.postgres import LOOK_EVERY, SILENCE
+from insights_exporter.collectors.agent_stats.postgres import LOOK_EVERY, SILENCE, STRIDE
 from tests.agent_stats.reading import collecting, compare, statement
 from tests.support.agent_table import CLIENTS, Report, Table
 from tests.support.clock import FakeClock
@@ -133,7 +133,7 @@ class Readings(RuleBasedStateMachine):
         self.read()
         closed = self.told.rows["observed"] + self.told.rows["unobserved"]
         compare(self.table.truth(self.since), statement(self.reader))
-        assert self.position >= self.now - SILENCE - OVERLAP - timedelta(minutes=1)
+        assert self.position >= self.now - SILENCE - OVERLAP - STRIDE - timedelta(minutes=1)
         assert self.told.rows["late"] == self.lost
         assert closed <= self.written - self.lost
 

@@ -38,6 +38,9 @@ SILENCE: Final = timedelta(hours=1)
 REMOVED_AFTER: Final = timedelta(days=1)
 """From this age on Coder removes reports."""
 
+STRIDE: Final = timedelta(minutes=5)
+"""How much is closed at least at a time: minute by minute, each user would be added up once a minute more."""
+
 LOOK_EVERY: Final = 600.0
 """Seconds between two looks for reports that came too late."""
 
@@ -96,10 +99,10 @@ class PostgresReader:
         async with self._database.reading():
             shape = await self._probe()
             await self._naming.learn()
-            position = await self._position()
+            start = position = await self._position()
             now, newest = (await self._database.rows(queries.RANGE, position))[0]
         end = self._closable(position, now, newest)
-        while position < end:
+        while position < end and (position > start or end - position >= STRIDE):
             position = await self._close(shape, position, end)
             self._batch = min(self._most_rows, self._batch * 2)
         await self._count_open(shape, position, now)

@@ -64,9 +64,10 @@ BUCKET: Final = (
 def grouped(shape: Shape, begin: datetime, end: datetime | None, *, by_user: bool) -> str:
     """Return the query for reports of [begin, end), all later ones where ``end`` is None.
 
-    Its columns: template, user, apps, bucket, hour since ``begin``, the minutes in it as bits, reports, the
-    sum of latencies in milliseconds, bytes received and sent. ``apps`` is one bit for each of ``COLUMNS``,
-    or the object that the table has.
+    Its columns: template, user, apps, hour since ``begin``, the minutes in it as bits, reports, bytes
+    received and sent, and what was observed: bucket, reports and the sum of their milliseconds, split by
+    commas, for each bucket, split by blanks. ``apps`` is one bit for each of ``COLUMNS``, or the object that
+    the table has.
     """
     apps = _apps(shape)
     some = "apps IS NOT NULL" if shape.counts else "apps <> 0"
@@ -80,19 +81,23 @@ def grouped(shape: Shape, begin: datetime, end: datetime | None, *, by_user: boo
     # A column less to tell groups apart by is a tenth less to do.
     chunk = "0" if one_chunk else f"minute / {CHUNK_MINUTES}"
     return f"""
-SELECT template_id, {user}, apps,
-  CASE WHEN {some} AND {measured}{agent} THEN {BUCKET} END,
-  {chunk},
-  bit_or(1::bigint << (minute % {CHUNK_MINUTES})::int),
-  count(*), sum(connection_median_latency_ms),
-  sum(greatest(rx_bytes, 0)), sum(greatest(tx_bytes, 0))
+SELECT template_id, who, apps, chunk, bit_or(minutes), sum(reports), sum(received), sum(sent),
+  string_agg(bucket || ',' || reports || ',' || latency, ' ') FILTER (WHERE bucket IS NOT NULL)
 FROM (
-  SELECT template_id, user_id, connection_median_latency_ms, rx_bytes, tx_bytes{usage},
-    {apps} AS apps, {minute} AS minute
-  FROM workspace_agent_stats WHERE created_at >= {_moment(begin)}{until}
-  OFFSET 0
-) AS report
-GROUP BY 1, 2, 3, 4, 5
+  SELECT template_id, {user} AS who, apps, {chunk} AS chunk,
+    CASE WHEN {some} AND {measured}{agent} THEN {BUCKET} END AS bucket,
+    bit_or(1::bigint << (minute % {CHUNK_MINUTES})::int) AS minutes,
+    count(*) AS reports, sum(connection_median_latency_ms) AS latency,
+    sum(greatest(rx_bytes, 0)) AS received, sum(greatest(tx_bytes, 0)) AS sent
+  FROM (
+    SELECT template_id, user_id, connection_median_latency_ms, rx_bytes, tx_bytes{usage},
+      {apps} AS apps, {minute} AS minute
+    FROM workspace_agent_stats WHERE created_at >= {_moment(begin)}{until}
+    OFFSET 0
+  ) AS report
+  GROUP BY 1, 2, 3, 4, 5
+) AS by_bucket
+GROUP BY 1, 2, 3, 4
 """  # noqa: S608 - nothing in it comes from outside.
 
 

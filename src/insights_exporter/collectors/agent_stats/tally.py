@@ -25,6 +25,11 @@ class Counts:
         self.buckets = [0] * PLACES if buckets is None else buckets
         self.total = total
 
+    def observe(self, bucket: int, count: int, seconds: float) -> None:
+        """Add observations of one bucket and the sum of them."""
+        self.buckets[bucket] += count
+        self.total += seconds
+
     def add(self, other: Counts) -> None:
         """Add the observations of another."""
         self.buckets = [mine + more for mine, more in zip(self.buckets, other.buckets, strict=True)]
@@ -57,10 +62,15 @@ class Tally:
 
         ``bucket`` is the place of the first bound that is not below the latency.
         """
+        for counts in self.counted(template, user, apps):
+            counts.observe(bucket, count, seconds)
+
+    def counted(self, template: TemplateKey, user: str | None, apps: Iterable[str]) -> list[Counts]:
+        """Return the counts that an observation belongs to."""
+        found = [_counts(self.app_latency, (*template, app)) for app in apps]
         if user is not None:
-            _observe(self.latency, (*template, user), bucket, count, seconds)
-        for app in apps:
-            _observe(self.app_latency, (*template, app), bucket, count, seconds)
+            found.append(_counts(self.latency, (*template, user)))
+        return found
 
     def session(self, template: TemplateKey, user: str, app: str, *, seconds: float) -> None:
         """Count time with an open session."""
@@ -83,12 +93,11 @@ class Tally:
             self.traffic(TemplateKey(*template), received=received, transmitted=sent)
 
 
-def _observe(counts: dict[UserKey, Counts], key: UserKey, bucket: int, count: int, seconds: float) -> None:
+def _counts(counts: dict[UserKey, Counts], key: UserKey) -> Counts:
     found = counts.get(key)
     if found is None:
         found = counts[key] = Counts()
-    found.buckets[bucket] += count
-    found.total += seconds
+    return found
 
 
 def _add_counts(mine: dict[UserKey, Counts], more: dict[UserKey, Counts]) -> None:
