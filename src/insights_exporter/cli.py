@@ -96,6 +96,17 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at")
     parser.add_argument("--port", type=int, default=3000, help="the port; 0 for any")
     _add_metrics_port(parser)
+    parser.add_argument(
+        "--postgres",
+        metavar="DSN",
+        help="write agents' reports into this database too, which must be empty or the simulator's own",
+    )
+    parser.add_argument(
+        "--postgres-form",
+        choices=("columns", "session_counts"),
+        default="session_counts",
+        help="how sessions are stored: as older releases of Coder do, or newer ones",
+    )
     parser.set_defaults(run=lambda options: asyncio.run(commands.simulate(_size(options), options)))
 
 

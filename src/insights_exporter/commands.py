@@ -36,6 +36,7 @@ from insights_exporter.settings import (
 from insights_exporter.simulator.api.application import serve as serve_simulator
 from insights_exporter.simulator.api.application import serve_metrics
 from insights_exporter.simulator.generated import Size
+from insights_exporter.simulator.postgres import report_tables
 from insights_exporter.simulator.stage import DEMO_TOKEN, stage
 from insights_exporter.snapshot import Snapshot
 from insights_exporter.telemetry import SilentTelemetry
@@ -152,17 +153,26 @@ async def demo(crowd: Crowd, options: argparse.Namespace) -> int:
 async def simulate(crowd: Crowd, options: argparse.Namespace) -> int:
     """Run a simulated Coder until a signal comes."""
     deployment = stage(crowd.size(), seed=crowd.seed)
-    async with (
-        serve_simulator(deployment, host=options.host, port=options.port) as address,
-        serve_metrics(deployment, host=options.host, port=options.metrics_port) as metrics,
-    ):
+    async with AsyncExitStack() as stack:
+        address = await stack.enter_async_context(
+            serve_simulator(deployment, host=options.host, port=options.port)
+        )
+        metrics = await stack.enter_async_context(
+            serve_metrics(deployment, host=options.host, port=options.metrics_port)
+        )
         _say(f"Simulated Coder: {address}")
         _say(f"Coder's metrics: {metrics}/metrics")
+        if options.postgres:
+            counts = options.postgres_form == "session_counts"
+            rows = await stack.enter_async_context(
+                report_tables(options.postgres, deployment.world, counts=counts, now=deployment.now)
+            )
+            _say(f"Agent reports:   {rows} of the last day are in the database, and more follow.")
         _say(f"Session token:   {DEMO_TOKEN}")
-        _say("Stop with Ctrl-C.")
         stop = asyncio.Event()
         for one in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(one, stop.set)
+        _say("Stop with Ctrl-C.")
         await stop.wait()
     return 0
 

@@ -112,21 +112,11 @@ class Counting:
         """Count some lines, and let others have a turn now and then."""
         for begin in range(0, len(lines), _TURN):
             for line in lines[begin : begin + _TURN]:
-                self._take(*line.split("\t"))
+                self._take(line.split("\t"))
             await asyncio.sleep(0)
 
-    def _take(  # noqa: PLR0913 - one for each column.
-        self,
-        template_id: str,
-        user_id: str,
-        text: str,
-        chunk: str,
-        minutes: str,
-        reports: str,
-        received: str,
-        sent: str,
-        observed: str,
-    ) -> None:
+    def _take(self, columns: list[str]) -> None:
+        template_id, user_id, text, chunk, minutes, reports, received, sent, observed = columns
         self.rows += int(reports)
         template = self._identities.template(template_id)
         if template is None:
