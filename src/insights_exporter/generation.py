@@ -258,7 +258,8 @@ class Generation:
         reading = self.snapshot.agent_stats if self.snapshot else None
         configured = self.settings.agent_stats.source is not AgentStatsSource.NONE
         at = None if reading is None else reading.at
-        return CollectorState("agent_stats", at, served=reading is not None, configured=configured)
+        failing = "" if self._agents is None else self._agents.failing
+        return CollectorState("agent_stats", at, failing, served=reading is not None, configured=configured)
 
     def _readings(self) -> dict[str, Reading[object] | None]:
         return {name: getattr(self.snapshot, name, None) for name in SUBJECTS}

@@ -324,3 +324,36 @@ async def test_fewer_labels_are_a_fault_and_what_is_known_goes_on() -> None:
     assert not await sampled.sample(after=60)
     assert sampled.told.errors == [("agent_stats", "labels_missing")]
     assert observations(sampled.known().latency[ADA]) == 2
+
+
+async def test_what_became_of_agents_is_told() -> None:
+    world = busy()
+    world.chatter(world.workspace("second"), START, 20)
+    sampled = Sampled(world, interval=30)
+    listed = existing(world, START)
+    sampled.inventory = Inventory(listed.templates, listed.workspaces[:1])
+    for place in range(20):
+        world.say(world.told_workspaces[0], START + timedelta(seconds=60 * place + 45), sessions={})
+
+    for _ in range(5):
+        await sampled.sample(after=30)
+
+    # Two ticks are news, two samples show them again, and the first sample is where counting begins.
+    assert sampled.told.rows == {"observed": 0, "unobserved": 2, "unjoined": 2, "repeated": 4}
+
+
+async def test_lag_grows_only_where_coderd_no_longer_looks() -> None:
+    sampled = Sampled(busy(minutes=3))
+    await sampled.sample()
+    await sampled.samples(10)
+    while_idle = sampled.told.lag
+    page = sampled.coderd.page(sampled.clock.now())
+
+    async def standing() -> str:
+        return page
+
+    sampled.fetch = standing
+    await sampled.samples(3)
+
+    assert while_idle == 0
+    assert sampled.told.lag == 180

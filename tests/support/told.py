@@ -24,6 +24,7 @@ class Told(SilentTelemetry):
     expiries: list[datetime | None] = field(default_factory=list)
     corrections: int = 0
     requests: list[str] = field(default_factory=list)
+    lag: float | None = None
     rows: Counter[str] = field(default_factory=Counter)
     exports: list[str] = field(default_factory=list)
 
@@ -62,3 +63,7 @@ class Told(SilentTelemetry):
     def exported(self, result: str, count: int = 1) -> None:
         """Remember the result of each push."""
         self.exports += [result] * count
+
+    def agent_lag(self, seconds: float) -> None:
+        """Remember the newest age."""
+        self.lag = seconds

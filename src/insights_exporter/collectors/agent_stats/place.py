@@ -53,6 +53,10 @@ class Place(Struct, frozen=True, array_like=True):
             return page.started - self.started > SAME_START
         return page.ticks is not None and self.ticks is not None and page.ticks < self.ticks
 
+    def is_later(self, page: Page) -> bool:
+        """Say whether coderd looked at its reports again since, as far as a page shows it."""
+        return self.is_restarted(page) or page.ticks != self.ticks or page.fingerprint != self.fingerprint
+
     def is_news(self, page: Page) -> bool:
         """Say whether a page holds values that were not counted yet."""
         if page.fingerprint == self.fingerprint:

@@ -70,6 +70,7 @@ class SamplingReader:
         self._traffic: Traffic | None = None
         self._roster: tuple[object, Roster] | None = None
         self._followed_at: float | None = None
+        self._looked_at: float | None = None
         self._told: set[str] = set()
 
     def close(self) -> None:
@@ -92,7 +93,8 @@ class SamplingReader:
             self._look_aside(page, joined)
         else:
             self._go_on(page, place, joined)
-        self._telemetry.agent_lag(max(0.0, self._clock.now().timestamp() - self._current().changed_at))
+        if self._looked_at is not None:
+            self._telemetry.agent_lag(self._clock.monotonic() - self._looked_at)
 
     async def _known(self) -> Inventory:
         """Return what exists; the first poll may still be under way."""
@@ -124,11 +126,6 @@ class SamplingReader:
             ledger.begin(self._clock.now(), identity=self._identity)
         if self._traffic is None or place is None:
             self._traffic = Traffic(per_tick=place is not None and place.per_tick)
-        return place
-
-    def _current(self) -> Place:
-        place = Place.read(self._ledger.position)
-        assert place is not None  # noqa: S101 - it was just written.
         return place
 
     def _roster_of(self, inventory: Inventory) -> Roster:
@@ -169,12 +166,16 @@ class SamplingReader:
         self._traffic.begin(page.rows)
         self._ledger.now = _open(joined)
         at = self._clock.now().timestamp()
+        self._looked_at = self._clock.monotonic()
         per_tick = self._traffic.per_tick
         self._note(Place(page.started, page.ticks, page.fingerprint, at, per_tick=per_tick))
 
     def _go_on(self, page: Page, place: Place, joined: dict[AgentName, tuple[TemplateKey, AgentRow]]) -> None:
         assert self._traffic is not None  # noqa: S101 - as above.
         at = self._clock.now().timestamp()
+        if self._looked_at is None or place.is_later(page):
+            # Also a look that found nothing is as good as new.
+            self._looked_at = self._clock.monotonic()
         if not place.is_news(page):
             self._telemetry.agent_rows("repeated", len(page.rows))
             if at - place.changed_at > HOLDS:

@@ -14,7 +14,12 @@ NAME: Final = "agent_stats"
 
 
 class AgentStatsCollector(Protocol):
-    """Reads agent reports at its own pace; faults go to telemetry and never out of ``run``."""
+    """Reads agent reports at its own pace; faults go to telemetry and never out of ``run``.
+
+    ``failing`` is the reason why the last reading failed, or empty.
+    """
+
+    failing: str
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read now and then at each turn, until told to stop; what was counted is kept by then."""
