@@ -185,9 +185,11 @@ class Generation:
         settings, environment = self.settings, self._environment
         if settings.agent_stats.source is AgentStatsSource.NONE:
             return None
-        same = (settings.agent_stats, settings.privacy)
+        exponential = settings.otlp.enabled and settings.otlp.exponential_histograms
+        same = (settings.agent_stats, settings.privacy, exponential)
         if state.agent_stats is None or state.agent_stats[0] != same:
-            state.agent_stats = (same, Ledger(redaction, Filters(settings.filters)))
+            ledger = Ledger(redaction, Filters(settings.filters), exponential=exponential)
+            state.agent_stats = (same, ledger)
         ledger = state.agent_stats[1]
         kind: Callable[..., AgentStatsCollector] = PostgresCollector
         if settings.agent_stats.source is AgentStatsSource.CODERD_METRICS:

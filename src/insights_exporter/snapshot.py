@@ -252,16 +252,23 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distribution:
-    """Observations by bucket: ``counts`` has one place per bound and one above all; none is cumulative."""
+    """Observations by bucket: ``counts`` has one place per bound and one above all; none is cumulative.
+
+    ``fine`` has them by exponential bucket, where these are counted.
+    """
 
     counts: Sequence[int]
     total: float
     created: datetime
+    fine: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentStats:
-    """What agents reported; the keys are the label values of the families, in their order."""
+    """What agents reported; the keys are the label values of the families, in their order.
+
+    ``exponential`` says that distributions have exponential buckets as well.
+    """
 
     since: datetime
     latency: Mapping[tuple[str, str, str], Distribution] = field(default_factory=dict)
@@ -271,6 +278,7 @@ class AgentStats:
     connections: Mapping[tuple[str, str], int] = field(default_factory=dict)
     received_bytes: Mapping[tuple[str, str], float] = field(default_factory=dict)
     transmitted_bytes: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    exponential: bool = False
 
 
 # Together ------------------------------------------------------------------------------------------------

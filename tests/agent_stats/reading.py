@@ -55,6 +55,7 @@ def collecting(
     redaction: Redaction | None = None,
     state: Path | None = None,
     clock: FakeClock | None = None,
+    exponential: bool = False,
     **changed: object,
 ) -> PostgresCollector:
     """Return a collector that reads a table as whoever may do everything."""
@@ -62,7 +63,11 @@ def collecting(
     dsn = str(given.pop("dsn", table.dsn))
     return PostgresCollector(
         settings(dsn, **given),
-        Ledger(redaction or Redaction(UserNames.NAMED), Filters(filters or FilterSettings())),
+        Ledger(
+            redaction or Redaction(UserNames.NAMED),
+            Filters(filters or FilterSettings()),
+            exponential=exponential,
+        ),
         max_staleness=1800.0,
         clock=clock or FakeClock(),
         random=Random(1),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from aiohttp import ClientSession
@@ -14,11 +15,15 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from insights_exporter.application import Application
+from insights_exporter.clock import SystemClock
 from insights_exporter.coder.settings import CoderSettings
 from insights_exporter.errors import ConfigError
+from insights_exporter.generation import Environment, Generation
 from insights_exporter.metrics import catalogue
 from insights_exporter.secret import LiteralSecret, Secret
 from insights_exporter.settings import (
+    AgentStatsSettings,
+    AgentStatsSource,
     FilterSettings,
     InsightsSettings,
     LimitSettings,
@@ -35,6 +40,7 @@ from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.faults import Status
 from insights_exporter.simulator.generated import Size
 from insights_exporter.simulator.stage import DEMO_TOKEN, stage
+from insights_exporter.telemetry import SilentTelemetry
 from tests.support.otlp import Receiver, receiver, translated
 
 WAIT = 20.0
@@ -357,3 +363,20 @@ async def test_a_push_that_cannot_be_configured_changes_nothing(exporter: Export
         await exporter.application.reload()
 
     assert await exporter.ready()
+
+
+@pytest.mark.parametrize(("enabled", "counted"), [(True, True), (False, False)])
+async def test_exponential_buckets_are_counted_only_where_they_are_pushed(
+    *, enabled: bool, counted: bool
+) -> None:
+    settings = replace(
+        settings_of("http://127.0.0.1:1"),
+        agent_stats=AgentStatsSettings(source=AgentStatsSource.CODERD_METRICS),
+        otlp=OtlpSettings(enabled=enabled, exponential_histograms=True),
+    )
+    environment = Environment(clock=SystemClock(), random=Random(1), telemetry=SilentTelemetry())
+    async with Generation(settings, environment) as generation:
+        state = generation.poller.state.agent_stats
+
+    assert state is not None
+    assert state[1].exponential is counted

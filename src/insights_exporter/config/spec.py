@@ -254,7 +254,11 @@ SECTIONS: Final = (
                 Seconds(),
                 "How long one request of a push may take with its retries; 10 where nothing is said.",
             ),
-            Key("exponential_histograms", Flag(), "Push agent latency as exponential histograms."),
+            Key(
+                "exponential_histograms",
+                Flag(),
+                "Push agent latency as exponential histograms; the dashboards do not know these.",
+            ),
             Key("resource_attributes", Pairs(Text()), "Attributes that describe this exporter."),
         ),
     ),

@@ -13,6 +13,7 @@ again: whoever comes later counts under ``_other``, however high. A restart choo
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -20,7 +21,7 @@ from typing import Generic, TypeVar
 
 from insights_exporter.metrics.catalogue import OTHER
 from insights_exporter.metrics.family import Family, Kind
-from insights_exporter.metrics.text import Samples
+from insights_exporter.metrics.text import Fine, Samples
 
 __all__ = ["Limited", "Standing", "limited"]
 
@@ -71,8 +72,11 @@ def limited(
     )
     found = buckets.select((labels, (counts, total)) for labels, counts, total in samples.distributions)
     distributions = [(labels, counts, total) for labels, (counts, total) in found.items()]
+    fine = None if samples.fine is None else buckets.sums(samples.fine, frozenset(found))
     return Limited(
-        replace(samples, distributions=distributions), len(distributions) * lines, buckets.folded * lines
+        replace(samples, distributions=distributions, fine=fine),
+        len(distributions) * lines,
+        buckets.folded * lines,
     )
 
 
@@ -135,6 +139,18 @@ class _Selection(Generic[V]):
         else:
             self._keep(rows, chosen)
         return self._kept | self._best_others()
+
+    def sums(self, rows: Iterable[Fine], served: frozenset[_Labels]) -> list[Fine]:
+        """Return the same rows by another count, added up and folded as those that were selected."""
+        found: dict[_Labels, Counter[int]] = {}
+        position, may_add = self._position, self.may_add(self.samples.family)
+        for labels, counts in rows:
+            group = labels
+            if labels not in served and position is not None:
+                group = (*labels[:position], OTHER, *labels[position + 1 :])
+            if group in served and (group not in found or may_add or group != labels):
+                found.setdefault(group, Counter()).update(counts)
+        return list(found.items())
 
     def _admit(self, labels: _Labels, value: V) -> bool:
         """Take a row in, or add it to its equal; tell whether it was new."""

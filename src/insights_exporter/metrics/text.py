@@ -7,7 +7,7 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, islice
@@ -19,6 +19,7 @@ from insights_exporter.metrics.family import Family, Kind
 __all__ = [
     "END",
     "Distribution",
+    "Fine",
     "Format",
     "Number",
     "Samples",
@@ -48,12 +49,16 @@ Number = tuple[tuple[str, ...], float]
 Distribution = tuple[tuple[str, ...], tuple[float, ...], float]
 """Label values, cumulative counts per bound with infinity last, and the sum of what was observed."""
 
+Fine = tuple[tuple[str, ...], Mapping[int, int]]
+"""Label values and counts by exponential bucket, none cumulative."""
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
     """A family with what it holds; ``created`` is when its counters began, in Unix seconds.
 
-    ``numbers`` belong to counters, gauges and infos; ``distributions`` over ``bounds`` to histograms.
+    ``numbers`` belong to counters, gauges and infos; ``distributions`` over ``bounds`` to histograms;
+    ``fine`` has the same observations by exponential bucket, where they are counted. No text has room for it.
     """
 
     family: Family
@@ -61,6 +66,7 @@ class Samples:
     distributions: Iterable[Distribution] = ()
     bounds: tuple[float, ...] = ()
     created: float | None = None
+    fine: Iterable[Fine] | None = None
 
 
 def render(families: Iterable[Samples], form: Format) -> bytearray:

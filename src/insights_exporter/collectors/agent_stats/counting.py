@@ -129,10 +129,11 @@ class Counting:
         if observed != _NULL:
             counted = self.tally.counted(template, user, apps)
             for one in observed.split(" "):
-                bucket, count, latency = one.split(",")
+                bucket, count, latency, *fine = one.split(",")
+                index = int(fine[0]) if fine else None
                 self.observed += int(count)
                 for counts in counted:
-                    counts.observe(int(bucket), int(count), float(latency) / 1000)
+                    counts.observe(int(bucket), int(count), float(latency) / 1000, index)
         if user is not None:
             mask = int(minutes)
             for app in apps:

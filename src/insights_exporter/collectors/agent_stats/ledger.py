@@ -39,11 +39,13 @@ class Ledger:
     source, up to where. ``open`` is counted anew at each reading, until it is old enough that nothing comes
     late; a source that never counts anything twice leaves it empty. ``since`` is when counting began.
 
-    Users are counted as shown; ``people`` says how that is.
+    Users are counted as shown; ``people`` says how that is. ``exponential`` asks for exponential buckets of
+    latencies beside the explicit ones.
     """
 
-    def __init__(self, redaction: Redaction, filters: Filters) -> None:
+    def __init__(self, redaction: Redaction, filters: Filters, *, exponential: bool = False) -> None:
         self.filters = filters
+        self.exponential = exponential
         self.people = People(redaction, filters)
         self.closed = Tally()
         self.open = Tally()
@@ -102,6 +104,7 @@ class Ledger:
             connections={one: self.now.connections.get(one, 0) for one in self._places(self.now.connections)},
             received_bytes=self._numbers(received, last.received_bytes),
             transmitted_bytes=self._numbers(transmitted, last.transmitted_bytes),
+            exponential=self.exponential,
         )
         self._last = found
         return found
@@ -132,14 +135,14 @@ class Ledger:
         for key, counts in counted.items():
             if (before := last.get(key)) is None:
                 buckets, total = (tuple(counts.buckets), counts.total) if first else (_NOTHING, 0.0)
-                found[key] = Distribution(buckets, total, since)
+                found[key] = Distribution(buckets, total, since, dict(counts.fine) if first else {})
             elif (buckets := tuple(counts.buckets)) == before.counts:
                 found[key] = before
             elif any(now < was for now, was in zip(buckets, before.counts, strict=True)):
                 self.held += 1
                 found[key] = before
             else:
-                found[key] = Distribution(buckets, counts.total, since)
+                found[key] = Distribution(buckets, counts.total, since, dict(counts.fine))
         return found
 
     def _numbers(self, counted: Mapping[K, float], last: Mapping[K, float]) -> dict[K, float]:
@@ -162,7 +165,7 @@ def _sums(closed: Mapping[K, Counts], recent: Mapping[K, Counts]) -> dict[K, Cou
         if (before := found.get(key)) is None:
             found[key] = counts
         else:
-            both = Counts(before.buckets, before.total)
+            both = Counts(before.buckets, before.total, before.fine)
             both.add(counts)
             found[key] = both
     return found

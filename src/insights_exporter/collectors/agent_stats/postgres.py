@@ -181,7 +181,9 @@ class PostgresReader:
     async def _count(self, shape: Shape, begin: datetime, end: datetime | None) -> Counting:
         """Return the counts of a range; names of users that are newer than ours are asked for."""
         naming = self._naming
-        query = queries.grouped(shape, begin, end, by_user=naming.by_user)
+        query = queries.grouped(
+            shape, begin, end, by_user=naming.by_user, exponential=self._ledger.exponential
+        )
         counting = Counting(naming.identities, self._apps)
         await self._database.lines(query, counting.take)
         if naming.identities.strangers:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from insights_exporter.collectors.agent_stats.apps import COLUMNS
+from insights_exporter.collectors.agent_stats.exponential import QUERY
 from insights_exporter.collectors.agent_stats.shape import Shape
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 
@@ -61,18 +62,24 @@ BUCKET: Final = (
 )
 
 
-def grouped(shape: Shape, begin: datetime, end: datetime | None, *, by_user: bool) -> str:
+def grouped(
+    shape: Shape, begin: datetime, end: datetime | None, *, by_user: bool, exponential: bool = False
+) -> str:
     """Return the query for reports of [begin, end), all later ones where ``end`` is None.
 
     Its columns: template, user, apps, hour since ``begin``, the minutes in it as bits, reports, bytes
-    received and sent, and what was observed: bucket, reports and the sum of their milliseconds, split by
-    commas, for each bucket, split by blanks. ``apps`` is one bit for each of ``COLUMNS``, or the object that
-    the table has.
+    received and sent, and what was observed: bucket, reports, the sum of their milliseconds and, where it is
+    wanted, the exponential bucket, split by commas, for each bucket, split by blanks. ``apps`` is one bit for
+    each of ``COLUMNS``, or the object that the table has.
     """
     apps = _apps(shape)
     some = "apps IS NOT NULL" if shape.counts else "apps <> 0"
     measured = "connection_median_latency_ms > 0 AND connection_median_latency_ms < 'Infinity'"
     agent, usage = (" AND NOT usage", ", usage") if shape.usage else ("", "")
+    observed = f"{some} AND {measured}{agent}"
+    fine, told, buckets = "", "", "5"
+    if exponential:
+        fine, told, buckets = f"CASE WHEN {observed} THEN {QUERY} END AS fine,", " || ',' || fine", "5, 6"
     until = "" if end is None else f" AND created_at < {_moment(end)}"
     user = f"CASE WHEN {some} THEN user_id END" if by_user else "NULL"
     # The subtraction gives an interval, whose seconds as a double are exact enough to find a minute.
@@ -82,10 +89,10 @@ def grouped(shape: Shape, begin: datetime, end: datetime | None, *, by_user: boo
     chunk = "0" if one_chunk else f"minute / {CHUNK_MINUTES}"
     return f"""
 SELECT template_id, who, apps, chunk, bit_or(minutes), sum(reports), sum(received), sum(sent),
-  string_agg(bucket || ',' || reports || ',' || latency, ' ') FILTER (WHERE bucket IS NOT NULL)
+  string_agg(bucket || ',' || reports || ',' || latency{told}, ' ') FILTER (WHERE bucket IS NOT NULL)
 FROM (
   SELECT template_id, {user} AS who, apps, {chunk} AS chunk,
-    CASE WHEN {some} AND {measured}{agent} THEN {BUCKET} END AS bucket,
+    CASE WHEN {observed} THEN {BUCKET} END AS bucket, {fine}
     bit_or(1::bigint << (minute % {CHUNK_MINUTES})::int) AS minutes,
     count(*) AS reports, sum(connection_median_latency_ms) AS latency,
     sum(greatest(rx_bytes, 0)) AS received, sum(greatest(tx_bytes, 0)) AS sent
@@ -95,7 +102,7 @@ FROM (
     FROM workspace_agent_stats WHERE created_at >= {_moment(begin)}{until}
     OFFSET 0
   ) AS report
-  GROUP BY 1, 2, 3, 4, 5
+  GROUP BY 1, 2, 3, 4, {buckets}
 ) AS by_bucket
 GROUP BY 1, 2, 3, 4
 """  # noqa: S608 - nothing in it comes from outside.

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from insights_exporter.clock import Clock
+from insights_exporter.collectors.agent_stats.exponential import index
 from insights_exporter.collectors.agent_stats.faults import SourceError
 from insights_exporter.collectors.agent_stats.ledger import Ledger, OpenNow
 from insights_exporter.collectors.agent_stats.page import LARGE, AgentName, AgentRow, Page, parse
@@ -210,7 +211,8 @@ class SamplingReader:
             if row.sessions and row.latency is not None:
                 observed += 1
                 bucket = bisect_left(LATENCY_BUCKETS, row.latency)
-                tally.observe(key, user, row.sessions, bucket=bucket, seconds=row.latency)
+                fine = index(row.latency) if self._ledger.exponential else None
+                tally.observe(key, user, row.sessions, bucket=bucket, seconds=row.latency, fine=fine)
         for key, user, app in spent:
             tally.session(key, user, app, seconds=passed)
         self._telemetry.agent_rows("observed", observed)

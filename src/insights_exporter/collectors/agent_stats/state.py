@@ -10,8 +10,10 @@ import hashlib
 import hmac
 import logging
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +47,10 @@ class _Head(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
-class _Body(Struct, frozen=True, forbid_unknown_fields=True):
+_Histogram = tuple[str, str, str, list[int], float]
+
+
+class _Body(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     source: str
     identity: str
     users: str
@@ -53,10 +58,12 @@ class _Body(Struct, frozen=True, forbid_unknown_fields=True):
     position: str
     slices: list[Closed]
     bounds: tuple[float, ...]
-    latency: list[tuple[str, str, str, list[int], float]]
-    app_latency: list[tuple[str, str, str, list[int], float]]
+    latency: list[_Histogram]
+    app_latency: list[_Histogram]
     session_seconds: list[tuple[str, str, str, str, float]]
     traffic: list[tuple[str, str, int, int]]
+    fine: list[dict[int, int]] | None = None
+    """Exponential buckets of each line of ``latency`` and then of ``app_latency``, where they are counted."""
 
 
 class StateFile:
@@ -107,6 +114,7 @@ class StateFile:
             app_latency=[(*key, one.buckets, one.total) for key, one in closed.app_latency.items()],
             session_seconds=[(*key, seconds) for key, seconds in closed.session_seconds.items()],
             traffic=[(*key, received, closed.transmitted[key]) for key, received in closed.received.items()],
+            fine=_fine(closed) if ledger.exponential else None,
         )
         line = msgspec.json.encode(body)
         head = _Head(FORMAT, VERSION, hashlib.sha256(line).hexdigest())
@@ -141,17 +149,16 @@ class StateFile:
             raise StateRejected("It holds a time without a zone.")
         shown = self._convert(body.users)
         admits = ledger.filters.admits_template
-        tally = Tally()
-        if shown is not None:
-            for organization, template, user, buckets, total in body.latency:
-                if admits(key := TemplateKey(organization, template)):
-                    tally.latency[(*key, shown(user))] = _counts(buckets, total)
-            for organization, template, user, app, seconds in body.session_seconds:
-                if admits(key := TemplateKey(organization, template)):
-                    tally.session_seconds[(*key, shown(user), app)] = seconds
-        for organization, template, app, buckets, total in body.app_latency:
-            if admits(key := TemplateKey(organization, template)):
-                tally.app_latency[(*key, app)] = _counts(buckets, total)
+        tally, fine = Tally(), _fine_of(body, wanted=ledger.exponential)
+        for key, user, counts in _histograms(body.latency, fine):
+            if shown is not None and admits(key):
+                tally.latency[(*key, shown(user))] = counts
+        for key, app, counts in _histograms(body.app_latency, fine):
+            if admits(key):
+                tally.app_latency[(*key, app)] = counts
+        for organization, template, user, app, seconds in body.session_seconds:
+            if shown is not None and admits(key := TemplateKey(organization, template)):
+                tally.session_seconds[(*key, shown(user), app)] = seconds
         for organization, template, received, transmitted in body.traffic:
             if admits(key := TemplateKey(organization, template)):
                 tally.traffic(key, received=received, transmitted=transmitted)
@@ -204,10 +211,26 @@ def _decode(content: bytes) -> _Body:
         raise StateRejected(f"It does not hold what it should: {error}.") from None
 
 
-def _counts(buckets: list[int], total: float) -> Counts:
-    if len(buckets) != PLACES:
-        raise StateRejected("It holds a histogram of another number of buckets.")
-    return Counts(buckets, total)
+def _histograms(
+    rows: list[_Histogram], fine: Iterator[dict[int, int]]
+) -> Iterator[tuple[TemplateKey, str, Counts]]:
+    for organization, template, name, buckets, total in rows:
+        if len(buckets) != PLACES:
+            raise StateRejected("It holds a histogram of another number of buckets.")
+        yield TemplateKey(organization, template), name, Counts(buckets, total, next(fine))
+
+
+def _fine(closed: Tally) -> list[dict[int, int]]:
+    return [one.fine for one in chain(closed.latency.values(), closed.app_latency.values())]
+
+
+def _fine_of(body: _Body, *, wanted: bool) -> Iterator[dict[int, int]]:
+    """Return the exponential buckets of each histogram in turn, none where they are not counted."""
+    if not wanted:
+        return iter(dict, None)
+    if body.fine is None or len(body.fine) != len(body.latency) + len(body.app_latency):
+        raise StateRejected("It holds no exponential buckets, which are wanted by now.")
+    return iter(body.fine)
 
 
 def _users(redaction: Redaction) -> str:

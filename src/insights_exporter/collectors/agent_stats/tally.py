@@ -17,23 +17,35 @@ UserKey = tuple[str, str, str]
 
 
 class Counts:
-    """Observations by bucket, none cumulative, and their sum in seconds."""
+    """Observations by bucket, none cumulative, and their sum in seconds.
 
-    __slots__ = ("buckets", "total")
+    ``fine`` has them by exponential bucket once more, where that is wanted.
+    """
 
-    def __init__(self, buckets: list[int] | None = None, total: float = 0.0) -> None:
+    __slots__ = ("buckets", "fine", "total")
+
+    def __init__(
+        self, buckets: list[int] | None = None, total: float = 0.0, fine: dict[int, int] | None = None
+    ) -> None:
         self.buckets = [0] * PLACES if buckets is None else buckets
         self.total = total
+        self.fine = {} if fine is None else fine
 
-    def observe(self, bucket: int, count: int, seconds: float) -> None:
-        """Add observations of one bucket and the sum of them."""
+    def observe(self, bucket: int, count: int, seconds: float, fine: int | None = None) -> None:
+        """Add observations of one bucket, perhaps of one exponential bucket as well, and the sum of them."""
         self.buckets[bucket] += count
         self.total += seconds
+        if fine is not None:
+            self.fine[fine] = self.fine.get(fine, 0) + count
 
     def add(self, other: Counts) -> None:
         """Add the observations of another."""
         self.buckets = [mine + more for mine, more in zip(self.buckets, other.buckets, strict=True)]
         self.total += other.total
+        if other.fine:
+            self.fine = dict(self.fine)
+            for index, count in other.fine.items():
+                self.fine[index] = self.fine.get(index, 0) + count
 
 
 class Tally:
@@ -57,13 +69,15 @@ class Tally:
         bucket: int,
         count: int = 1,
         seconds: float,
+        fine: int | None = None,
     ) -> None:
         """Count reports with open sessions of apps; ``seconds`` is the sum of their latencies.
 
-        ``bucket`` is the place of the first bound that is not below the latency.
+        ``bucket`` is the place of the first bound that is not below the latency, ``fine`` its exponential
+        bucket.
         """
         for counts in self.counted(template, user, apps):
-            counts.observe(bucket, count, seconds)
+            counts.observe(bucket, count, seconds, fine)
 
     def counted(self, template: TemplateKey, user: str | None, apps: Iterable[str]) -> list[Counts]:
         """Return the counts that an observation belongs to."""
@@ -103,6 +117,6 @@ def _counts(counts: dict[UserKey, Counts], key: UserKey) -> Counts:
 def _add_counts(mine: dict[UserKey, Counts], more: dict[UserKey, Counts]) -> None:
     for key, counts in more.items():
         if (found := mine.get(key)) is None:
-            mine[key] = Counts(list(counts.buckets), counts.total)
+            mine[key] = Counts(list(counts.buckets), counts.total, dict(counts.fine))
         else:
             found.add(counts)

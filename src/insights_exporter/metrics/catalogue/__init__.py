@@ -119,6 +119,7 @@ __all__ = [
     "FAMILIES",
     "LAST_SUCCESS",
     "LATENCY_BUCKETS",
+    "LATENCY_SCALE",
     "LICENSE_USER_LIMIT",
     "OTHER",
     "OTLP_EXPORTS",
@@ -165,6 +166,9 @@ __all__ = [
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.5, 5.0)
 """Upper bounds in seconds, for ever the same; 0.15 and 0.3 are where Coder's page changes colour."""
+
+LATENCY_SCALE: Final = 3
+"""Of exponential buckets, where they are counted, a doubling has 2 to the power of this: a width of 9 %."""
 
 CODER_FAMILIES: Final = (
     *insights.FAMILIES,

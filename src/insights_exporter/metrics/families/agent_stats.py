@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.families.rows import Bucketed, Row, distributions, numbers
+from insights_exporter.metrics.families.rows import Row, distributions, numbers
+from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.label_values import LabelValues
 from insights_exporter.metrics.text import Samples
 from insights_exporter.snapshot import AgentStats, Distribution, TemplateKey
 
 __all__ = ["agent_stats"]
 
+_Seen = tuple[tuple[str, ...], Distribution]
+
 
 def agent_stats(part: AgentStats, values: LabelValues) -> Iterator[Samples]:
     """Yield the families of this part, in the catalogue's order."""
     since = part.since
     if not values.redaction.off:
-        yield distributions(catalogue.CONNECTION_LATENCY, _user_latency(part, values), since=since)
-    yield distributions(catalogue.APP_CONNECTION_LATENCY, _app_latency(part.app_latency, values), since=since)
+        yield _latency(catalogue.CONNECTION_LATENCY, part, lambda: _user_latency(part, values))
+    yield _latency(catalogue.APP_CONNECTION_LATENCY, part, lambda: _app_latency(part.app_latency, values))
     if not values.redaction.off:
         yield numbers(catalogue.USER_APP_SESSION, _sessions(part, values), since=since)
     open_sessions = (
@@ -31,19 +34,28 @@ def agent_stats(part: AgentStats, values: LabelValues) -> Iterator[Samples]:
     yield numbers(catalogue.TRANSMITTED_BYTES, _by_template(part.transmitted_bytes, values), since=since)
 
 
-def _user_latency(part: AgentStats, values: LabelValues) -> Iterator[Bucketed]:
+def _latency(family: Family, part: AgentStats, rows: Callable[[], Iterable[_Seen]]) -> Samples:
+    return distributions(
+        family,
+        ((labels, seen.counts, seen.total) for labels, seen in rows()),
+        since=part.since,
+        fine=((labels, seen.fine) for labels, seen in rows()) if part.exponential else None,
+    )
+
+
+def _user_latency(part: AgentStats, values: LabelValues) -> Iterator[_Seen]:
     for (organization, template, username), seen in part.latency.items():
         if (user := values.users[username]) is not None:
             labels = (*values.template(TemplateKey(organization, template)), user)
-            yield labels, seen.counts, seen.total
+            yield labels, seen
 
 
 def _app_latency(
     latency: Mapping[tuple[str, str, str], Distribution], values: LabelValues
-) -> Iterator[Bucketed]:
+) -> Iterator[_Seen]:
     for (organization, template, app), seen in latency.items():
         labels = (*values.template(TemplateKey(organization, template)), values["app"][app])
-        yield labels, seen.counts, seen.total
+        yield labels, seen
 
 
 def _sessions(part: AgentStats, values: LabelValues) -> Iterator[Row]:

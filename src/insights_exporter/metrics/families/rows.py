@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.family import Family
-from insights_exporter.metrics.text import Distribution, Number, Samples
+from insights_exporter.metrics.text import Distribution, Fine, Number, Samples
 
 __all__ = ["Bucketed", "Row", "bucketed", "distributions", "infos", "numbers"]
 
@@ -31,10 +31,18 @@ def infos(family: Family, rows: Iterable[tuple[str, ...]]) -> Samples:
     return Samples(family, numbers=((row, 1.0) for row in rows))
 
 
-def distributions(family: Family, rows: Iterable[Bucketed], *, since: datetime | None = None) -> Samples:
+def distributions(
+    family: Family,
+    rows: Iterable[Bucketed],
+    *,
+    since: datetime | None = None,
+    fine: Iterable[Fine] | None = None,
+) -> Samples:
     """Return a histogram family over the latency buckets; rows that cannot be one are left out."""
     created = None if since is None else since.timestamp()
-    return Samples(family, distributions=_cumulative(rows), bounds=LATENCY_BUCKETS, created=created)
+    return Samples(
+        family, distributions=_cumulative(rows), bounds=LATENCY_BUCKETS, created=created, fine=fine
+    )
 
 
 def bucketed(labels: tuple[str, ...], observed: Iterable[float | None]) -> Bucketed:

@@ -4,6 +4,8 @@ Counters become monotonic sums and histograms become histograms, both cumulative
 counting began; gauges and infos become gauges. A histogram of a moment, which may fall, has no counterpart: a
 histogram of OpenTelemetry only ever grows, or tells what was added since the last one. So it becomes the
 gauges that it is made of, ``….bucket`` with the attribute ``le``, ``….gcount`` and ``….gsum``.
+
+Where observations were counted by exponential bucket, the histogram is an exponential one.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import Any, TypeAlias
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    ExponentialHistogram,
+    ExponentialHistogramDataPoint,
     Gauge,
     Histogram,
     HistogramDataPoint,
@@ -26,11 +30,13 @@ from opentelemetry.sdk.metrics.export import (
 
 from insights_exporter.metrics.family import Family, Kind
 from insights_exporter.metrics.naming import instrument_name, instrument_unit
+from insights_exporter.metrics.otlp.exponential import MOST_BUCKETS, exponentials
 from insights_exporter.metrics.text import Number, Samples, written
 
 __all__ = ["Moment", "Point", "Stream", "nanoseconds", "streams"]
 
-Point: TypeAlias = NumberDataPoint | HistogramDataPoint
+Point: TypeAlias = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
+Data: TypeAlias = Sum | Gauge | Histogram | ExponentialHistogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Stream:
     unit: str
     help: str
     points: Iterable[Point]
-    wrap: Callable[[list[Any]], Sum | Gauge | Histogram]
+    wrap: Callable[[list[Any]], Data]
     width: int = 32
 
     def metric(self, points: list[Point]) -> Metric:
@@ -72,6 +78,9 @@ def streams(samples: Samples, moment: Moment) -> Iterator[Stream]:
     if family.kind is Kind.COUNTER:
         points = _numbers(family.labels, samples.numbers, began, moment.at)
         yield Stream(name, unit, family.help, points, _sum)
+    elif family.kind is Kind.HISTOGRAM and samples.fine is not None:
+        width = 64 + 5 * MOST_BUCKETS
+        yield Stream(name, unit, family.help, exponentials(samples, began, moment.at), _exponential, width)
     elif family.kind is Kind.HISTOGRAM:
         width = 48 + 16 * (len(samples.bounds) + 1)
         yield Stream(name, unit, family.help, _histograms(samples, began, moment.at), _histogram, width)
@@ -90,6 +99,10 @@ def _sum(points: list[NumberDataPoint]) -> Sum:
 
 def _histogram(points: list[HistogramDataPoint]) -> Histogram:
     return Histogram(points, AggregationTemporality.CUMULATIVE)
+
+
+def _exponential(points: list[ExponentialHistogramDataPoint]) -> ExponentialHistogram:
+    return ExponentialHistogram(points, AggregationTemporality.CUMULATIVE)
 
 
 def _numbers(
