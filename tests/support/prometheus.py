@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +37,9 @@ class Prometheus:
 
     @classmethod
     @contextmanager
-    def serving(cls, data: Path, *, config: str = "global: {}\n") -> Iterator[Prometheus]:
+    def serving(
+        cls, data: Path, *, config: str = "global: {}\n", arguments: Sequence[str] = ()
+    ) -> Iterator[Prometheus]:
         """Serve a database while the context lasts."""
         file = data.parent / f"{data.name}.yml"
         file.write_text(config)
@@ -45,7 +47,7 @@ class Prometheus:
         command = ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={data}"]
         command += [f"--web.listen-address={address}", "--storage.tsdb.retention.time=100y"]
         with (data.parent / f"{data.name}.log").open("w") as log:
-            process = subprocess.Popen([*command, "--log.level=error"], stdout=log, stderr=log)
+            process = subprocess.Popen([*command, "--log.level=error", *arguments], stdout=log, stderr=log)
             try:
                 found = cls(f"http://{address}")
                 found.wait(process)
