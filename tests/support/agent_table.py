@@ -151,7 +151,7 @@ class Table:
         )
 
     def set_clock(self, now: datetime) -> None:
-        """Let the database's clock stand still at a moment; its own ``now()`` is found no more."""
+        """Let the clock stand still at a moment for who connects after the first time it was set."""
         self.sql(
             f"ALTER DATABASE {self.database} SET search_path = public, pg_catalog;"
             "CREATE OR REPLACE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from insights_exporter.check.access import Access, blocked
+from insights_exporter.check.agent_database import AgentDatabase
 from insights_exporter.check.coderd_metrics import CoderdMetrics
 from insights_exporter.check.data import Data
 from insights_exporter.check.finding import Finding, Level
@@ -41,6 +42,9 @@ async def findings(
         yield finding
     if settings.agent_stats.source is AgentStatsSource.CODERD_METRICS:
         async for finding in CoderdMetrics(client, settings, clock).findings():
+            yield finding
+    if settings.agent_stats.source is AgentStatsSource.POSTGRES:
+        async for finding in AgentDatabase(settings, clock).findings():
             yield finding
     if poll is None:
         return

@@ -9,7 +9,7 @@ from typing import Final
 from insights_exporter.collectors.agent_stats.apps import COLUMNS
 from insights_exporter.collectors.agent_stats.faults import SourceError
 
-__all__ = ["PROBE", "Shape"]
+__all__ = ["NEEDED", "PROBE", "Shape"]
 
 PROBE: Final = """
 SELECT a.attname::text
@@ -19,7 +19,7 @@ WHERE a.attrelid = to_regclass('workspace_agent_stats') AND a.attnum > 0 AND NOT
 """Names the table's columns. ``information_schema`` hides those that the role may not read, which would
 then look like another shape and not like a missing permission."""
 
-_NEEDED: Final = frozenset(
+NEEDED: Final = frozenset(
     {
         *("created_at", "user_id", "agent_id", "template_id", "connection_count"),
         *("connection_median_latency_ms", "rx_bytes", "tx_bytes"),
@@ -46,7 +46,7 @@ class Shape:
                 "There is no table workspace_agent_stats in the search path; expected Coder's database.",
                 reason="database_schema",
             )
-        if missing := sorted(_NEEDED - found):
+        if missing := sorted(NEEDED - found):
             raise _unknown(", ".join(missing))
         if "session_counts" in found:
             return cls(counts=True, usage="usage" in found)
