@@ -225,6 +225,16 @@ SCENES: Final = (
         at="12m",
         fires=({},),
     ),
+    *(
+        Scene(
+            what=f"a first {code} counts at once, before anything that follows from it",
+            alert=alert,
+            series=series(catalogue.API_REQUESTS, "_x5 3x40", endpoint=_TEMPLATES, code=code) | _NOTHING,
+            at="17m",
+            fires=({},),
+        )
+        for code, alert in (("401", "TokenInvalid"), ("unreachable", "CoderUnreachable"))
+    ),
     Scene(
         what="a refused token is no outage of Coder",
         alert="CoderUnreachable",

@@ -12,6 +12,7 @@ from insights_exporter.metrics import catalogue
 __all__ = ["group"]
 
 _ANSWERED = "[1-4].."
+_LATELY = "20m"
 _NEEDED = "template|user|workspace"
 _ASKED = (catalogue.TEMPLATE_USAGE, catalogue.WORKSPACES, catalogue.USERS)
 
@@ -64,8 +65,15 @@ def _down(site: Site) -> Alert:
 
 
 def _requests(scope: Scope, code: Labels) -> str:
-    # Each replica asks for itself, so here a sum is right.
-    return f"sum by (job) (increase({scope.select(catalogue.API_REQUESTS, code=code)}[20m]))"
+    """Return how many requests of the last 20 minutes came back so.
+
+    A code that came for the first time has no increase yet, so all of it counts; waiting for a second poll
+    would let what only follows from it call first. Each replica asks for itself, so here a sum is right.
+    """
+    counted = scope.select(catalogue.API_REQUESTS, code=code)
+    risen = f"sum by (job) (increase({counted}[{_LATELY}])) > 0"
+    new = f"sum by (job) ({counted}) unless on (job) sum by (job) ({counted} offset {_LATELY})"
+    return f"(\n{risen}\nor\n{new}\n)"
 
 
 def _nothing_collected(scope: Scope) -> str:
@@ -77,7 +85,7 @@ def _nothing_collected(scope: Scope) -> str:
 def _unreachable(scope: Scope) -> Alert:
     return Alert(
         name="CoderInsightsCoderUnreachable",
-        expr=f"{_requests(scope, unlike(_ANSWERED))} > 0\nand on (job)\n{_nothing_collected(scope)}",
+        expr=f"{_requests(scope, unlike(_ANSWERED))}\nand on (job)\n{_nothing_collected(scope)}",
         wait="10m",
         severity=Severity.CRITICAL,
         summary="Coder does not answer the exporter.",
@@ -94,7 +102,7 @@ def _token_invalid(scope: Scope) -> Alert:
     refused = _requests(scope, "401")
     return Alert(
         name="CoderInsightsTokenInvalid",
-        expr=f"{refused} > 0\nand on (job)\n{_nothing_collected(scope)}",
+        expr=f"{refused}\nand on (job)\n{_nothing_collected(scope)}",
         wait="10m",
         severity=Severity.CRITICAL,
         summary="Coder refuses the exporter's token.",
