@@ -518,6 +518,33 @@ async def test_server_that_keeps_failing_is_left_alone() -> None:
     assert len([call for call in exporter.coder.calls if call.template]) <= 3 * 5
 
 
+@pytest.mark.parametrize("failing_ones", [1, 4, 12])
+async def test_healthy_templates_keep_moving_however_many_others_fail(failing_ones: int) -> None:
+    """For two hours some templates give no answer, and all of them come before the healthy one."""
+    sick = [f"a{number}" for number in range(failing_ones)]
+    exporter = Exporter(*sick, "healthy")
+    for name in (*sick, "healthy"):
+        exporter.coder.use(Used(name, "ada", TODAY - timedelta(days=3), 60), Used(name, "ada", TODAY, 60))
+    await exporter.poll()
+    exporter.coder.fault = lambda call: SERVER_ERROR if call.template in sick else None
+    for turn in range(25):
+        exporter.coder.use(Used("healthy", "ada", exporter.clock.now(), 60))
+        insights = await exporter.poll(after=300)
+        use = use_of(insights, "healthy")
+
+        assert len(use.windows) == 4
+        assert use.totals is not None
+        # A poll gives up after five that fail, and the next one comes to five others.
+        assert use.totals.seconds == 120 + 60 * (turn + 1) or turn < failing_ones / 5
+    # Of the others only what cannot have moved is still known.
+    for name in sick:
+        assert [one.window for one in use_of(insights, name).windows] == ["yesterday"]
+    exporter.coder.fault = lambda _: None
+    healed = await exporter.poll(after=300)
+
+    assert all(len(use_of(healed, name).windows) == 4 for name in sick)
+
+
 async def test_switched_off_statistics_are_told() -> None:
     exporter = Exporter("go")
     await exporter.poll()

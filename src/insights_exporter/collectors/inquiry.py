@@ -51,6 +51,7 @@ class Inquiry:
         self._names = names
         self._admits = admits
         self._answers = 0
+        self._heard: set[str | None] = set()
         self._misses: dict[str | None, int] = {}
         """How many questions in a row went unanswered, by subject."""
         self._silent: set[str | None] = set()
@@ -71,9 +72,16 @@ class Inquiry:
             return error
         subject.keep(ask, part, now)
         self._answers += 1
+        self._heard.add(subject.id)
         self._misses.pop(subject.id, None)
         self._silent.clear()
         return None
+
+    def update(self, troubled: dict[str | None, datetime], now: datetime) -> None:
+        """Note which subjects had no answer to their last question, and forget those that had one."""
+        for identity in self._heard:
+            troubled.pop(identity, None)
+        troubled.update(dict.fromkeys(self._misses, now))
 
     def check(self) -> None:
         """Raise the fault where statistics are switched off or nothing was read; note one that ended all."""

@@ -33,6 +33,8 @@ from insights_exporter.telemetry import Telemetry
 
 __all__ = ["InsightsCollector", "InsightsState"]
 
+NEVER = datetime.min.replace(tzinfo=UTC)
+
 ShownApps = dict[tuple[str, str], tuple[str, str]]
 
 
@@ -49,6 +51,8 @@ class InsightsState:
     asked_at: datetime | None = None
     """When templates were last asked for, on the server's clock."""
     known: KnownFaults = field(default_factory=KnownFaults)
+    troubled: dict[str | None, datetime] = field(default_factory=dict)
+    """When subjects that have not answered since last failed to, as others may."""
 
 
 class InsightsCollector:
@@ -112,10 +116,10 @@ class InsightsCollector:
             reaches, ask = _site_reaches(to_ask, deployment, subjects), self._ask_template
         else:
             reaches, ask = _own_reaches(to_ask, subjects), self._ask_alone
-        await run_errands(
-            partial(ask, inquiry, to_ask, subject, reaches[identity])
-            for identity, subject in subjects.items()
-        )
+        # Who failed last comes last: a poll that gives up over them has asked the healthy ones before.
+        order = sorted(subjects, key=lambda identity: self.state.troubled.get(identity, NEVER))
+        await run_errands(partial(ask, inquiry, to_ask, subjects[one], reaches[one]) for one in order)
+        inquiry.update(self.state.troubled, to_ask.now)
         inquiry.check()
         self.state.asked_at = to_ask.now
         for subject in (deployment, *subjects.values()):
