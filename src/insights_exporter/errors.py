@@ -60,6 +60,7 @@ __all__ = [
     "Unreachable",
     "UpstreamError",
     "UserSuspended",
+    "reasons",
 ]
 
 
@@ -237,3 +238,8 @@ class BadResponse(UpstreamError):
     ) -> None:
         super().__init__(message, endpoint=endpoint, status=status)
         self.heals = truncated
+
+
+def reasons(kind: type[ExporterError] = UpstreamError) -> frozenset[str]:
+    """Return the reasons of a kind of errors and of all kinds of it."""
+    return frozenset({kind.reason}).union(*(reasons(one) for one in kind.__subclasses__()))

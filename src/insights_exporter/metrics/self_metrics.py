@@ -13,6 +13,7 @@ from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from insights_exporter import __version__
+from insights_exporter.errors import BadResponse, RateLimited, ServerError, Unreachable, reasons
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.instruments import Instruments
@@ -23,6 +24,12 @@ __all__ = ["SelfMetrics"]
 _RESULTS: Final = ("ok", "partial", "failed")
 _LIVE: Final = (catalogue.SCRAPES, catalogue.SCRAPE_DURATION)
 """What changes with each scrape; all else changes with polls."""
+
+_FAULTS: Final = tuple(sorted(reasons() | {"internal"}))
+_PASSING: Final = tuple(
+    sorted(reasons(Unreachable) | {one.reason for one in (BadResponse, RateLimited, ServerError)})
+)
+"""Why a request may be tried once more."""
 
 
 class SelfMetrics:
@@ -42,6 +49,7 @@ class SelfMetrics:
             ProcessCollector(registry=self._process)
         self._mark = object()
         self._texts: dict[Format, tuple[object, bytes]] = {}
+        self._begun: set[str] = set()
         self._begin(poll_interval)
 
     def text(self, form: Format) -> bytes:
@@ -83,6 +91,21 @@ class SelfMetrics:
         for instruments in (self._all, self._live):
             instruments.add(catalogue.SCRAPES, 0, "200")
 
+    def _begin_endpoint(self, endpoint: str) -> None:
+        """Serve what may happen to an endpoint as 0, or the first fault would be no increase."""
+        if endpoint not in self._begun:
+            self._begun.add(endpoint)
+            self._add(catalogue.ROWS_DROPPED, 0, endpoint)
+            for reason in _PASSING:
+                self._add(catalogue.API_RETRIES, 0, endpoint, reason)
+
+    def _begin_collector(self, collector: str) -> None:
+        """Serve what may happen to a collector as 0, for the same reason."""
+        if collector not in self._begun:
+            self._begun.add(collector)
+            for reason in _FAULTS:
+                self._add(catalogue.COLLECTOR_ERRORS, 0, collector, reason)
+
     def _add(self, family: Family, amount: float, *labels: str) -> None:
         self._all.add(family, amount, *labels)
         self._mark = object()
@@ -107,6 +130,7 @@ class SelfMetrics:
 
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """Count a request to Coder."""
+        self._begin_endpoint(endpoint)
         self._add(catalogue.API_REQUESTS, 1, endpoint, code)
         self._record(catalogue.API_REQUEST_DURATION, seconds, endpoint)
 
@@ -132,6 +156,7 @@ class SelfMetrics:
 
     def collector_finished(self, collector: str, seconds: float, *, success: bool, at: datetime) -> None:
         """Note a collector's run."""
+        self._begin_collector(collector)
         self._set(catalogue.COLLECTOR_SUCCESS, success, collector)
         self._record(catalogue.COLLECTOR_DURATION, seconds, collector)
         if success:
