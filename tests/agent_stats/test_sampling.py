@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -357,3 +359,22 @@ async def test_lag_grows_only_where_coderd_no_longer_looks() -> None:
 
     assert while_idle == 0
     assert sampled.told.lag == 180
+
+
+async def test_samples_keep_to_their_beat_however_long_they_take() -> None:
+    """A source that drifts would skip what coderd shows for a minute alone."""
+    sampled, stop = Sampled(busy(minutes=60)), asyncio.Event()
+    begun: list[float] = []
+
+    async def slow() -> str:
+        begun.append(sampled.clock.monotonic())
+        sampled.clock.advance(7.25)
+        if len(begun) == 20:
+            stop.set()
+        return sampled.coderd.page(sampled.clock.now())
+
+    sampled.fetch = slow
+    await sampled.collector.run(stop)
+
+    steps = [after - before for before, after in pairwise(begun[1:])]
+    assert steps == pytest.approx([60.0] * 18)
