@@ -115,6 +115,15 @@ async def test_time_between_samples_that_failed_is_nobodys() -> None:
     assert sampled.known().session_seconds[(*ADA, "ssh")] - before == 60
 
 
+async def test_time_is_never_more_than_passed_between_two_samples() -> None:
+    sampled = Sampled(busy())
+    await sampled.sample()
+    await sampled.sample(after=31)
+    await sampled.sample()
+
+    assert sampled.known().session_seconds[(*ADA, "ssh")] == 31
+
+
 async def test_time_is_counted_once_for_several_workspaces_of_one_template() -> None:
     world = busy()
     world.chatter(world.workspace("second"), START, 20)
