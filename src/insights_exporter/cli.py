@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from insights_exporter import __version__, commands
+from insights_exporter.bundle.command import add_to as add_bundle
 from insights_exporter.config.source import CONFIG_VARIABLE
 from insights_exporter.errors import ConfigError
 
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(subs.add_parser("check", help="look for what stands between Coder and its numbers"))
     _add_demo(subs.add_parser("demo", help="run against a simulated Coder"))
     _add_simulate(subs.add_parser("simulate", help="run a simulated Coder alone"))
+    add_bundle(subs.add_parser("bundle", help="write dashboards and alert rules, fitted to a site"))
     _add_docs(subs.add_parser("docs", help="write the documentation of metrics and configuration"))
     return parser
 
