@@ -38,6 +38,8 @@ HOLDS: Final = 2.5 * TICK
 """Seconds after which values that stand still mean that nobody is connected."""
 
 _WAITING: Final = 1.0
+_RESULTS: Final = ("observed", "unobserved", "repeated", "unjoined")
+"""What becomes of an agent on a page."""
 
 
 class SamplingReader:
@@ -165,6 +167,9 @@ class SamplingReader:
     def _begin(self, page: Page, joined: dict[AgentName, tuple[TemplateKey, AgentRow]]) -> None:
         assert self._traffic is not None  # noqa: S101 - _place() made it.
         self._traffic.begin(page.rows)
+        for result in _RESULTS:
+            # What first appears later than at the start would be no increase.
+            self._telemetry.agent_rows(result, 0)
         self._ledger.now = _open(joined)
         at = self._clock.now().timestamp()
         self._looked_at = self._clock.monotonic()
