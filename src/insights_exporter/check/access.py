@@ -32,10 +32,13 @@ _MISSING: Final[Mapping[Feature, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """What a permission is for; without one that is ``needed`` there are no insights at all."""
+    """What a permission is for.
+
+    Without one that is ``needed`` there are no insights at all; what has no ``purpose`` is not used yet.
+    """
 
     purpose: str
-    role: str
+    role: str = ""
     needed: bool = False
 
 
@@ -44,8 +47,8 @@ _NEEDS: Final[Mapping[str, _Need]] = {
     "templates": _Need("templates and their parameters", "auditor or template-admin", needed=True),
     "users": _Need("accounts, seats and when users were last seen", "auditor or template-admin"),
     "workspaces": _Need("workspaces, agents and relay latency", "template-admin"),
-    "deployment_stats": _Need("the deployment's own statistics", "auditor"),
-    "deployment_config": _Need("active users of the deployment by day", "auditor"),
+    "deployment_stats": _Need(""),
+    "deployment_config": _Need(""),
     "debug": _Need("agent reports from coderd's metrics through the API", "owner"),
 }
 
@@ -165,13 +168,16 @@ class Access:
                 continue
             check = PREFLIGHT[name]
             subject = f"permission {check.resource_type} {check.action}"
-            if allowed.get(name):
-                yield Finding(Level.OK, subject, f"Granted; it gives {need.purpose}.")
+            granted = "Granted" if allowed.get(name) else "Not granted"
+            if not need.purpose:
+                yield Finding(Level.OK, subject, f"{granted}; the exporter does without.")
+            elif allowed.get(name):
+                yield Finding(Level.OK, subject, f"{granted}; it gives {need.purpose}.")
             else:
                 yield Finding(
                     Level.PROBLEM if need.needed else Level.WARNING,
                     subject,
-                    f"Not granted in the whole deployment; without it there is not {need.purpose}.",
+                    f"{granted} in the whole deployment; what it gives is missing: {need.purpose}.",
                     f"Give the account the role {need.role}, or accept the gap.",
                 )
 
