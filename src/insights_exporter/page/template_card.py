@@ -16,15 +16,13 @@ def card(template: TemplateFacts, *, people: bool) -> Markup:
     """Return one template with its panels; without people those that name users give sums instead."""
     within = window_title(template.window)
     parameters = _panel(f"Parameters, {within}", _parameters(template)) if template.parameters else None
-    wide = element(
-        "div", charts(template), _panel(f"App and IDE usage, {within}", _apps(template)), parameters
-    )
+    wide = element("div", charts(template), _panel(f"App and IDE usage, {within}", _apps(template)))
     narrow = element(
         "div",
         _panel(f"Latency by user, {within}", _latency(template, people=people)),
         _panel(f"Activity by user, {within}", _activity(template, people=people)),
     )
-    panels = element("div", wide, narrow, class_="panels")
+    panels = element("div", wide, narrow, parameters, class_="panels")
     return element("details", _summary(template), panels, class_="card", id=template.anchor, open=True)
 
 
