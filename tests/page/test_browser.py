@@ -113,9 +113,9 @@ def test_the_page_shows_each_panel_and_asks_for_nothing_else(browser: Browser) -
     first = page.locator("details.card").first
     assert first.locator("h3").all_inner_texts() == [
         "App and IDE usage, last 7 days",
-        "Parameters, last 7 days",
         "Latency by user, last 7 days",
         "Activity by user, last 7 days",
+        "Parameters, last 7 days",
     ]
     assert first.locator("figcaption").all_inner_texts() == ["Daily active users", "Weekly active users"]
     assert first.locator("svg.bars").first.locator("rect").count() == 7
