@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,15 @@ async def test_parameters_of_a_range_without_builds_are_none() -> None:
         answer["report"][end] = "0001-01-01T00:00:00Z"
 
     assert golden("template", "parameters_two_days_ago-_no_data.json.golden") == answer
+
+
+@pytest.mark.parametrize("path", ["template", "user-activity"])
+async def test_a_deployment_without_use_answers_as_the_recorded_newer_one(path: str) -> None:
+    simulated = deployment()
+    simulated.world = replace(simulated.world, spans={}, written_builds=())  # type: ignore[call-arg]  # It has both.
+    query = {"start_time": "2023-08-15T00:00:00Z", "end_time": "2023-08-22T00:00:00Z"}
+    if path == "template":
+        query["interval"] = "day"
+    answer = await ask(simulated, {"template": "templates"}.get(path, path), query)
+
+    assert golden("disabled", f"{path}.json.golden") == answer
