@@ -18,7 +18,7 @@ from insights_exporter.secret import EnvironmentSecret, LiteralSecret, Secret, S
 from insights_exporter.settings import LimitSettings, Settings, UserNames
 from insights_exporter.simulator.api.application import serve
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.api.faults import Status
+from insights_exporter.simulator.api.faults import ForeignJson, Status
 from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.generated import Size
 from insights_exporter.simulator.stage import DEMO_TOKEN, OWNER_TOKEN, stage
@@ -175,6 +175,20 @@ async def test_an_owner_is_more_than_needed() -> None:
     findings = await found(made(clock), clock, token=LiteralSecret(Secret(OWNER_TOKEN)))
 
     assert findings["roles"].level is Level.WARNING
+    # Only owners are told this.
+    assert findings["health"].text == "Coder finds itself healthy."
+
+
+async def test_what_ails_coder_is_named_to_whoever_may_know() -> None:
+    clock = FakeClock()
+    deployment = made(clock)
+    report = '{"healthy":false,"derp":{"healthy":false},"database":{"healthy":true}}'
+    deployment.faults.on("/debug/health", ForeignJson(body=report))
+
+    findings = await found(deployment, clock, token=LiteralSecret(Secret(OWNER_TOKEN)))
+
+    assert findings["health"].level is Level.WARNING
+    assert "fault with itself: derp." in findings["health"].text
 
 
 async def test_an_old_server_is_told_from_a_disabled_feature() -> None:

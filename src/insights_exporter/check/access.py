@@ -163,6 +163,8 @@ class Access:
         except (UpstreamError, SecretError) as error:
             yield blocked("permissions", error)
             return
+        if allowed.get("debug"):
+            yield await self._health()
         for name, need in _NEEDS.items():
             if name == "debug" and not self._reads_debug_metrics():
                 continue
@@ -180,6 +182,21 @@ class Access:
                     f"{granted} in the whole deployment; what it gives is missing: {need.purpose}.",
                     f"Give the account the role {need.role}, or accept the gap.",
                 )
+
+    async def _health(self) -> Finding:
+        """Return what Coder thinks of itself, which it tells to few."""
+        try:
+            health = await self.client.health()
+        except (UpstreamError, SecretError) as error:
+            return Finding(
+                Level.WARNING, "health", f"Coder's report on itself could not be read: {error}", "Try again."
+            )
+        ill = sorted(name for name, part in health.sections().items() if not part.healthy)
+        if health.healthy and not ill:
+            return Finding(Level.OK, "health", "Coder finds itself healthy.")
+        parts = ", ".join(ill) or health.severity or "something unnamed"
+        advice = "Look at Coder's health page (/health) for the reasons."
+        return Finding(Level.WARNING, "health", f"Coder finds fault with itself: {parts}.", advice)
 
     def _reads_debug_metrics(self) -> bool:
         stats = self.settings.agent_stats
