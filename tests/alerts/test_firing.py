@@ -17,7 +17,8 @@ from insights_exporter.bundle.alerts import Site, forms, groups
 from insights_exporter.bundle.alerts.model import PREFIX
 from tests.alerts.cases import exporter, latency, usage
 from tests.alerts.cases.series import JOB, Case, Scene
-from tests.alerts.tree import alerts, recordings, selectors
+from tests.alerts.tree import alerts, recordings
+from tests.support.promql import selectors
 
 CASES: Final = (*exporter.CASES, *latency.CASES, *usage.CASES)
 SCENES: Final = (*exporter.SCENES, *latency.SCENES, *usage.SCENES)

@@ -14,7 +14,9 @@ from insights_exporter.bundle.alerts import Severity, Site, groups
 from insights_exporter.bundle.alerts.__main__ import main
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family, Kind
-from tests.alerts.tree import ALERTS, RULE_FILES, Selector, alerts, recordings, selector, selectors, walk
+from tests.alerts.tree import ALERTS, RULE_FILES, alerts, recordings
+from tests.support import promql
+from tests.support.promql import Selector, selector, selectors, walk
 
 RULES: Final = [*recordings(), *alerts()]
 RECORDED: Final = {
@@ -34,14 +36,9 @@ def family_of(name: str) -> Family | None:
     """Return the family that a series belongs to; None where a rule recorded it or Prometheus itself did."""
     if name in RECORDED or name == "up":
         return None
-    for suffix in ("", "_bucket", "_sum", "_count"):
-        try:
-            found = catalogue.family(name.removesuffix(suffix))
-        except KeyError:
-            continue
-        if not suffix or found.kind in {Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM}:
-            return found
-    pytest.fail(f"{name} is neither in the catalogue nor recorded.")
+    if (found := promql.family_of(name)) is None:
+        pytest.fail(f"{name} is neither in the catalogue nor recorded.")
+    return found
 
 
 def labels_of(found: Selector) -> set[str]:

@@ -1,27 +1,15 @@
-"""The alerts as they stand in the tree, and PromQL taken apart."""
+"""The alerts as they stand in the tree."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import promql_parser
 import yaml
 
-__all__ = [
-    "ALERTS",
-    "RULE_FILES",
-    "Selector",
-    "alerts",
-    "grafana_rules",
-    "recordings",
-    "selector",
-    "selectors",
-    "walk",
-]
+__all__ = ["ALERTS", "RULE_FILES", "alerts", "grafana_rules", "recordings"]
 
 ALERTS: Final = Path(__file__).parents[2] / "alerts"
 RULE_FILES: Final = tuple(sorted((ALERTS / "prometheus").glob("*.yml")))
@@ -51,44 +39,3 @@ def recordings() -> list[dict[str, Any]]:
 def grafana_rules() -> list[dict[str, Any]]:
     """Return the alerts of Grafana's form."""
     return list(_rules(ALERTS / "grafana" / "coder-insights.yaml"))
-
-
-@dataclass(frozen=True)
-class Selector:
-    """What a query asks of the database: a name, and matchers as operator and value."""
-
-    name: str
-    matchers: dict[str, tuple[str, str]]
-
-
-def walk(node: Any) -> Iterator[Any]:
-    """Yield an expression of PromQL and all that it is made of."""
-    yield node
-    for name in ("lhs", "rhs", "expr"):
-        if (child := getattr(node, name, None)) is not None:
-            yield from walk(child)
-    for child in getattr(node, "args", ()):
-        yield from walk(child)
-
-
-def selectors(query: str) -> list[Selector]:
-    """Return all selectors of a query; raises where it cannot be parsed."""
-    return [found for node in walk(promql_parser.parse(query)) if (found := selector(node)) is not None]
-
-
-def selector(node: Any) -> Selector | None:
-    """Return what a node selects; None where it is something else."""
-    if isinstance(node, promql_parser.MatrixSelector):
-        node = node.vector_selector
-    if not isinstance(node, promql_parser.VectorSelector):
-        return None
-    matchers = {one.name: (_OPERATORS[str(one.op)], one.value) for one in node.matchers.matchers}
-    return Selector(node.name or "", matchers)
-
-
-_OPERATORS: Final = {
-    str(promql_parser.MatchOp.Equal): "=",
-    str(promql_parser.MatchOp.NotEqual): "!=",
-    str(promql_parser.MatchOp.Re): "=~",
-    str(promql_parser.MatchOp.NotRe): "!~",
-}

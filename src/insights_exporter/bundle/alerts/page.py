@@ -62,7 +62,7 @@ what to do. Publish the folder where whoever is woken can read it, and say so wi
 Do not edit the files; write them anew with your choices, and again after each upgrade:
 
 ```console
-$ python -m insights_exporter.bundle.alerts /etc/prometheus/coder-insights-alerts \\
+$ insights-exporter bundle --output /etc/coder-insights \\
     --matcher 'job="coder"' --matcher 'cluster="blue"' --label team=platform \\
     --threshold seats_share=0.8 --threshold slow_users=5 \\
     --grafana-url https://grafana.example.com --runbook-url https://git.example.com/runbooks
