@@ -279,3 +279,25 @@ async def test_reports_that_come_too_late_are_named(
     warnings = [vars(one) for one in caplog.records if "too late" in one.getMessage()]
     assert told.rows["late"] == 2
     assert [(one["reports"], one["since"]) for one in warnings] == [(2, now.isoformat())]
+
+
+async def test_an_upgrade_that_drops_granted_columns_is_made_up_for_after_the_grant(
+    table: Table, collector: Collect
+) -> None:
+    """PostgreSQL forgets a column's grants with the column."""
+    told, role = Told(), f"upgraded_{table.database}"
+    table.grant(role, "pw")
+    reader = collector(table, told=told, dsn=table.server.dsn(table.database, user=role, password="pw"))
+    await reader.read_once()
+    since = statement(reader).since
+    table.add(Report(since, sessions={"ssh": 1}))
+    table.upgrade()
+    table.add(Report(since, sessions={"cursor": 1}, user="grace"))
+    assert not await reader.read_once()
+    table.sql(f"GRANT SELECT (session_counts) ON workspace_agent_stats TO {role}")
+    await reader.read_once()
+
+    await reader.read_once()
+
+    assert told.errors == [("agent_stats", "database_permission")]
+    compare(table.truth(since), statement(reader))

@@ -1,108 +1,118 @@
-"""What is read of coderd's page of metrics, and what is refused."""
+"""What was read from a real database goes the way of all families: the same bytes, limits and beginnings."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from insights_exporter.collectors.agent_stats.faults import SourceError
-from insights_exporter.collectors.agent_stats.page import AgentRow, parse
+from insights_exporter.metrics.catalogue.agent_stats import FAMILIES
+from insights_exporter.metrics.families import families
+from insights_exporter.metrics.text import Format, Samples, render
+from insights_exporter.redaction import Redaction
+from insights_exporter.settings import LimitSettings, UserNames
+from insights_exporter.snapshot import AgentStats, Reading, Snapshot
+from tests.agent_stats.reading import Collect, statement
+from tests.support.agent_table import Report, Table
+from tests.support.postgres import Postgres
+from tests.support.reference import reference, reference_page
 
-TICKS = "coderd_prometheusmetrics_agentstats_execution_seconds_count"
-ADA = 'agent_name="main",username="ada",workspace_name="dev"'
-
-
-def page(*lines: str, ticks: int | None = 7) -> str:
-    told = [f"{TICKS} {ticks}"] if ticks is not None else []
-    return "\n".join(("coderd_api_requests_total 5", *told, *lines, ""))
-
-
-def test_an_agent_is_read_with_all_that_is_told_of_it() -> None:
-    text = page(
-        "# HELP coderd_agentstats_rx_bytes Agent Rx bytes",
-        "# TYPE coderd_agentstats_rx_bytes gauge",
-        f"coderd_agentstats_rx_bytes{{{ADA}}} 1.234567e+06",
-        f"coderd_agentstats_tx_bytes{{{ADA}}} 12",
-        f"coderd_agentstats_connection_count{{{ADA}}} 2",
-        f"coderd_agentstats_connection_median_latency_seconds{{{ADA}}} 0.15",
-        f"coderd_agentstats_session_count_vscode{{{ADA}}} 1",
-        f"coderd_agentstats_session_count_ssh{{{ADA}}} 0",
-        f"coderd_agentstats_session_count_reconnecting_pty{{{ADA}}} 3",
-        'coderd_agentstats_currently_reachable_peers{agent_name="other",connection_type="p2p"} 4',
-        "process_start_time_seconds 1.7e+09",
-    )
-
-    found = parse(text)
-
-    row = found.rows["ada", "dev", "main"]
-    assert (row.latency, row.connections, row.received, row.transmitted) == (0.15, 2, 1234567, 12)
-    assert row.sessions == {"vscode": 1, "reconnecting-pty": 3}
-    assert (len(found.rows), found.ticks, found.started, found.broken) == (1, 7, 1.7e9, 0)
+NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
+REDACTION = Redaction(UserNames.NAMED)
 
 
-def test_the_newer_family_of_sessions_is_preferred() -> None:
-    text = page(
-        f"coderd_agentstats_session_count_vscode{{{ADA}}} 2",
-        f'coderd_agentstats_session_count{{{ADA},app_name="cursor",family="vscode"}} 1',
-        f'coderd_agentstats_session_count{{{ADA},app_name="vscode",family="vscode"}} 1',
-        f'coderd_agentstats_session_count{{{ADA},app_name="emacs",family="unknown"}} 1',
-    )
-
-    assert parse(text).rows["ada", "dev", "main"].sessions == {"vscode": 2, "unknown": 1}
+@pytest.fixture(params=[False, True], ids=["columns", "session_counts"])
+def table(postgres: Postgres, request: pytest.FixtureRequest) -> Table:
+    made = Table.create(postgres, counts=request.param)
+    made.set_clock(NOW)
+    return made
 
 
-def test_names_may_hold_anything() -> None:
-    name = r"a\"b\\c\nd"
-    text = page(f'coderd_agentstats_rx_bytes{{agent_name="{name}",username="ü",workspace_name="a,b}} 1"}} 5')
-
-    assert parse(text).rows["ü", "a,b} 1", 'a"b\\c\nd'].received == 5
-
-
-@pytest.mark.parametrize("value", ["NaN", "+Inf", "-1", "-0.001"])
-def test_values_that_are_none_are_left_out_and_counted(value: str) -> None:
-    text = page(
-        f"coderd_agentstats_connection_median_latency_seconds{{{ADA}}} {value}",
-        f"coderd_agentstats_rx_bytes{{{ADA}}} {value}",
-    )
-
-    found = parse(text)
-
-    assert found.rows == {("ada", "dev", "main"): AgentRow()}
-    assert found.broken == 2
+def busy(since: datetime) -> list[Report]:
+    """Return reports of three people with awkward numbers."""
+    return [
+        Report(since + timedelta(seconds=20 * k), user, template, 0.1 + 37.3 * k, {"vscode": 1, "ssh": k % 2})
+        for k in range(30)
+        for user, template in (("ada", "python"), ("grace", "java"), ("alan", "python"))
+    ]
 
 
-def test_only_values_of_agents_make_a_page_another_one() -> None:
-    line = f"coderd_agentstats_rx_bytes{{{ADA}}} 5"
-    same = parse(page(line, 'coderd_agentstats_startup_script_seconds{success="true"} 1', ticks=8))
-
-    assert parse(page(line)).fingerprint == same.fingerprint
-    assert parse(page(line + "0")).fingerprint != same.fingerprint
-
-
-def test_switched_on_and_nobody_there_is_no_fault() -> None:
-    assert parse(page()).rows == {}
+def samples(known: AgentStats, limit: int = 1_000_000) -> list[Samples]:
+    """Return the families of what is known."""
+    snapshot = Snapshot(NOW, agent_stats=Reading(known, NOW))
+    found = families(snapshot, redaction=REDACTION, limits=LimitSettings(series_per_family=limit)).samples
+    return [
+        Samples(one.family, list(one.numbers), list(one.distributions), one.bounds, one.created)
+        for one in found
+    ]
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("node_cpu_seconds_total 5\n", "metrics_foreign"),
-        ('{"status":"ok"}', "metrics_foreign"),
-        ("", "metrics_foreign"),
-        (page(ticks=None), "agent_stats_off"),
-        (page(f"coderd_agentstats_rx_bytes{{{ADA}}} 12")[:-3], "metrics_truncated"),
-        (page(f"coderd_agentstats_rx_bytes{{{ADA}}} many"), "metrics_format"),
-        (page(f"coderd_agentstats_rx_bytes{{{ADA}"), "metrics_format"),
-        (page('coderd_agentstats_rx_bytes{username="ada"} 5'), "labels_missing"),
-        (page("coderd_agentstats_rx_bytes 5"), "labels_missing"),
-    ],
-)
-def test_what_cannot_be_used_has_a_name(text: str, reason: str) -> None:
-    with pytest.raises(SourceError) as caught:
-        parse(text)
-
-    assert caught.value.reason == reason
+def numbers(known: AgentStats, **limit: int) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Return each series of the page by name and label values."""
+    page = bytes(render(samples(known, **limit), Format.OPENMETRICS)).decode()
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(page)  # type: ignore[no-untyped-call] # Ships no types.
+        for sample in family.samples
+    }
 
 
-def test_missing_labels_are_told_with_the_option_that_is_to_blame() -> None:
-    with pytest.raises(SourceError, match=r"by username, agent_name.*AGGREGATE_AGENT_STATS_BY"):
-        parse(page('coderd_agentstats_rx_bytes{workspace_name="dev"} 5'))
+async def known(table: Table, collector: Collect, **changed: object) -> AgentStats:
+    """Return what is known of busy people; label sets that are new are zero once, so read twice."""
+    reader = collector(table, **changed)
+    await reader.read_once()
+    table.add(*busy(statement(reader).since))
+    await reader.read_once()
+    await reader.read_once()
+    return statement(reader)
+
+
+@pytest.mark.parametrize("form", list(Format), ids=lambda form: form.name.lower())
+async def test_bytes_are_those_of_prometheus_client(table: Table, collector: Collect, form: Format) -> None:
+    found = samples(await known(table, collector))
+
+    assert [one.family for one in found] == list(FAMILIES)
+    assert bytes(render(found, form)) == reference_page(reference(found, form), form)
+
+
+async def test_counters_began_when_counting_did_also_after_a_restart(
+    table: Table, collector: Collect, tmp_path: Path
+) -> None:
+    before = await known(table, collector, state=tmp_path / "state")
+    table.set_clock(NOW + timedelta(hours=2))
+    second = collector(table, state=tmp_path / "state")
+    await second._restore()
+    await second.read_once()
+    began = {value for (name, _), value in numbers(statement(second)).items() if name.endswith("_created")}
+
+    assert began == {before.since.timestamp()} == {NOW.timestamp()}
+
+
+async def test_templates_in_which_nothing_happens_are_zero_from_the_start(
+    table: Table, collector: Collect
+) -> None:
+    reader = collector(table)
+    await reader.read_once()
+
+    found = numbers(statement(reader))
+    for template in ("python", "java"):
+        for app in ("vscode", "jetbrains", "reconnecting-pty", "ssh"):
+            labels = (app, "acme", template)
+            assert found["coder_insights_app_connection_latency_seconds_count", labels] == 0
+            assert found["coder_insights_sessions", labels] == 0
+        for name in ("agent_received_bytes_total", "agent_transmitted_bytes_total", "connections"):
+            assert found[f"coder_insights_{name}", ("acme", template)] == 0
+
+
+async def test_people_above_the_limit_are_added_up(table: Table, collector: Collect) -> None:
+    told = await known(table, collector)
+    name = "coder_insights_connection_latency_seconds_count"
+    whole = {key: value for key, value in numbers(told).items() if key[0] == name}
+    # Room for two histograms, each with a line per bound and three more.
+    folded = {key: value for key, value in numbers(told, limit=2 * 17).items() if key[0] == name}
+
+    assert len(whole) == 3
+    assert any("_other" in labels for _, labels in folded)
+    assert sum(folded.values()) == sum(whole.values()) == 90

@@ -100,7 +100,6 @@ FROM (
     SELECT template_id, user_id, connection_median_latency_ms, rx_bytes, tx_bytes{usage},
       {apps} AS apps, {minute} AS minute
     FROM workspace_agent_stats WHERE created_at >= {_moment(begin)}{until}
-    OFFSET 0
   ) AS report
   GROUP BY 1, 2, 3, 4, {buckets}
 ) AS by_bucket
