@@ -12,7 +12,14 @@ from insights_exporter.bundle.dashboards.house import AMBER, GREEN, Steps
 from insights_exporter.bundle.dashboards.signals import SCOPE, SEVERAL, WINDOW, inventory, usage
 from insights_exporter.bundle.dashboards.signals.usage import KEY
 from insights_exporter.bundle.dashboards.styles import About, Built, graph, number
-from insights_exporter.bundle.dashboards.tables import ORGANIZATION, TEMPLATE, Column, Look, listing
+from insights_exporter.bundle.dashboards.tables import (
+    ORGANIZATION,
+    TEMPLATE,
+    Column,
+    Look,
+    listing,
+    share_column,
+)
 from insights_exporter.bundle.dashboards.targets import at_end, series
 from insights_exporter.bundle.dashboards.variables import several_templates
 from insights_exporter.bundle.queries import Vector
@@ -20,6 +27,7 @@ from insights_exporter.metrics import catalogue
 
 __all__ = ["build"]
 
+_PARAMETER: Final = ("job", *KEY, "parameter_name", "parameter_type")
 _SOME: Final[Steps] = ((None, GREEN), (1, AMBER))
 
 
@@ -133,31 +141,36 @@ def _unchosen() -> Built:
     return listing(about, [_with_names(_idle_options())], columns, sort="Template", falling=False)
 
 
-def _dominant() -> Built:
+def _shares() -> Vector:
+    """Return the share of a parameter's workspaces that have each value."""
     chosen = SCOPE.latest(catalogue.TEMPLATE_PARAMETER_WORKSPACES, **SEVERAL, **WINDOW)
-    of_all = ("job", *KEY, "parameter_name", "parameter_type")
-    grouped = ", ".join(of_all)
-    share = f"{chosen} / on ({grouped}) group_left () ({chosen.sum(*of_all)} > 0)"
-    first = replace(chosen, text=f"topk by ({grouped}) (1, {share})", inner="")
+    grouped = ", ".join(_PARAMETER)
+    text = f"({chosen} / on ({grouped}) group_left () ({chosen.sum(*_PARAMETER)} > 0))"
+    return replace(chosen, text=text, inner="")
+
+
+def _dominant() -> Built:
+    shares = _shares()
+    first = replace(shares, text=f"topk by ({', '.join(_PARAMETER)}) (1, {shares})")
+    info = SCOPE.latest(catalogue.PARAMETER_INFO, is_default="true", **SEVERAL)
+    of_value = [label for label in info.labels if label in shares.labels]
+    defaults = info.labelled("default", "parameter_value", "option_name").max(*_PARAMETER, "default")
+    kept = shares.having(info, *of_value).max(*_PARAMETER)
     columns = [
         ORGANIZATION,
         TEMPLATE,
         Column(source="parameter", title="Parameter"),
         Column(source="value", title="Most chosen"),
-        Column(
-            source="is_default",
-            title="Is the default",
-            words={"true": "yes", "false": "no"},
-            width=120,
-        ),
-        Column(source="A", title="Share", unit=units.SHARE, look=Look.BAR, most=1),
+        share_column("A", "Share of it"),
+        Column(source="default", title="Default", empty="none"),
+        share_column("B", "Share of the default"),
     ]
     what = (
-        "The value of each parameter that most workspaces have, and its share. One that nearly all have "
-        "could become the default, or no parameter at all."
+        "The value of each parameter that most workspaces have, beside the default, and their shares. One "
+        "that nearly all have could become the default, or no parameter at all."
     )
-    about = About(title="Dominant values", what=what, unit=units.SHARE)
-    return listing(about, [_with_names(first)], columns, sort="Share")
+    about = About(title="Dominant values and defaults", what=what, unit=units.SHARE)
+    return listing(about, [_with_names(first).named(defaults, "default"), kept], columns, sort="Share of it")
 
 
 def _hours() -> Built:
