@@ -47,6 +47,12 @@ def test_what_adds_up_is_added_up() -> None:
     assert query.labels == ("organization_name",)
 
 
+def test_a_pattern_may_leave_one_value_out() -> None:
+    query = SCOPE.select(catalogue.USER_INFO, username=like("a.*").but("_other"))
+
+    assert 'username=~"a.*", username!="_other"' in query
+
+
 def test_a_label_that_the_family_lacks_is_refused() -> None:
     with pytest.raises(ValueError, match="found username"):
         SCOPE.latest(catalogue.TEMPLATE_USAGE, username="ada")

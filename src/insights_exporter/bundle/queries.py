@@ -25,10 +25,20 @@ _HISTOGRAMS: Final = (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM)
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """How a label is matched: an operator of PromQL and what stands behind it."""
+    """How a label is matched: an operator of PromQL and what stands behind it; ``never`` is left out."""
 
     operator: str
     value: str
+    never: str = ""
+
+    def but(self, value: str) -> Match:
+        """Match the same without one value."""
+        return replace(self, never=value)
+
+    def of(self, label: str) -> str:
+        """Return the matchers as PromQL has them."""
+        never = f', {label}!="{self.never}"' if self.never else ""
+        return f'{label}{self.operator}"{self.value}"{never}'
 
 
 Labels = str | Match
@@ -195,7 +205,7 @@ class Scope:
         if unknown := set(labels) - known:
             raise ValueError(f"Expected labels of {family.name}, found {', '.join(sorted(unknown))}.")
         matches = {k: v if isinstance(v, Match) else Match("=", v) for k, v in labels.items()}
-        own = (f'{name}{match.operator}"{match.value}"' for name, match in matches.items())
+        own = (match.of(name) for name, match in matches.items())
         return f"{family.name}{suffix}{{{', '.join((*self.matchers, *own))}}}"
 
     def _once(self, family: Family, text: str, matched: Mapping[str, Labels], *more: str) -> Vector:
