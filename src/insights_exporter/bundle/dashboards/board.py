@@ -24,8 +24,10 @@ _COLUMNS: Final = 24
 _SCHEMA: Final = 39
 """What Grafana 10.4 writes; newer ones read it and move it on."""
 
-_NOISE: Final = frozenset(("auto", "auto_min", "auto_count", "allowCustomValue", "placement"))
-"""What the builder adds and no Grafana needs here."""
+_NOISE: Final = frozenset(
+    ("auto", "auto_min", "auto_count", "allowCustomValue", "placement", "repeatDirection")
+)
+"""What the builder adds and no Grafana needs here; some draw a panel as wide as the page for its direction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def _color(mode: dashboard.FieldColorModeId, fixed: str = "") -> build.FieldColo
 
 
 _BY_STEP: Final = dashboard.FieldColorModeId.THRESHOLDS
-_BY_NAME: Final = dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
+_IN_TURN: Final = dashboard.FieldColorModeId.PALETTE_CLASSIC
 _FIXED: Final = dashboard.FieldColorModeId.FIXED
 
 
@@ -206,7 +206,7 @@ def graph(  # noqa: PLR0913 - a graph has that many traits.
         .tooltip(
             common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING)
         )
-        .color_scheme(_color(_FIXED, color) if color else _color(_BY_NAME))
+        .color_scheme(_color(_FIXED, color) if color else _color(_IN_TURN))
     )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL))
