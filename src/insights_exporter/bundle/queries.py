@@ -194,6 +194,12 @@ class Scope:
         selector = self._select(family, labels, "_bucket")
         return self._once(family, f"rate({selector}[{over}])" if over else selector, labels, "le")
 
+    def grown(self, family: Family, over: str, /, **labels: Labels) -> Vector:
+        """Return by how much cumulative buckets rose."""
+        return self._once(
+            family, f"increase({self._select(family, labels, '_bucket')}[{over}])", labels, "le"
+        )
+
     def part(self, family: Family, suffix: str, over: str, /, **labels: Labels) -> Vector:
         """Return how fast the ``_sum`` or ``_count`` of a histogram rises, per second."""
         return self._once(family, f"rate({self._select(family, labels, suffix)}[{over}])", labels)

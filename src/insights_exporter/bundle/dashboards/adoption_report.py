@@ -35,7 +35,7 @@ def build() -> dict[str, Any]:
     adoption = [
         Line(4, [(4, panel) for panel in _headline()]),
         Line(10, [(24, _by_template())]),
-        Line(8, [(24, _by_organization())]),
+        Line(7, [(24, _by_organization())]),
     ]
     months = [Line(10, [(24, _months())])]
     course = [

@@ -27,7 +27,7 @@ _SCHEMA: Final = 39
 _NOISE: Final = frozenset(
     ("auto", "auto_min", "auto_count", "allowCustomValue", "placement", "repeatDirection")
 )
-"""What the builder adds and no Grafana needs here; some draw a panel as wide as the page for its direction."""
+"""What the builder adds; with a direction of repetition a panel becomes as wide as the page."""
 
 
 @dataclass(frozen=True, slots=True)

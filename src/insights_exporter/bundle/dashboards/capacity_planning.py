@@ -56,7 +56,7 @@ def build() -> dict[str, Any]:
             "Workspaces",
             [
                 Line(9, [(12, _workspaces()), (12, _agents())]),
-                Line(10, [(12, _least_used()), (12, _builds())]),
+                Line(10, [(14, _least_used()), (10, _builds())]),
             ],
         ),
     ]
@@ -189,20 +189,19 @@ def _week() -> Built:
         series(f"hour({then})", "hour", interval="1h"),
         series(f"day_of_week({then})", "weekday", interval="1h"),
     ]
+    # Grafana groups by names that fields were given, not by legends.
+    given = {"people": "People", "hour": "Hour", "weekday": "Weekday"}
     grouped = {
         "fields": {
-            "hour": {"aggregations": [], "operation": "groupby"},
-            "weekday": {"aggregations": [], "operation": "groupby"},
-            "people": {"aggregations": ["mean"], "operation": "aggregate"},
+            "Hour": {"aggregations": [], "operation": "groupby"},
+            "Weekday": {"aggregations": [], "operation": "groupby"},
+            "People": {"aggregations": ["mean"], "operation": "aggregate"},
         }
     }
-    matrix = {"rowField": "hour", "columnField": "weekday", "valueField": "people (mean)"}
+    matrix = {"rowField": "Hour", "columnField": "Weekday", "valueField": "People (mean)"}
     names = {str((place + 1) % 7): name for place, name in enumerate(_WEEKDAYS)}
-    named = {
-        "excludeByName": {},
-        "indexByName": {"hour\\weekday": 0} | {key: place for place, key in enumerate(names, start=1)},
-        "renameByName": {"hour\\weekday": "Hour"} | names,
-    }
+    order = {"Hour\\Weekday": 0} | {key: place for place, key in enumerate(names, start=1)}
+    named = {"excludeByName": {}, "indexByName": order, "renameByName": {"Hour\\Weekday": "Hour"} | names}
     columns = [
         Column(source="hour", title="Hour", unit=units.count("o'clock"), width=80),
         *(
@@ -217,6 +216,7 @@ def _week() -> Built:
         columns,
         shaped=[
             ("joinByField", {"byField": "Time", "mode": "outer"}),
+            ("organize", {"excludeByName": {}, "indexByName": {}, "renameByName": given}),
             ("groupBy", grouped),
             ("groupingToMatrix", matrix),
             ("organize", named),

@@ -117,9 +117,9 @@ def _templates() -> Built:
         ORGANIZATION,
         TEMPLATE,
         Column(source="A", title="Users", unit=units.USERS),
-        trend_column("B", "Users, week on week"),
+        trend_column("B", "Users trend"),
         Column(source="C", title="Hours", unit=units.HOURS),
-        trend_column("D", "Hours, week on week"),
+        trend_column("D", "Hours trend"),
         Column(source="E", title="Apps used", unit=units.count("apps")),
         latency_column("F", "Latency p95"),
         Column(source="G", title="Running", unit=units.count("workspaces")),
@@ -196,6 +196,7 @@ def _objective() -> Built:
         [series(latency.slow_share(SEVERAL, *KEY), "{{organization_name}} / {{template_name}}")],
         steps=steps,
         filled=0,
+        most=1,
     )
 
 

@@ -29,8 +29,8 @@ def rows() -> list[Row]:
         Row(
             "Coder's API",
             [
-                Line(8, [(12, _by_code()), (12, _by_endpoint())]),
-                Line(8, [(8, _latency()), (8, _retries()), (8, _waiting())]),
+                Line(8, [(10, _by_code()), (14, _by_endpoint())]),
+                Line(8, [(12, _latency()), (6, _retries()), (6, _waiting())]),
                 Line(8, [(12, _permissions()), (12, _dropped())]),
             ],
         ),
@@ -58,14 +58,14 @@ def _by_endpoint() -> Built:
     rate = REPLICAS.rate(catalogue.API_REQUESTS).sum("endpoint")
     what = "Requests to Coder by endpoint; Coder's limit counts each endpoint by itself."
     about = About(title="Requests by endpoint", what=what, unit=units.CALLS)
-    return graph(about, [series(rate, "{{endpoint}}", interval=_PER_POLL)], stacked=True, filled=30)
+    return graph(about, [series(rate, "{{endpoint}}", interval=_PER_POLL)], stacked=True, beside=True)
 
 
 def _latency() -> Built:
     slow = own.quantile("0.95", catalogue.API_REQUEST_DURATION, "endpoint")
     what = "How long 95 of 100 requests to each endpoint of Coder took at most."
     about = About(title="Duration of requests", what=what, unit=units.SECONDS)
-    return graph(about, [series(slow, "{{endpoint}}", interval=_PER_POLL)], filled=0)
+    return graph(about, [series(slow, "{{endpoint}}", interval=_PER_POLL)], filled=0, beside=True)
 
 
 def _retries() -> Built:
@@ -115,8 +115,8 @@ def _series() -> Built:
     ]
     columns = [
         Column(source="family", title="Family"),
-        Column(source="A", title="Series", unit=units.count("series"), look=Look.BAR, width=220),
-        bad_column("B", "Folded", "series"),
+        Column(source="A", title="Series", unit=units.count("series"), look=Look.BAR, width=200),
+        bad_column("B", "Folded", "series", width=80),
     ]
     what = "Series that a replica serves of each family, and those that the family's limit folded or dropped."
     about = About(title="Series by family", what=what, unit=units.count("series"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as build
@@ -51,7 +52,8 @@ BLUE: Final = "#5794F2"
 ACCENT: Final = "#A78BFA"
 """The purple of the page's chart of active users."""
 
-Steps = tuple[tuple[float | None, str], ...]
+Step = tuple[float | None, str]
+Steps = tuple[Step, ...]
 """From which number on a colour holds; None is from the beginning."""
 
 IN_ACCENT: Final[Steps] = ((None, ACCENT),)
@@ -75,12 +77,12 @@ BANDS: Final = (
 )
 """The colours of Coder's page in words."""
 
-NO_NAMES: Final = "No data: nobody in this window, or user names are switched off"
+NO_NAMES: Final = "Nobody in this window, or user names are switched off"
 NO_REPORTS: Final = "No data: needs agent reports (agent_stats.source)"
 NO_LIMIT: Final = "No licence limit"
 
 
-def thresholds(steps: Steps) -> build.ThresholdsConfig:
+def thresholds(steps: Sequence[Step]) -> build.ThresholdsConfig:
     """Return colours by absolute steps."""
     marks = [dashboard.Threshold(value=value, color=color) for value, color in steps]
     return build.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(marks)

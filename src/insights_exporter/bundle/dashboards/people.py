@@ -86,7 +86,7 @@ def preferred_apps() -> Built:
     count = Vector(f"count by (username) ({by_app} > 0)", ("username",), frozenset())
     columns = [
         _USER,
-        Column(source="app", title="Preferred app"),
+        Column(source="name", title="Preferred app"),
         Column(source="A", title="Hours in it", unit=units.HOURS, width=120),
         share_column("B", "Share of all sessions"),
         Column(source="C", title="Apps used", unit=units.count("apps"), width=110),
@@ -96,4 +96,4 @@ def preferred_apps() -> Built:
         "apps' hours, and how many apps they used. Coder's API does not tell this, agents' reports do."
     )
     about = About(title="Preferred apps", what=what, unit=units.HOURS, empty=NO_REPORTS)
-    return listing(about, [first.times("/ 3600"), share, count], columns, sort="Hours in it")
+    return listing(about, [usage.app_names(first.times("/ 3600")), share, count], columns, sort="Hours in it")

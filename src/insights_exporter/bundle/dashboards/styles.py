@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import bargauge, common, heatmap, stat, statetimeline, timeseries
@@ -84,6 +84,10 @@ _BY_LENGTH: Final = sorted((family.name for family in catalogue.FAMILIES), key=l
 _NAMES: Final = re.compile(rf"\b({'|'.join(_BY_LENGTH)}){_OF_A_HISTOGRAM}\b|\b(up|process_\w+)\b")
 
 
+_EMPTY: Final = "No data"
+"""What Grafana says by itself, too."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
     """What a panel says of itself: a short title, what it shows, in which unit, and what if there is none."""
@@ -91,7 +95,7 @@ class About:
     title: str
     what: str
     unit: Unit
-    empty: str = "No data"
+    empty: str = _EMPTY
 
 
 class _Panel(Protocol):
@@ -139,6 +143,14 @@ def _color(mode: dashboard.FieldColorModeId, fixed: str = "") -> build.FieldColo
     return color.fixed_color(fixed) if fixed else color
 
 
+_LEAST_HEIGHT: Final = {"none": 1.0, "percentunit": 0.1}
+"""How far an axis reaches at least, so that nothing at all does not look like a hundred."""
+
+_ABSENT: Final = dashboard.SpecialValueMatch.NULL_AND_NAN
+
+_BRIDGED: Final = 3_600_000
+"""Gaps of up to an hour, in milliseconds."""
+
 _BY_STEP: Final = dashboard.FieldColorModeId.THRESHOLDS
 _IN_TURN: Final = dashboard.FieldColorModeId.PALETTE_CLASSIC
 _FIXED: Final = dashboard.FieldColorModeId.FIXED
@@ -169,8 +181,10 @@ def number(about: About, target: Target, *, steps: Steps = IN_ACCENT, words: Wor
         .thresholds(thresholds(steps))
         .color_scheme(_color(_BY_STEP))
     )
-    if words is not None:
-        panel = panel.mappings([_mapped(words)])
+    nothing = dashboard.ValueMappingResult(text=about.empty, color="text", index=0)
+    absent = dashboard.DashboardSpecialValueMapOptions(match=_ABSENT, result=nothing)
+    mappings = [dashboard.SpecialValueMap(options=absent)]
+    panel = panel.mappings([*mappings, *([] if words is None else [_mapped(words)])])
     return dressed(panel, about, [target]).build()
 
 
@@ -181,9 +195,11 @@ def graph(  # noqa: PLR0913 - a graph has that many traits.
     steps: Steps = (),
     color: str = "",
     stacked: bool = False,
+    bridged: bool = False,
     filled: int = 10,
     as_bars: bool = False,
     legend: bool = True,
+    beside: bool = False,
     most: float | None = None,
     overrides: Sequence[Override] = (),
     shaped: Sequence[tuple[str, Mapping[str, Any]]] = (),
@@ -191,18 +207,20 @@ def graph(  # noqa: PLR0913 - a graph has that many traits.
 ) -> Built:
     """Return lines, areas or bars over time; ``steps`` draws dashed lines, ``shaped`` transforms first.
 
+    Areas that are ``stacked`` have no edges, as those of zeros would hide others; lines that are ``bridged``
+    pass over short gaps. The legend stands ``beside`` where there are many names.
     ``back_to`` is a range of the panel's own, for what does not fit into the dashboard's.
     """
     panel = (
         timeseries.Panel()
         .min(0)
         .draw_style(kinds.GraphDrawStyle.BARS if as_bars else kinds.GraphDrawStyle.LINE)
-        .line_width(0 if as_bars else 2)
-        .fill_opacity(70 if as_bars else filled)
-        .gradient_mode(kinds.GraphGradientMode.OPACITY)
-        .show_points(kinds.VisibilityMode.NEVER)
-        .span_nulls(span_nulls=False)
-        .legend(_legend(shown=legend))
+        .line_width(0 if as_bars or stacked else 2)
+        .fill_opacity(70 if as_bars or stacked else filled)
+        .gradient_mode(kinds.GraphGradientMode.NONE if stacked else kinds.GraphGradientMode.OPACITY)
+        .show_points(kinds.VisibilityMode.AUTO if bridged else kinds.VisibilityMode.NEVER)
+        .span_nulls(_BRIDGED if bridged else False)
+        .legend(_legend(shown=legend, beside=beside))
         .tooltip(
             common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING)
         )
@@ -212,6 +230,8 @@ def graph(  # noqa: PLR0913 - a graph has that many traits.
         panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL))
     if most is not None:
         panel = panel.max(most)
+    elif about.unit.id in _LEAST_HEIGHT:
+        panel = panel.axis_soft_max(_LEAST_HEIGHT[about.unit.id])
     if steps:
         dashed = common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(thresholds(steps)).thresholds_style(dashed)
@@ -219,11 +239,18 @@ def graph(  # noqa: PLR0913 - a graph has that many traits.
         panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val=name, options=options))
     if back_to:
         panel = panel.time_from(back_to).hide_time_override(hide_time_override=True)
-    return dressed(panel, about, targets, overrides).build()
+    # At marks between those that it labels, an axis of whole numbers would write the text for no data.
+    if about.empty != _EMPTY or about.unit.decimals:
+        about = replace(about, unit=replace(about.unit, decimals=None))
+    built = dressed(panel, about, targets, overrides).build()
+    if about.empty == _EMPTY and built.field_config is not None:
+        built.field_config.defaults.no_value = None
+    return built
 
 
-def _legend(*, shown: bool) -> common.VizLegendOptions:
-    legend = common.VizLegendOptions().show_legend(shown).placement(kinds.LegendPlacement.BOTTOM)
+def _legend(*, shown: bool, beside: bool = False) -> common.VizLegendOptions:
+    place = kinds.LegendPlacement.RIGHT if beside else kinds.LegendPlacement.BOTTOM
+    legend = common.VizLegendOptions().show_legend(shown).placement(place)
     return legend.display_mode(kinds.LegendDisplayMode.LIST).calcs([])
 
 
@@ -244,6 +271,7 @@ def bars(
         .orientation(kinds.VizOrientation.HORIZONTAL)
         .show_unfilled(True)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .text(common.VizTextDisplayOptions().title_size(13).value_size(15))
         .thresholds(thresholds(steps))
         .color_scheme(_color(_BY_STEP))
     )
@@ -273,12 +301,13 @@ def states(about: About, targets: Sequence[Target], words: Words) -> Built:
     panel = (
         statetimeline.Panel()
         .mappings([_mapped(words)])
-        .show_value(kinds.VisibilityMode.NEVER)
+        .show_value(kinds.VisibilityMode.AUTO)
         .merge_values(merge_values=True)
         .row_height(0.8)
         .fill_opacity(80)
         .line_width(0)
-        .legend(_legend(shown=True))
+        .legend(_legend(shown=False))
+        .thresholds(thresholds([(float(key), color) for key, (_, color) in sorted(words.items())]))
         .color_scheme(_color(_BY_STEP))
     )
     return dressed(panel, about, targets).build()

@@ -61,6 +61,9 @@ class Look(Enum):
         return {"type": self.value} | more.get(self, {})
 
 
+_NARROWEST: Final = 60
+"""Pixels; by itself Grafana lets no column become narrower than 150, and the last ones fall off the edge."""
+
 TREND: Final[Steps] = ((None, RED), (-0.1, "text"), (0.1, GREEN))
 """Colours of a change: it matters from a tenth on."""
 
@@ -93,13 +96,15 @@ class Column:
         if self.look not in {Look.TEXT, Look.PICTURE}:
             found["thresholds"] = {"mode": "absolute", "steps": _steps(self.steps)}
             found["color"] = {"mode": "thresholds"}
+            # Without it, nothing looks as good as the best.
+            found["mappings"] = [_nothing(self.empty)]
         if self.width is not None:
             found["custom.width"] = self.width
         if self.words is not None:
             options = {
                 key: {"text": text, "index": place} for place, (key, text) in enumerate(self.words.items())
             }
-            found["mappings"] = [{"type": "value", "options": options}]
+            found["mappings"] = [*found.get("mappings", ()), {"type": "value", "options": options}]
         if self.link is not None:
             found["links"] = [dict(self.link)]
         return found
@@ -123,9 +128,10 @@ def latency_column(source: str, title: str, *, width: int | None = None, empty: 
     )
 
 
-def bad_column(source: str, title: str, of: str) -> Column:
+def bad_column(source: str, title: str, of: str, *, width: int | None = None) -> Column:
     """Return a count of things that there should be none of."""
-    return Column(source=source, title=title, unit=units.count(of), look=Look.INK, steps=ANY_IS_BAD)
+    unit = units.count(of)
+    return Column(source=source, title=title, unit=unit, look=Look.INK, steps=ANY_IS_BAD, width=width)
 
 
 def share_column(source: str, title: str, steps: Steps = IN_ACCENT) -> Column:
@@ -136,6 +142,11 @@ def share_column(source: str, title: str, steps: Steps = IN_ACCENT) -> Column:
 def trend_column(source: str, title: str) -> Column:
     """Return a change in green and red."""
     return Column(source=source, title=title, unit=units.CHANGE, look=Look.INK, steps=TREND)
+
+
+def _nothing(text: str) -> dict[str, Any]:
+    shown = {"text": text, "color": "transparent", "index": 0}
+    return {"type": "special", "options": {"match": "null+nan", "result": shown}}
 
 
 def _steps(steps: Steps) -> list[dict[str, Any]]:
@@ -173,6 +184,9 @@ def _fields(queries: Sequence[Vector], columns: Sequence[Column]) -> dict[str, s
     labels = {label: label for query in queries for label in query.labels}
     if unknown := {column.source for column in columns} - set(labels) - set(numbers):
         raise ValueError(f"Expected columns out of the queries, found {', '.join(sorted(unknown))}.")
+    if same := {column.title for column in columns} & {"Value", *numbers.values(), *labels}:
+        # Grafana would give what is said of one field to both.
+        raise ValueError(f"Expected titles unlike names of fields, found {', '.join(sorted(same))}.")
     return labels | numbers
 
 
@@ -192,6 +206,7 @@ def grid(  # noqa: PLR0913 - a table has that many traits.
         .cell_height(kinds.TableCellHeight.SM)
         .footer(common.TableFooterOptions().show(False).reducer([]).count_rows(False))
         .filterable(False)
+        .min_width(_NARROWEST)
     )
     for name, options in shaped:
         panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val=name, options=options))

@@ -112,7 +112,7 @@ def _headline() -> list[Built]:
 def _active(title: str, what: str, bins: usage.Bins) -> Built:
     users = usage.by_ago(catalogue.TEMPLATE_ACTIVE_USERS, bins, ONE)
     start = usage.starts(users, bins)
-    moved = {"conversions": [{"targetField": "Value #B", "destinationType": "time"}], "fields": {}}
+    moved = {"conversions": [{"targetField": "Start", "destinationType": "time"}], "fields": {}}
     named = {
         "excludeByName": {"Time": True, "ago": True},
         "indexByName": {"Value #B": 0, "Value #A": 1, "Value #C": 2},
@@ -127,9 +127,10 @@ def _active(title: str, what: str, bins: usage.Bins) -> Built:
         overrides=[("Licensed seats", LIMIT)],
         shaped=[
             ("merge", {}),
-            ("convertFieldType", moved),
-            ("sortBy", {"fields": {}, "sort": [{"field": "Value #B"}]}),
+            # While there is only one, as Grafana takes any other field of times for "Time", too.
             ("organize", named),
+            ("convertFieldType", moved),
+            ("sortBy", {"fields": {}, "sort": [{"field": "Start"}]}),
         ],
         back_to=f"{bins.days * (bins.number + 1)}d",
     )
@@ -205,7 +206,7 @@ def _activity() -> Built:
 def _parameters() -> Built:
     columns = [
         Column(source="parameter", title="Parameter", width=260),
-        Column(source="value", title="Value", width=320),
+        Column(source="value", title="Value chosen", width=320),
         Column(
             source="is_default", title="Default", words={"true": "default", "false": ""}, width=100, empty=""
         ),
@@ -276,14 +277,14 @@ def _latency_spectrum() -> Built:
 
 
 def _sessions() -> Built:
-    open_now = SCOPE.latest(catalogue.SESSIONS, **ONE).sum("app")
+    open_now = usage.app_names(SCOPE.latest(catalogue.SESSIONS, **ONE).sum("app"))
     what = "Sessions of each app that agents of the template had open."
     about = About(title="Open sessions", what=what, unit=units.count("sessions"), empty=NO_REPORTS)
-    return graph(about, [series(open_now, "{{app}}")], stacked=True, filled=30)
+    return graph(about, [series(open_now, "{{name}}")], stacked=True, filled=30)
 
 
 def _reported_latency() -> Built:
-    rising = SCOPE.buckets(catalogue.CONNECTION_LATENCY, "$__rate_interval", **ONE).sum("le")
-    what = "How often agents reported a round trip in each band while a session was open."
+    rising = SCOPE.grown(catalogue.CONNECTION_LATENCY, "$__rate_interval", **ONE).sum("le")
+    what = "How many reports of agents had a round trip in each band while a session was open."
     about = About(title="Connection latency", what=what, unit=units.SECONDS, empty=NO_REPORTS)
-    return spectrum(about, buckets(rising, interval="5m"))
+    return spectrum(about, buckets(rising, interval="10m"))

@@ -8,10 +8,10 @@ from typing import Any, Final
 from insights_exporter.bundle.boards import TEMPLATE_OPTIMIZATION
 from insights_exporter.bundle.dashboards import units
 from insights_exporter.bundle.dashboards.board import Line, Row, document
-from insights_exporter.bundle.dashboards.house import AMBER, GREEN, Steps
+from insights_exporter.bundle.dashboards.house import AMBER, BLUE, GREEN, GREY, RED, Steps
 from insights_exporter.bundle.dashboards.signals import SCOPE, SEVERAL, WINDOW, inventory, usage
 from insights_exporter.bundle.dashboards.signals.usage import KEY
-from insights_exporter.bundle.dashboards.styles import About, Built, graph, number
+from insights_exporter.bundle.dashboards.styles import About, Built, graph, number, painted
 from insights_exporter.bundle.dashboards.tables import (
     ORGANIZATION,
     TEMPLATE,
@@ -44,8 +44,8 @@ def build() -> dict[str, Any]:
 
 
 def _idle_apps() -> Vector:
-    used = SCOPE.latest(catalogue.TEMPLATE_APP_USAGE_WINDOW, **SEVERAL, **WINDOW)
-    return used.max("job", *KEY, "app", "app_type").times("== 0")
+    used = SCOPE.latest(catalogue.TEMPLATE_APP_USAGE_WINDOW, app_type="app", **SEVERAL, **WINDOW)
+    return used.max("job", *KEY, "app").times("== 0")
 
 
 def _idle_options() -> Vector:
@@ -69,7 +69,7 @@ def _headline() -> list[Built]:
         number(
             About(
                 title="Apps nobody used",
-                what="Apps that a template offers and nobody used in the window, counted per template.",
+                what="Apps that a template brings and nobody used in the window, counted per template.",
                 unit=units.count("apps"),
                 empty="0",
             ),
@@ -112,9 +112,8 @@ def _unused_apps() -> Built:
         ORGANIZATION,
         TEMPLATE,
         Column(source="name", title="App"),
-        Column(source="app_type", title="Kind", width=100),
     ]
-    what = "Apps that a template offers and nobody used in the window."
+    what = "Apps that a template brings and nobody used in the window; what Coder itself offers is left out."
     about = About(title="Unused apps", what=what, unit=units.count("apps"), empty="Every app is used")
     return listing(about, [usage.app_names(_idle_apps())], columns, sort="Template", falling=False)
 
@@ -187,7 +186,15 @@ def _hours() -> Built:
 
 
 def _health() -> Built:
-    health = SCOPE.latest(catalogue.APP_HEALTH, **SEVERAL).sum("health")
+    shown = (("healthy", GREEN), ("initializing", BLUE), ("unhealthy", RED), ("disabled", GREY))
+    targets = [
+        series(f"{SCOPE.latest(catalogue.APP_HEALTH, health=health, **SEVERAL).sum()} or vector(0)", health)
+        for health, _ in shown
+    ]
     what = "Apps in running workspaces by health; disabled ones have no health check."
-    about = About(title="App health", what=what, unit=units.count("apps"))
-    return graph(about, [series(health, "{{health}}")], stacked=True, filled=30)
+    return graph(
+        About(title="App health", what=what, unit=units.count("apps")),
+        targets,
+        stacked=True,
+        overrides=[(health, painted(color)) for health, color in shown],
+    )

@@ -64,7 +64,7 @@ def build() -> dict[str, Any]:
     """Return the dashboard."""
     slow = [
         Line(4, [(4, panel) for panel in _headline()]),
-        Line(10, [(14, _slow_users()), (10, _distribution())]),
+        Line(13, [(16, _slow_users()), (8, _distribution())]),
         Line(9, [(12, _of_a_user()), (12, _spectrum())]),
     ]
     where = [
@@ -163,10 +163,10 @@ def _slow_users() -> Built:
         Column(source="username", title="User"),
         ORGANIZATION,
         TEMPLATE,
-        latency_column("A", "p95"),
-        latency_column("B", "p50"),
-        latency_column("C", "p95 today"),
-        Column(source="D", title="Last below 300 ms", unit=units.AGO, width=140),
+        latency_column("A", "p95", width=90),
+        latency_column("B", "p50", width=90),
+        latency_column("C", "p95 today", width=100),
+        Column(source="D", title="Last below 300 ms", unit=units.AGO, width=150),
     ]
     what = (
         "Round trips of each user and template in the window, slowest first, and so far today. For those who "
@@ -199,7 +199,13 @@ def _of_a_user() -> Built:
         "where no agent reports are read. At most ten users, those slowest in the range."
     )
     about = About(title="Latency of a user", what=what, unit=units.SECONDS, empty=NO_NAMES)
-    return graph(about, [series(query, "{{username}}", interval=_IN_REPORTS)], steps=LATENCY_S, filled=0)
+    return graph(
+        about,
+        [series(query, "{{username}}", interval=_IN_REPORTS)],
+        steps=LATENCY_S,
+        filled=0,
+        bridged=True,
+    )
 
 
 def _spectrum() -> Built:
@@ -239,11 +245,8 @@ def _templates() -> Built:
 
 
 def _relays() -> Built:
-    targets = [
-        series(latency.relay_quantile("0.5"), "{{derp_region}}, p50"),
-        series(latency.relay_quantile("0.95"), "{{derp_region}}, p95"),
-    ]
-    what = "The round trip between agents and the relay they prefer: that of half and of 95 of 100 agents."
+    targets = [series(latency.relay_quantile("0.95"), "{{derp_region}}")]
+    what = "The round trip between agents and the relay they prefer that 95 of 100 agents stay below."
     about = About(title="Relay latency by region", what=what, unit=units.SECONDS)
     return graph(about, targets, steps=LATENCY_S, filled=0)
 
@@ -256,10 +259,14 @@ def _agents_by_relay() -> Built:
 
 
 def _apps() -> Built:
-    slow = latency.reported_quantile("0.95", catalogue.APP_CONNECTION_LATENCY, SEVERAL, "app")
+    slow = usage.app_names(
+        latency.reported_quantile("0.95", catalogue.APP_CONNECTION_LATENCY, SEVERAL, "app")
+    )
     what = "The round trip that 95 of 100 agent reports stay below while a session of the app is open."
     about = About(title="Latency by app", what=what, unit=units.SECONDS, empty=NO_REPORTS)
-    return graph(about, [series(slow, "{{app}}", interval=_IN_REPORTS)], steps=LATENCY_S, filled=0)
+    return graph(
+        about, [series(slow, "{{name}}", interval=_IN_REPORTS)], steps=LATENCY_S, filled=0, bridged=True
+    )
 
 
 def _agents() -> Built:

@@ -121,10 +121,10 @@ def last_fine(where: Where) -> Vector:
     )
 
 
-def reported_quantile(quantile_: str, family: Family, where: Where, *by: str) -> str:
+def reported_quantile(quantile_: str, family: Family, where: Where, *by: str) -> Vector:
     """Return the round trip that a share of agents' reports stays below."""
     rising = SCOPE.buckets(family, "$__rate_interval", **where).sum(*by, "le")
-    return f"histogram_quantile({quantile_}, {rising})"
+    return Vector(f"(histogram_quantile({quantile_}, {rising}) >= 0)", by, frozenset())
 
 
 def relay_quantile(quantile_: str) -> str:
