@@ -29,13 +29,6 @@ from insights_exporter.metrics import catalogue
 __all__ = ["build"]
 
 _PAST: Final = "4w"
-_SHADES: Final[Steps] = (
-    (None, "transparent"),
-    (0.2, "#3B3463"),
-    (1, "#5B4E9B"),
-    (3, "#7C6BD6"),
-    (6, "#A78BFA"),
-)
 _LEFT: Final[Steps] = ((None, RED), (1, AMBER), (10, GREEN))
 _DAYS_LEFT: Final[Steps] = ((None, RED), (30, AMBER), (90, GREEN))
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -51,7 +44,7 @@ def build() -> dict[str, Any]:
                 Line(9, [(12, _seats()), (12, _accounts())]),
             ],
         ),
-        Row("Load", [Line(9, [(12, _people()), (12, _peaks())]), Line(20, [(24, _week())])]),
+        Row("Load", [Line(9, [(12, _people()), (12, _peaks())]), Line(24, [(24, _week())])]),
         Row(
             "Workspaces",
             [
@@ -203,11 +196,8 @@ def _week() -> Built:
     order = {"Hour\\Weekday": 0} | {key: place for place, key in enumerate(names, start=1)}
     named = {"excludeByName": {}, "indexByName": order, "renameByName": {"Hour\\Weekday": "Hour"} | names}
     columns = [
-        Column(source="hour", title="Hour", unit=units.count("o'clock"), width=80),
-        *(
-            Column(source=name, title=name, unit=units.PEOPLE, look=Look.BLOCK, steps=_SHADES)
-            for name in _WEEKDAYS
-        ),
+        Column(source="hour", title="Hour", width=80),
+        *(Column(source=name, title=name, unit=units.PEOPLE, look=Look.SHADE) for name in _WEEKDAYS),
     ]
     what = "People at once by hour of the day and day of the week (UTC), averaged over the range."
     return grid(
@@ -218,11 +208,10 @@ def _week() -> Built:
             ("joinByField", {"byField": "Time", "mode": "outer"}),
             ("organize", {"excludeByName": {}, "indexByName": {}, "renameByName": given}),
             ("groupBy", grouped),
+            ("sortBy", {"fields": {}, "sort": [{"field": "Hour"}]}),
             ("groupingToMatrix", matrix),
             ("organize", named),
         ],
-        sort="Hour",
-        falling=False,
     )
 
 

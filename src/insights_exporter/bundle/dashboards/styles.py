@@ -84,10 +84,6 @@ _BY_LENGTH: Final = sorted((family.name for family in catalogue.FAMILIES), key=l
 _NAMES: Final = re.compile(rf"\b({'|'.join(_BY_LENGTH)}){_OF_A_HISTOGRAM}\b|\b(up|process_\w+)\b")
 
 
-_EMPTY: Final = "No data"
-"""What Grafana says by itself, too."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
     """What a panel says of itself: a short title, what it shows, in which unit, and what if there is none."""
@@ -95,7 +91,7 @@ class About:
     title: str
     what: str
     unit: Unit
-    empty: str = _EMPTY
+    empty: str = "No data"
 
 
 class _Panel(Protocol):
@@ -239,13 +235,9 @@ def graph(  # noqa: PLR0913 - a graph has that many traits.
         panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val=name, options=options))
     if back_to:
         panel = panel.time_from(back_to).hide_time_override(hide_time_override=True)
-    # At marks between those that it labels, an axis of whole numbers would write the text for no data.
-    if about.empty != _EMPTY or about.unit.decimals:
-        about = replace(about, unit=replace(about.unit, decimals=None))
-    built = dressed(panel, about, targets, overrides).build()
-    if about.empty == _EMPTY and built.field_config is not None:
-        built.field_config.defaults.no_value = None
-    return built
+    # With fixed decimals an axis writes the text for no data at marks between those that it labels.
+    about = replace(about, unit=replace(about.unit, decimals=None))
+    return dressed(panel, about, targets, overrides).build()
 
 
 def _legend(*, shown: bool, beside: bool = False) -> common.VizLegendOptions:

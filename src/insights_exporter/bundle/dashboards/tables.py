@@ -43,11 +43,12 @@ __all__ = [
 
 
 class Look(Enum):
-    """How a cell is drawn."""
+    """How a cell is drawn; shades go from the least to the most of all cells."""
 
     TEXT = "auto"
     BAR = "gauge"
     BLOCK = "color-background"
+    SHADE = "shade"
     INK = "color-text"
     PICTURE = "image"
 
@@ -57,8 +58,10 @@ class Look(Enum):
         more = {
             Look.BAR: {"mode": "basic", "valueDisplayMode": "text"},
             Look.BLOCK: {"mode": "basic"},
+            Look.SHADE: {"mode": "basic"},
         }
-        return {"type": self.value} | more.get(self, {})
+        kind = Look.BLOCK.value if self is Look.SHADE else self.value
+        return {"type": kind} | more.get(self, {})
 
 
 _NARROWEST: Final = 60
@@ -93,7 +96,9 @@ class Column:
         if self.look is Look.BAR:
             found |= {"min": 0, "custom.align": "auto"}
             found |= {"fieldMinMax": True} if self.most is None else {"max": self.most}
-        if self.look not in {Look.TEXT, Look.PICTURE}:
+        if self.look is Look.SHADE:
+            found["color"] = {"mode": "continuous-purples"}
+        elif self.look not in {Look.TEXT, Look.PICTURE}:
             found["thresholds"] = {"mode": "absolute", "steps": _steps(self.steps)}
             found["color"] = {"mode": "thresholds"}
             # Without it, nothing looks as good as the best.

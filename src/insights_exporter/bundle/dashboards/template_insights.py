@@ -200,7 +200,12 @@ def _activity() -> Built:
         "used in it altogether."
     )
     about = About(title="Activity by user", what=what, unit=units.CLOCK, empty=NO_NAMES)
-    return listing(about, [usage.with_faces(active), usage.templates_of_users()], columns, sort="Time")
+    return listing(
+        about,
+        [usage.with_faces(active), usage.templates_of_users().having(active, "job", "username")],
+        columns,
+        sort="Time",
+    )
 
 
 def _parameters() -> Built:

@@ -180,11 +180,15 @@ def _distribution() -> Built:
     what = "Users by the 95th percentile of their round trips in the window, each bar up to the bound named."
     about = About(title="Distribution of latency", what=what, unit=units.USERS)
     named = [
-        (str(bound), {"displayName": f"≤ {bound * 1000:g} ms"} | painted(_color(bound)))
+        (str(bound), {"displayName": f"≤ {_short(bound)}"} | painted(_color(bound)))
         for bound in catalogue.LATENCY_BUCKETS
     ]
     beyond = ("+Inf", {"displayName": "slower"} | painted(RED))
     return bars(about, [spread(latency.spread("p95", SEVERAL))], overrides=[*named, beyond])
+
+
+def _short(bound: float) -> str:
+    return f"{bound:g} s" if bound >= 1 else f"{bound * 1000:g} ms"
 
 
 def _color(bound: float) -> str:
