@@ -115,7 +115,10 @@ def test_value_mappings_cover_what_comes(view: View, slug: str) -> None:
         for override in panel.overrides:
             for one in override["properties"]:
                 if one["id"] == "mappings":
-                    words = {word for mapping in one["value"] for word in mapping["options"]}
+                    exact = [mapping for mapping in one["value"] if mapping["type"] == "value"]
+                    if not exact:
+                        continue
+                    words = {word for mapping in exact for word in mapping["options"]}
                     values = {
                         _text(value) for frame in frames for value in frame[override["matcher"]["options"]]
                     }
