@@ -44,7 +44,7 @@ def build() -> dict[str, Any]:
                 Line(9, [(12, _seats()), (12, _accounts())]),
             ],
         ),
-        Row("Load", [Line(9, [(12, _people()), (12, _peaks())]), Line(24, [(24, _week())])]),
+        Row("Load", [Line(9, [(12, _people()), (12, _peaks())]), Line(26, [(24, _week())])]),
         Row(
             "Workspaces",
             [

@@ -299,7 +299,7 @@ def states(about: About, targets: Sequence[Target], words: Words) -> Built:
         .fill_opacity(80)
         .line_width(0)
         .legend(_legend(shown=False))
-        .thresholds(thresholds([(float(key), color) for key, (_, color) in sorted(words.items())]))
-        .color_scheme(_color(_BY_STEP))
+        # By steps, bands would name the steps and not the words.
+        .color_scheme(_color(_IN_TURN))
     )
     return dressed(panel, about, targets).build()

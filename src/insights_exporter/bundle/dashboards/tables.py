@@ -102,7 +102,7 @@ class Column:
             found["thresholds"] = {"mode": "absolute", "steps": _steps(self.steps)}
             found["color"] = {"mode": "thresholds"}
             # Without it, nothing looks as good as the best.
-            found["mappings"] = [_nothing(self.empty)]
+            found["mappings"] = [_nothing(self.empty, "text" if self.look is Look.INK else "transparent")]
         if self.width is not None:
             found["custom.width"] = self.width
         if self.words is not None:
@@ -149,8 +149,8 @@ def trend_column(source: str, title: str) -> Column:
     return Column(source=source, title=title, unit=units.CHANGE, look=Look.INK, steps=TREND)
 
 
-def _nothing(text: str) -> dict[str, Any]:
-    shown = {"text": text, "color": "transparent", "index": 0}
+def _nothing(text: str, color: str) -> dict[str, Any]:
+    shown = {"text": text, "color": color, "index": 0}
     return {"type": "special", "options": {"match": "null+nan", "result": shown}}
 
 
