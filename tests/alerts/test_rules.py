@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import promql_parser
 import pytest
+import yaml
 
 from insights_exporter.bundle.alerts import Severity, Site, groups
 from insights_exporter.bundle.alerts.__main__ import main
@@ -62,6 +63,18 @@ def test_amtool_accepts_the_example_of_routes() -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_routes_take_every_alert_and_inhibitions_name_only_alerts_that_exist() -> None:
+    routes = yaml.safe_load((ALERTS / "alertmanager.yml").read_text())
+    text = "".join(str(one["source_matchers"] + one["target_matchers"]) for one in routes["inhibit_rules"])
+    listed = {name for group in re.findall(r"CoderInsights\(([^)]+)\)", text) for name in group.split("|")}
+    listed |= set(re.findall(r'"CoderInsights(\w+)"', text))
+
+    assert {f"CoderInsights{name}" for name in listed} <= {rule["alert"] for rule in alerts()}
+    assert {one["matchers"][1] for one in routes["route"]["routes"]} == {
+        f'severity="{severity}"' for severity in Severity
+    }
 
 
 def test_the_tree_holds_what_the_code_writes() -> None:
