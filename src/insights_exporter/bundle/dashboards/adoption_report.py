@@ -201,14 +201,14 @@ def _months() -> Built:
     columns = [
         ORGANIZATION,
         TEMPLATE,
-        Column(source="A", title="Users", unit=units.USERS),
+        Column(source="A", title="Users", unit=units.USERS, width=80),
         Column(source="B", title="Users before", unit=units.USERS),
         trend_column("C", "Change of users"),
-        Column(source="D", title="Hours", unit=units.HOURS),
+        Column(source="D", title="Hours", unit=units.HOURS, width=90),
         Column(source="E", title="Hours before", unit=units.HOURS),
         trend_column("F", "Change of hours"),
         Column(source="G", title="Workspaces", unit=units.count("workspaces")),
-        Column(source="H", title="Workspaces before", unit=units.count("workspaces")),
+        Column(source="H", title="Workspaces before", unit=units.count("workspaces"), width=160),
         trend_column("I", "Change of workspaces"),
     ]
     what = (

@@ -163,9 +163,9 @@ def _slow_users() -> Built:
         Column(source="username", title="User"),
         ORGANIZATION,
         TEMPLATE,
-        latency_column("A", "p95", width=90),
+        latency_column("A", "p95", width=100),
         latency_column("B", "p50", width=90),
-        latency_column("C", "p95 today", width=100),
+        latency_column("C", "p95 today", width=130),
         Column(source="D", title="Last below 300 ms", unit=units.AGO, width=150),
     ]
     what = (
@@ -180,7 +180,7 @@ def _distribution() -> Built:
     what = "Users by the 95th percentile of their round trips in the window, each bar up to the bound named."
     about = About(title="Distribution of latency", what=what, unit=units.USERS)
     named = [
-        (str(bound), {"displayName": f"≤ {_short(bound)}"} | painted(_color(bound)))
+        (str(bound), {"displayName": _short(bound)} | painted(_color(bound)))
         for bound in catalogue.LATENCY_BUCKETS
     ]
     beyond = ("+Inf", {"displayName": "slower"} | painted(RED))
