@@ -33,9 +33,9 @@ lint: $(STAMP) ## Check style and types.
 	$(BIN)/mypy src tests benchmarks
 
 generate: $(STAMP) ## Write the pages that are made from code.
-	$(BIN)/insights-exporter docs
 	$(BIN)/python -m insights_exporter.bundle.dashboards
 	$(BIN)/python -m insights_exporter.bundle.alerts
+	$(BIN)/insights-exporter docs
 
 check-generated: $(STAMP) ## Fail where such a page differs from the code.
 	$(BIN)/insights-exporter docs --check

@@ -1,4 +1,4 @@
-"""Pages of documentation that are written from code: metrics, configuration, alerts."""
+"""Pages of documentation that are written from code: metrics, configuration, alerts, dashboards."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from insights_exporter.bundle.alerts.page import alerts_page
+from insights_exporter.bundle.page import dashboards_page
 from insights_exporter.config.kind import SecretText
 from insights_exporter.config.loading import FALLBACKS
 from insights_exporter.config.source import CONFIG_VARIABLE, variable
@@ -91,6 +92,7 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics_page(),
         "configuration.md": configuration_page(),
         "alerts.md": alerts_page(_NOTE),
+        "dashboards.md": dashboards_page(_NOTE),
     }
 
 
