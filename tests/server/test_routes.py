@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 from aiohttp import ClientSession, web
@@ -12,51 +12,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from insights_exporter.errors import ConfigError
 from insights_exporter.metrics.text import Format
-from insights_exporter.server import Listening, Page, Site, application
-from insights_exporter.telemetry import SilentTelemetry
-
-
-@dataclass
-class FakePages:
-    """Shows what it was asked for."""
-
-    asked: list[frozenset[str]] = field(default_factory=list)
-
-    def page(
-        self, form: Format, *, collectors: frozenset[str] = frozenset(), gzip: bool, tail: bytes
-    ) -> bytes:
-        """Return a page that names the form."""
-        self.asked.append(collectors)
-        page = f"head of {form.name}\n".encode() + tail
-        return compress(page) if gzip else page
-
-
-def compress(page: bytes) -> bytes:
-    return gzip.compress(page)
-
-
-class FakeTail:
-    """The exporter's own metrics."""
-
-    def text(self, form: Format) -> bytes:  # noqa: ARG002 - the same for every form.
-        """Return a line."""
-        return b"tail\n"
-
-
-class Scrapes(SilentTelemetry):
-    """Remembers scrapes."""
-
-    def __init__(self) -> None:
-        self.codes: list[int] = []
-
-    def scraped(self, code: int, seconds: float) -> None:
-        """Note a scrape."""
-        assert seconds >= 0
-        self.codes.append(code)
-
-
-async def landing() -> Page:
-    return Page(b"<!doctype html><title>Hello</title>", "default-src 'none'; style-src 'sha256-x'")
+from insights_exporter.server import Listening, Site, application
+from tests.server.made_up import FakePages, Scrapes, site_of
 
 
 @dataclass
@@ -72,14 +29,7 @@ class Served:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     pages, scrapes = FakePages(), Scrapes()
-    site = Site(
-        pages=pages,
-        tail=FakeTail(),
-        telemetry=scrapes,
-        unready=lambda: "",
-        landing=landing,
-        config=lambda: "coder:\n  url: https://coder.example.com\n",
-    )
+    site = site_of(pages, scrapes)
     holder: list[Served] = []
     server = TestServer(application(lambda: holder[0].site))
     async with TestClient(server, auto_decompress=False) as client:

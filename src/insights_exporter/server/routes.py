@@ -16,20 +16,15 @@ from aiohttp.typedefs import Handler, Middleware
 from insights_exporter.errors import ConfigError
 from insights_exporter.metrics.exposition import COLLECTORS
 from insights_exporter.metrics.text import Format
+from insights_exporter.server.connections import Connection
 from insights_exporter.server.negotiation import accepts_gzip, preferred_format
+from insights_exporter.server.safety import make_safe
 from insights_exporter.telemetry import Telemetry
 
 __all__ = ["Page", "Pages", "Site", "Tail", "application"]
 
 logger = logging.getLogger(__name__)
 
-_SAFE: Final[Mapping[str, str]] = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-}
 _FRESH: Final[Mapping[str, str]] = {hdrs.CACHE_CONTROL: "no-store"}
 
 
@@ -77,10 +72,13 @@ class Site:
     middlewares: Sequence[Middleware] = ()
 
 
+_SITE: Final = web.RequestKey("site", Site)
+
+
 def application(site: Callable[[], Site]) -> web.Application:
     """Return the application; ``site`` is asked at each request, so that it can be replaced whole."""
     app = web.Application(middlewares=[_guard, _passing(site)], client_max_size=1024)
-    routes = _Routes(site)
+    routes = _Routes()
     app.add_routes(
         [
             web.get("/metrics", routes.metrics),
@@ -100,7 +98,9 @@ def _passing(site: Callable[[], Site]) -> Middleware:
 
     @web.middleware
     async def passing(request: web.Request, handler: Handler) -> web.StreamResponse:
-        for one in reversed(site().middlewares):
+        # Who was let in by one configuration is answered by it, also where it was replaced in between.
+        now = request[_SITE] = site()
+        for one in reversed(now.middlewares):
             handler = partial(one, handler=handler)
         return await handler(request)
 
@@ -110,6 +110,8 @@ def _passing(site: Callable[[], Site]) -> Middleware:
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give every answer safe headers, and every fault a short text."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.begun()
     try:
         response = await handler(request)
     except web.HTTPException as refusal:
@@ -120,9 +122,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         # The client learns nothing of what is inside.
         logger.exception("A request failed.", extra={"path": request.path})
         response = web.Response(text="500 Internal Server Error\n", status=500)
-    for name, value in _SAFE.items():
-        response.headers.setdefault(name, value)
-    response.headers[hdrs.SERVER] = "insights_exporter"
+    make_safe(response)
     return response
 
 
@@ -131,15 +131,12 @@ def _kept(refusal: web.HTTPException) -> dict[str, str]:
     return {name: refusal.headers[name] for name in names if name in refusal.headers}
 
 
-@dataclass(frozen=True, slots=True)
 class _Routes:
     """The handlers."""
 
-    site: Callable[[], Site]
-
     async def metrics(self, request: web.Request) -> web.Response:
         """Answer a scrape."""
-        site = self.site()
+        site = request[_SITE]
         began = perf_counter()
         response = _scraped(request, site)
         site.telemetry.scraped(response.status, perf_counter() - began)
@@ -147,29 +144,29 @@ class _Routes:
 
     async def landing(self, request: web.Request) -> web.Response:
         """Answer a browser."""
-        page = await self.site().landing()
+        page = await request[_SITE].landing()
         headers: dict[str, str] = {"Content-Security-Policy": page.policy, **_FRESH}
         response = web.Response(body=page.body, content_type="text/html", charset="utf-8", headers=headers)
         if accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
             response.enable_compression(web.ContentCoding.gzip)
         return response
 
-    async def config(self, _: web.Request) -> web.Response:
+    async def config(self, request: web.Request) -> web.Response:
         """Show the configuration without its secrets."""
-        return _text(self.site().config())
+        return _text(request[_SITE].config())
 
     async def healthy(self, _: web.Request) -> web.Response:
         """Say that the process lives."""
         return _text("Healthy.")
 
-    async def ready(self, _: web.Request) -> web.Response:
+    async def ready(self, request: web.Request) -> web.Response:
         """Say whether fresh numbers are served."""
-        why = self.site().unready()
+        why = request[_SITE].unready()
         return _text(why, HTTPStatus.SERVICE_UNAVAILABLE) if why else _text("Ready.")
 
-    async def reload(self, _: web.Request) -> web.Response:
+    async def reload(self, request: web.Request) -> web.Response:
         """Read the configuration anew."""
-        reload = self.site().reload
+        reload = request[_SITE].reload
         if reload is None:
             return _text("Reading anew is switched off; set server.enable_reload.", HTTPStatus.FORBIDDEN)
         try:
