@@ -19,7 +19,7 @@ from insights_exporter.metrics.otlp import Own
 from insights_exporter.server import Listening, Site, application
 from insights_exporter.settings import ServerSettings, Settings
 from insights_exporter.telling import TellingMetrics
-from insights_exporter.web import WebSource, middlewares, reloading_context
+from insights_exporter.web import Visitors, WebSource, middlewares, reloading_context
 
 __all__ = ["Application"]
 
@@ -56,9 +56,12 @@ class Application:
         )
         self._settings = settings
         self._web = self._web_source(settings)
+        self._visitors = Visitors()
         self._site: Site | None = None
         self._generation: Generation | None = None
         self._reloading = asyncio.Lock()
+        self._hang_ups: set[asyncio.Task[None]] = set()
+        self._closed = False
         self._polling: asyncio.Task[None] | None = None
         self._replaced = asyncio.Event()
         self.address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -68,9 +71,10 @@ class Application:
         self._refuse_silence(self._settings)
         async with AsyncExitStack() as stack:
             stack.callback(self.telemetry.shutdown)
-            self._generation = await Generation(self._settings, self._environment).__aenter__()
-            stack.push_async_callback(self._close)
-            self._site = self._site_of(self._generation)
+            async with self._reloading:
+                self._generation = await Generation(self._settings, self._environment).__aenter__()
+                stack.push_async_callback(self._close)
+                self._site = self._site_of(self._generation)
             self.telemetry.reloaded(success=True, at=self._clock.now())
             address = ""
             if self._serve:
@@ -99,12 +103,11 @@ class Application:
         loop = asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, stop.set)
-        tasks: set[asyncio.Task[None]] = set()
 
         def hang_up() -> None:
             task = asyncio.ensure_future(self._reload_quietly())
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            self._hang_ups.add(task)
+            task.add_done_callback(self._hang_ups.discard)
 
         loop.add_signal_handler(signal.SIGHUP, hang_up)
 
@@ -133,8 +136,8 @@ class Application:
     async def _replace(self, settings: Settings) -> None:
         """Put a new generation in place of the old one, which serves until then."""
         old = self._generation
-        if old is None:
-            return
+        if old is None or self._closed:
+            raise ConfigError("The exporter does not run.")
         _refuse_what_needs_a_restart(self._settings.server, settings.server)
         self._refuse_silence(settings)
         web = self._web_source(settings)
@@ -204,12 +207,17 @@ class Application:
             landing=generation.landing,
             config=lambda: shown,
             reload=self.reload if server.enable_reload else None,
-            middlewares=middlewares(server, source=self._web, clock=self._clock),
+            middlewares=middlewares(server, source=self._web, clock=self._clock, visitors=self._visitors),
         )
 
     async def _close(self) -> None:
-        if self._generation is not None:
-            await self._generation.__aexit__(None, None, None)
+        """Give up a reading that is under way, then stop polling."""
+        for task in self._hang_ups:
+            task.cancel()
+        async with self._reloading:
+            self._closed = True
+            if self._generation is not None:
+                await self._generation.__aexit__(None, None, None)
 
 
 def _refuse_what_needs_a_restart(before: ServerSettings, after: ServerSettings) -> None:

@@ -27,6 +27,7 @@ from insights_exporter.collectors.agent_stats import (
 )
 from insights_exporter.filters import Filters
 from insights_exporter.metrics.exposition import Exposition
+from insights_exporter.metrics.limits import Standing
 from insights_exporter.metrics.otlp import Own, Push
 from insights_exporter.metrics.text import Samples
 from insights_exporter.page import CollectorState, Landing, Lens, Status
@@ -60,6 +61,14 @@ def redaction_of(privacy: PrivacySettings) -> Redaction:
     return Redaction(privacy.users, key)
 
 
+def _standing(settings: Settings, state: PollerState) -> Standing:
+    """Return whose counters are named; a new choice would let those of the rest fall."""
+    same = (settings.limits, settings.privacy)
+    if state.standing is None or state.standing[0] != same:
+        state.standing = (same, Standing())
+    return state.standing[1]
+
+
 class Generation:
     """Polls, keeps the last snapshot and renders it; an asynchronous context manager.
 
@@ -74,18 +83,19 @@ class Generation:
         self.snapshot: Snapshot | None = None
         self._environment = environment
         redaction = redaction_of(settings.privacy)
+        state = state if state is not None else PollerState()
         self.exposition = Exposition(
             redaction=redaction,
             limits=settings.limits,
             free_text=settings.privacy.parameter_free_text,
             telemetry=environment.telemetry,
             pass_on=self._pass_on if settings.otlp.enabled else None,
+            standing=_standing(settings, state),
         )
         lens = Lens(redaction, settings.privacy.parameter_free_text, settings.insights.utc_offset)
         self._landing = Landing(lens)
         self._listeners: list[Callable[[Snapshot], Awaitable[None]]] = [self.exposition.publish]
         self._publishing = asyncio.Lock()
-        state = state if state is not None else PollerState()
         self._client = CoderClient(settings.coder, clock=environment.clock, observer=environment.telemetry)
         self._metrics = self._metrics_client()
         self._agents = self._agent_source(redaction, state)

@@ -29,6 +29,7 @@ from insights_exporter.collectors import (
 from insights_exporter.collectors.agent_stats import Ledger
 from insights_exporter.errors import ExporterError
 from insights_exporter.filters import Filters
+from insights_exporter.metrics.limits import Standing
 from insights_exporter.settings import Settings
 from insights_exporter.snapshot import AgentStats, Deployment, Insights, Inventory, Reading, Snapshot
 from insights_exporter.telemetry import Telemetry
@@ -66,6 +67,8 @@ class PollerState:
     last_slot: int | None = None
     agent_stats: tuple[object, Ledger] | None = None
     """What agents reported so far, and the settings under which it was counted."""
+    standing: tuple[object, Standing] | None = None
+    """Which series are named where a limit binds, and the settings under which they were chosen."""
 
 
 class Poller:

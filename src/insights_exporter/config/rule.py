@@ -12,8 +12,8 @@ from insights_exporter.settings import AgentStatsSource, UserNames
 
 __all__ = ["RULES", "Rule"]
 
-LEAST_HASH_KEY = 16
-"""Characters below which all keys could be tried."""
+LEAST_SECRET = 16
+"""Characters of a key or a token, below which all could be tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Rule:
 
 def _short(key: SecretSource | None) -> str:
     try:
-        length = LEAST_HASH_KEY if key is None else len(key.read().reveal())
+        length = LEAST_SECRET if key is None else len(key.read().reveal())
     except SecretError:
         return ""
-    return "" if length >= LEAST_HASH_KEY else "a shorter one"
+    return "" if length >= LEAST_SECRET else "a shorter one"
 
 
 def _unless(holds: Callable[..., bool], found: str | Callable[..., str]) -> Callable[..., str]:
@@ -75,7 +75,8 @@ RULES: Final = (
         "a key (hash_key_file, hash_key_env or hash_key) where users are hashed",
         _unless(lambda key, users: users is not UserNames.HASHED or key is not None, "nothing"),
     ),
-    Rule(("privacy.hash_key",), f"at least {LEAST_HASH_KEY} characters", _short),
+    Rule(("privacy.hash_key",), f"at least {LEAST_SECRET} characters", _short),
+    Rule(("server.bearer_token",), f"at least {LEAST_SECRET} characters", _short),
     Rule(
         ("agent_stats.dsn", "agent_stats.source"),
         "a database address (dsn_file, dsn_env or dsn) where the source is postgres",

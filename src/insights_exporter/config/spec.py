@@ -224,7 +224,7 @@ SECTIONS: Final = (
             Key("web_config_file", File(), "TLS and logins, in the form of Prometheus' exporter-toolkit."),
             Key(
                 "bearer_token",
-                SecretText("a token"),
+                SecretText("a token of at least 16 characters"),
                 "A token that scrapes may bring in place of a password.",
             ),
             Key("open_metrics", Flag(), "Serve `/metrics` without a login even where logins are configured."),

@@ -54,6 +54,7 @@ class Exposition:
         limits: LimitSettings,
         free_text: bool = False,
         telemetry: Telemetry | None = None,
+        standing: Standing | None = None,
         pause: Callable[[], None] = _give_way,
         pass_on: Callable[[Snapshot, Sequence[Samples]], None] | None = None,
     ) -> None:
@@ -63,7 +64,7 @@ class Exposition:
         self._telemetry = telemetry or SilentTelemetry()
         self._pause = pause
         self._pass_on = pass_on
-        self._standing = Standing()
+        self._standing = standing if standing is not None else Standing()
         self._publishing = asyncio.Lock()
         self._rendered = _Rendered()
 

@@ -6,5 +6,6 @@ from insights_exporter.web.config import WebConfig, load
 from insights_exporter.web.gate import middlewares
 from insights_exporter.web.source import WebSource
 from insights_exporter.web.tls import reloading_context
+from insights_exporter.web.visitors import Visitors
 
-__all__ = ["WebConfig", "WebSource", "load", "middlewares", "reloading_context"]
+__all__ = ["Visitors", "WebConfig", "WebSource", "load", "middlewares", "reloading_context"]

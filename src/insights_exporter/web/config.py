@@ -24,6 +24,8 @@ _HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
 """Headers that may be set, each with the values it may have; no values mean any."""
 
 _HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}", re.ASCII)
+_SALT = re.compile(r".{28}[.Oeu].{31}", re.ASCII)
+"""A hash whose salt is of 128 bits and not of a few more, which no program makes and none could check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ def _users(value: Value) -> dict[str, Secret]:
         if not _HASH.fullmatch(text):
             # What stands there instead may be a password.
             one.refuse("a bcrypt hash ($2a$, $2b$ or $2y$, cost 04 to 31)", "something else")
+        elif not _SALT.fullmatch(text):
+            one.refuse("a bcrypt hash as programs make it", "one with an impossible salt")
         elif ":" in name:
             one.refuse("a name without a colon, which basic authentication cannot carry", "one")
         else:

@@ -8,9 +8,9 @@ import hashlib
 import hmac
 import logging
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from http import HTTPStatus
+from ipaddress import ip_address
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -19,9 +19,9 @@ from insights_exporter.clock import Clock
 from insights_exporter.errors import SecretError
 from insights_exporter.settings import ServerSettings
 from insights_exporter.web.config import RateLimit, WebConfig
-from insights_exporter.web.passwords import Passwords, TooBusy
-from insights_exporter.web.rate import Bucket
+from insights_exporter.web.passwords import TooBusy
 from insights_exporter.web.source import WebSource
+from insights_exporter.web.visitors import ATTEMPTS, Visitors
 
 __all__ = ["middlewares"]
 
@@ -29,18 +29,16 @@ logger = logging.getLogger(__name__)
 
 _PROBES = frozenset({"/-/healthy", "/-/ready"})
 _SAFE_METHODS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-_ATTEMPTS = RateLimit(interval=1.0, burst=10)
-"""Wrong passwords from one address."""
-_ADDRESSES = 1024
-"""Addresses whose attempts are counted."""
 
 
-def middlewares(settings: ServerSettings, *, source: WebSource | None, clock: Clock) -> Sequence[Middleware]:
+def middlewares(
+    settings: ServerSettings, *, source: WebSource | None, clock: Clock, visitors: Visitors | None = None
+) -> Sequence[Middleware]:
     """Return what every request passes, first to last.
 
     Without a web configuration and a bearer token everybody gets in. Probes are open to all who can connect.
     """
-    gate = _Gate(settings, source, clock)
+    gate = _Gate(settings, source, clock, visitors or Visitors())
 
     @web.middleware
     async def headers(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -60,13 +58,14 @@ def middlewares(settings: ServerSettings, *, source: WebSource | None, clock: Cl
 class _Gate:
     """Decides about requests."""
 
-    def __init__(self, settings: ServerSettings, source: WebSource | None, clock: Clock) -> None:
+    def __init__(
+        self, settings: ServerSettings, source: WebSource | None, clock: Clock, visitors: Visitors
+    ) -> None:
         self._settings = settings
         self._source = source
         self._clock = clock
-        self._passwords = Passwords()
-        self._attempts: OrderedDict[str, Bucket] = OrderedDict()
-        self._rate: tuple[RateLimit, Bucket] | None = None
+        self._visitors = visitors
+        self._unreadable = ""
         self._open = _PROBES | (
             ({"/metrics"} if settings.open_metrics else set()) | ({"/"} if settings.open_page else set())
         )
@@ -80,7 +79,7 @@ class _Gate:
         config = self.config()
         if not _named(request, config) or _foreign(request):
             return _refused(HTTPStatus.FORBIDDEN)
-        if request.path not in _PROBES and not self._in_time(config.rate):
+        if request.path not in _PROBES and not self._visitors.in_time(config.rate, self._clock.monotonic()):
             return _refused(HTTPStatus.TOO_MANY_REQUESTS, {hdrs.RETRY_AFTER: _whole(config.rate)})
         if request.path in self._open or not (config.users or self._settings.bearer_token):
             return None
@@ -91,43 +90,32 @@ class _Gate:
             return await self._basic(rest.strip(), config, request.remote or "")
         return self._unknown(config)
 
-    def _in_time(self, rate: RateLimit | None) -> bool:
-        if rate is None:
-            return True
-        if self._rate is None or self._rate[0] != rate:
-            self._rate = (rate, Bucket(rate.interval, rate.burst))
-        return self._rate[1].take(self._clock.monotonic())
-
     def _bearer(self, token: str, config: WebConfig) -> web.Response | None:
         source = self._settings.bearer_token
         try:
             wanted = source.read().reveal() if source is not None else ""
         except SecretError as error:
-            logger.error("The bearer token cannot be read.", extra={"why": str(error)})  # noqa: TRY400 - it says all.
+            if self._unreadable != str(error):
+                self._unreadable = str(error)
+                logger.error("The bearer token cannot be read.", extra={"why": str(error)})  # noqa: TRY400 - it says all.
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE)
+        self._unreadable = ""
         if wanted and hmac.compare_digest(_hashed(token), _hashed(wanted)):
             return None
         return self._unknown(config)
 
     async def _basic(self, login: str, config: WebConfig, address: str) -> web.Response | None:
         name, password = _login(login)
-        if self._passwords.remembered(config.users, name, password):
+        if self._visitors.passwords.remembered(config.users, name, password):
             return None
         # Each new password spends an attempt, and a right one gives it back by being remembered.
-        if not self._bucket(address).take(self._clock.monotonic()):
-            return _refused(HTTPStatus.TOO_MANY_REQUESTS, {hdrs.RETRY_AFTER: _whole(_ATTEMPTS)})
+        if not self._visitors.may_try(address, self._clock.monotonic()):
+            return _refused(HTTPStatus.TOO_MANY_REQUESTS, {hdrs.RETRY_AFTER: _whole(ATTEMPTS)})
         try:
-            right = await self._passwords.right(config.users, name, password)
+            right = await self._visitors.passwords.right(config.users, name, password)
         except TooBusy:
-            return _refused(HTTPStatus.TOO_MANY_REQUESTS, {hdrs.RETRY_AFTER: _whole(_ATTEMPTS)})
+            return _refused(HTTPStatus.TOO_MANY_REQUESTS, {hdrs.RETRY_AFTER: _whole(ATTEMPTS)})
         return None if right else self._unknown(config)
-
-    def _bucket(self, address: str) -> Bucket:
-        bucket = self._attempts.setdefault(address, Bucket(_ATTEMPTS.interval, _ATTEMPTS.burst))
-        self._attempts.move_to_end(address)
-        if len(self._attempts) > _ADDRESSES:
-            self._attempts.popitem(last=False)
-        return bucket
 
     def _unknown(self, config: WebConfig) -> web.Response:
         asks = [
@@ -144,12 +132,26 @@ def _named(request: web.Request, config: WebConfig) -> bool:
     certificate = transport.get_extra_info("peercert") if transport is not None else None
     if not certificate or not allowed:
         return True
-    return any(value in allowed for _, value in certificate.get("subjectAltName", ()))
+    return any(_san(value) in allowed for _, value in certificate.get("subjectAltName", ()))
 
 
 def _foreign(request: web.Request) -> bool:
     """Say whether another site makes a browser change something, with the login that it remembers."""
-    return request.method not in _SAFE_METHODS and request.headers.get("Sec-Fetch-Site") == "cross-site"
+    if request.method in _SAFE_METHODS:
+        return False
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get(hdrs.ORIGIN)
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    # A browser too old to tell the site tells the origin; other programs tell neither.
+    return origin is not None and origin.partition("://")[2] != request.headers.get(hdrs.HOST)
+
+
+def _san(value: object) -> object:
+    """Return a name of a certificate as a configuration has it; Python writes out addresses of IPv6."""
+    try:
+        return str(ip_address(value)) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _login(text: str) -> tuple[str, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -99,7 +99,7 @@ def read_tls(value: Value) -> TlsConfig | None:
         key=key or nothing,
         client_ca=_pem(value, parts, "client_ca"),
         verify=verify,
-        allowed_sans=frozenset(one.text() for one in parts["client_allowed_sans"].texts()),
+        allowed_sans=frozenset(_sans(parts["client_allowed_sans"])),
         # A list with nothing for TLS 1.2 in it rules TLS 1.2 out.
         minimum=ssl.TLSVersion.TLSv1_3 if ciphers == () and parts["cipher_suites"].texts() else minimum,
         maximum=maximum,
@@ -146,6 +146,14 @@ def _ciphers(value: Value) -> tuple[str, ...]:
         if name in _CIPHERS:
             names.append(_CIPHERS[name])
     return tuple(names)
+
+
+def _sans(value: Value) -> Iterator[str]:
+    for one in value.texts():
+        text = one.text()
+        if not text:
+            one.refuse("a name or an address", "nothing")
+        yield text
 
 
 def _curve(value: Value) -> str | None:
