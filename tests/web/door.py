@@ -15,7 +15,7 @@ from aiohttp import web
 from insights_exporter.server import Listening
 from insights_exporter.settings import ServerSettings
 from insights_exporter.telemetry import SilentTelemetry
-from insights_exporter.web import WebSource, middlewares, reloading_context
+from insights_exporter.web import Visitors, WebSource, middlewares, reloading_context
 from tests.support.clock import FakeClock
 
 PATHS = ("/", "/metrics", "/config", "/-/healthy", "/-/ready")
@@ -48,11 +48,14 @@ class Door:
 
 
 @asynccontextmanager
-async def door(file: Path | None = None, settings: ServerSettings | None = None) -> AsyncIterator[Door]:
+async def door(
+    file: Path | None = None, settings: ServerSettings | None = None, *, visitors: Visitors | None = None
+) -> AsyncIterator[Door]:
     """Serve one word at each path, behind the file and the settings."""
     clock, reloads = FakeClock(), Reloads()
     source = WebSource(file, telemetry=reloads, clock=clock) if file is not None else None
-    app = web.Application(middlewares=middlewares(settings or ServerSettings(), source=source, clock=clock))
+    gate = middlewares(settings or ServerSettings(), source=source, clock=clock, visitors=visitors)
+    app = web.Application(middlewares=gate)
     app.add_routes([web.get(path, answer) for path in PATHS])
     app.add_routes([web.post("/-/reload", answer)])
     tls = reloading_context(source.context) if source is not None and source.encrypted else None

@@ -70,6 +70,7 @@ async def test_only_the_configured_ciphers_are_spoken(place: Place) -> None:
     [
         ("RequireAndVerifyClientCert", "prometheus.example", 200),
         ("RequireAndVerifyClientCert", "10.0.0.1", 200),
+        ("RequireAndVerifyClientCert", "2001:db8::1", 200),
         ("RequireAndVerifyClientCert", "other.example", 403),
         ("RequireAndVerifyClientCert", "", 0),
         ("VerifyClientCertIfGiven", "other.example", 403),
