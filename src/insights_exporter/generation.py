@@ -17,6 +17,7 @@ from insights_exporter import __version__
 from insights_exporter.clock import Clock
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.metrics import MetricsClient
+from insights_exporter.coder.settings import CoderSettings
 from insights_exporter.collectors.agent_stats import (
     AgentStatsCollector,
     Ledger,
@@ -34,11 +35,11 @@ from insights_exporter.page import CollectorState, Landing, Lens, Status
 from insights_exporter.poller import Poller, PollerState
 from insights_exporter.redaction import Redaction
 from insights_exporter.server import Page
-from insights_exporter.settings import AgentStatsSource, PrivacySettings, Settings
+from insights_exporter.settings import AgentStatsSource, PrivacySettings, Settings, UserNames
 from insights_exporter.snapshot import AgentStats, Reading, Snapshot
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["Environment", "Generation", "redaction_of"]
+__all__ = ["Environment", "Generation", "client_of", "redaction_of"]
 
 SUBJECTS: Final = ("insights", "inventory", "deployment")
 
@@ -59,6 +60,11 @@ def redaction_of(privacy: PrivacySettings) -> Redaction:
     """Return how users appear; raise SecretError where the key cannot be read."""
     key = b"" if privacy.hash_key is None else privacy.hash_key.read().reveal().encode()
     return Redaction(privacy.users, key)
+
+
+def client_of(settings: Settings) -> CoderSettings:
+    """Return how Coder is asked; errors repeat its words only where people may be named."""
+    return replace(settings.coder, quote=settings.privacy.users is UserNames.NAMED)
 
 
 def _standing(settings: Settings, state: PollerState) -> Standing:
@@ -96,7 +102,9 @@ class Generation:
         self._landing = Landing(lens)
         self._listeners: list[Callable[[Snapshot], Awaitable[None]]] = [self.exposition.publish]
         self._publishing = asyncio.Lock()
-        self._client = CoderClient(settings.coder, clock=environment.clock, observer=environment.telemetry)
+        self._client = CoderClient(
+            client_of(settings), clock=environment.clock, observer=environment.telemetry
+        )
         self._metrics = self._metrics_client()
         self._agents = self._agent_source(redaction, state)
         self.poller = Poller(
@@ -169,7 +177,7 @@ class Generation:
         if self.settings.agent_stats.source is not AgentStatsSource.CODERD_METRICS or address is None:
             return None
         return MetricsClient(
-            self.settings.coder,
+            client_of(self.settings),
             address,
             clock=environment.clock,
             observer=environment.telemetry,

@@ -28,7 +28,7 @@ from insights_exporter.simulator.generated import Size
 from insights_exporter.simulator.stage import DEMO_TOKEN, stage
 from insights_exporter.web import WebSource
 
-PACE = 0.02
+PACE = 0.1
 """Seconds that each scraper rests between pages."""
 LIMITED = catalogue.USER_ACTIVITY_WINDOW.name
 LOGIN = aiohttp.encode_basic_auth("ada", "correct horse")
@@ -179,7 +179,7 @@ async def test_readings_fail_no_scrape_mix_nothing_and_leave_nothing_behind(
     record_property("seen", f"{sum(pages.values())} pages, {settled}, {ended}, {grown} objects more")
 
     assert statuses == {200: readings * 9 // 10, 500: readings // 10}
-    assert sum(pages.values()) >= readings
+    assert sum(pages.values()) >= readings // 5
     by_interval = {interval: (counted, series, names) for interval, counted, series, names in pages}
     assert len(by_interval) == len(pages) == 2, "Some page is of neither configuration."
     assert {(ODD.interval, ODD.limit), (EVEN.interval, EVEN.limit)} == {
@@ -191,7 +191,7 @@ async def test_readings_fail_no_scrape_mix_nothing_and_leave_nothing_behind(
     assert ended["kinds"] == settled["kinds"]
     assert ended["tasks"] <= settled["tasks"] + 3
     assert ended["descriptors"] <= settled["descriptors"] + 3
-    assert grown < readings
+    assert grown < 2000, "That is more than chance."
 
 
 @pytest.mark.parametrize("status", [200, 500])

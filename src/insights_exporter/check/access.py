@@ -16,7 +16,7 @@ from insights_exporter.coder.authorization import PREFLIGHT
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.version import OLDEST, Feature, ServerVersion
 from insights_exporter.errors import AuthError, LoginPage, SecretError, TlsFailed, UpstreamError
-from insights_exporter.settings import AgentStatsSource, Settings
+from insights_exporter.settings import AgentStatsSource, Settings, UserNames
 
 __all__ = ["Access", "blocked"]
 
@@ -98,8 +98,9 @@ class Access:
         except (UpstreamError, SecretError) as error:
             yield blocked("token", error)
             return
-        # The account is the exporter's own and no user of workspaces, so its name may be shown.
-        yield Finding(Level.OK, "token", f"The token speaks for {me.username}.")
+        named = self.settings.privacy.users is UserNames.NAMED
+        whose = f"speaks for {me.username}" if named else "is accepted"
+        yield Finding(Level.OK, "token", f"The token {whose}.")
         if "owner" in {role.name for role in me.roles}:
             yield Finding(
                 Level.WARNING,

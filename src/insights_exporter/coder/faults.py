@@ -76,13 +76,13 @@ def login_page(answer: Answer) -> LoginPage:
     )
 
 
-def error_of(answer: Answer, *, token: Secret, now: datetime) -> UpstreamError:
+def error_of(answer: Answer, *, token: Secret, now: datetime, quote: bool = True) -> UpstreamError:
     """Return the error that an answer with a status of 400 or more stands for.
 
-    The token is needed to take it out of what the server says.
+    The token is needed to take it out of what the server says; without ``quote`` nothing of it is repeated.
     """
     refusal = _refusal(answer.body)
-    said = _said(refusal, token)
+    said = _said(refusal if quote else None, token)
     if answer.status in {408, 425, 429} or answer.status >= 500:
         return _for_now(answer, refusal, said=said, now=now)
     if answer.is_html:

@@ -110,7 +110,7 @@ class Transport:
         return answer
 
     def _error(self, path: str, answer: Answer, token: Secret) -> UpstreamError:
-        error = error_of(answer, token=token, now=self._clock.now())
+        error = error_of(answer, token=token, now=self._clock.now(), quote=self._settings.quote)
         if isinstance(error, RateLimited):
             self.limits.block(path, error.retry_after)
         return error
