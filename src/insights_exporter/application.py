@@ -15,6 +15,7 @@ from insights_exporter.clock import Clock, SystemClock
 from insights_exporter.config import masked
 from insights_exporter.errors import ConfigError
 from insights_exporter.generation import Environment, Generation
+from insights_exporter.logs import Redactor, secrets_of
 from insights_exporter.metrics.otlp import Own
 from insights_exporter.server import Listening, Site, application
 from insights_exporter.settings import ServerSettings, Settings
@@ -95,7 +96,8 @@ class Application:
                 self.telemetry.reloaded(success=False, at=self._clock.now())
                 told = {"why": str(error)}
                 logger.error("The configuration stays as it was.", extra=told)  # noqa: TRY400 - it says all.
-                raise
+                # What stands in a wrong place may be a secret, and the text is shown to who asked.
+                raise ConfigError(Redactor(secrets_of(self._settings))(str(error))) from None
             self.telemetry.reloaded(success=True, at=self._clock.now())
 
     def listen_for_signals(self, stop: asyncio.Event) -> None:

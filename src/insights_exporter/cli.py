@@ -13,6 +13,7 @@ from insights_exporter import __version__, commands
 from insights_exporter.bundle.command import add_to as add_bundle
 from insights_exporter.config.source import CONFIG_VARIABLE
 from insights_exporter.errors import ConfigError
+from insights_exporter.logs import Redactor
 
 __all__ = ["main"]
 
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
+        # A token in a wrong place is told of, and not shown.
+        sys.stderr.write(f"{Redactor()(str(error))}\n")
         return USAGE_ERROR
     except KeyboardInterrupt:
         return 130

@@ -22,7 +22,7 @@ from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.settings import CoderSettings
 from insights_exporter.config import load
 from insights_exporter.errors import ConfigError
-from insights_exporter.generation import client_of, redaction_of
+from insights_exporter.generation import may_name_people, redaction_of
 from insights_exporter.interpreter import settle
 from insights_exporter.poller import Poller
 from insights_exporter.secret import LiteralSecret, Secret
@@ -79,7 +79,7 @@ async def check(config: Path | None, *, json: bool, poll: bool) -> int:
     """Write what is found; the worst finding is the exit code."""
     settings = load(config, os.environ)
     clock, found = SystemClock(), []
-    async with CoderClient(client_of(settings), clock=clock) as client:
+    async with CoderClient(settings.coder, clock=clock, quote=may_name_people(settings.privacy)) as client:
 
         async def snapshot() -> Snapshot:
             poller = Poller(

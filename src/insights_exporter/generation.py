@@ -17,7 +17,6 @@ from insights_exporter import __version__
 from insights_exporter.clock import Clock
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.metrics import MetricsClient
-from insights_exporter.coder.settings import CoderSettings
 from insights_exporter.collectors.agent_stats import (
     AgentStatsCollector,
     Ledger,
@@ -39,7 +38,7 @@ from insights_exporter.settings import AgentStatsSource, PrivacySettings, Settin
 from insights_exporter.snapshot import AgentStats, Reading, Snapshot
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["Environment", "Generation", "client_of", "redaction_of"]
+__all__ = ["Environment", "Generation", "may_name_people", "redaction_of"]
 
 SUBJECTS: Final = ("insights", "inventory", "deployment")
 
@@ -62,9 +61,9 @@ def redaction_of(privacy: PrivacySettings) -> Redaction:
     return Redaction(privacy.users, key)
 
 
-def client_of(settings: Settings) -> CoderSettings:
-    """Return how Coder is asked; errors repeat its words only where people may be named."""
-    return replace(settings.coder, quote=settings.privacy.users is UserNames.NAMED)
+def may_name_people(privacy: PrivacySettings) -> bool:
+    """Say whether what is shown may hold words of Coder, in which somebody may be named."""
+    return privacy.users is UserNames.NAMED
 
 
 def _standing(settings: Settings, state: PollerState) -> Standing:
@@ -103,7 +102,10 @@ class Generation:
         self._listeners: list[Callable[[Snapshot], Awaitable[None]]] = [self.exposition.publish]
         self._publishing = asyncio.Lock()
         self._client = CoderClient(
-            client_of(settings), clock=environment.clock, observer=environment.telemetry
+            settings.coder,
+            clock=environment.clock,
+            observer=environment.telemetry,
+            quote=may_name_people(settings.privacy),
         )
         self._metrics = self._metrics_client()
         self._agents = self._agent_source(redaction, state)
@@ -177,7 +179,7 @@ class Generation:
         if self.settings.agent_stats.source is not AgentStatsSource.CODERD_METRICS or address is None:
             return None
         return MetricsClient(
-            client_of(self.settings),
+            self.settings.coder,
             address,
             clock=environment.clock,
             observer=environment.telemetry,

@@ -273,7 +273,9 @@ def test_what_is_shown_has_no_secret_and_loads_again(tmp_path: Path) -> None:
 
 
 def test_a_repr_of_settings_shows_no_secret(tmp_path: Path) -> None:
-    settings = load(written(tmp_path, LEAST), {"INSIGHTS_EXPORTER_SERVER_BEARER_TOKEN": "hunter2-hunter2-hunter2"})
+    settings = load(
+        written(tmp_path, LEAST), {"INSIGHTS_EXPORTER_SERVER_BEARER_TOKEN": "hunter2-hunter2-hunter2"}
+    )
 
     assert TOKEN not in repr(settings)
     assert "hunter2" not in repr(settings)

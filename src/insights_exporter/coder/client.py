@@ -43,10 +43,11 @@ class CoderClient:
 
     Every method raises a kind of UpstreamError when Coder gives no usable answer, and SecretError when the
     token cannot be read. What a server is too old for raises RouteMissing. All calls together keep to the
-    configured concurrency; those of a view from ``within`` also keep to its deadline.
+    configured concurrency; those of a view from ``within`` also keep to its deadline. Errors repeat the
+    server's words, which may name people, only where ``quote`` lets them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything from outside is a parameter.
         self,
         settings: CoderSettings,
         *,
@@ -54,8 +55,10 @@ class CoderClient:
         rng: random.Random | None = None,
         observer: Observer | None = None,
         session: aiohttp.ClientSession | None = None,
+        quote: bool = True,
     ) -> None:
         self._settings = settings
+        self._quote = quote
         self._clock = clock or SystemClock()
         self._observer = observer or SilentObserver()
         self._random = rng or random.Random()
@@ -69,7 +72,13 @@ class CoderClient:
         if session is None:
             session = self._own_session = open_session(self._settings)
         self._open = Exchange(
-            transport=Transport(self._settings, session=session, clock=self._clock, observer=self._observer),
+            transport=Transport(
+                self._settings,
+                session=session,
+                clock=self._clock,
+                observer=self._observer,
+                quote=self._quote,
+            ),
             clock=self._clock,
             random=self._random,
             observer=self._observer,

@@ -17,8 +17,7 @@ __all__ = ["CoderSettings", "base_url"]
 class CoderSettings:
     """Address, token and manners of one deployment; times are seconds.
 
-    ``retries`` counts tries after the first one. ``quote`` lets errors repeat the server's words, which may
-    name people. Raises ConfigError when a value cannot be used.
+    ``retries`` counts tries after the first one. Raises ConfigError when a value cannot be used.
     """
 
     url: str
@@ -33,7 +32,6 @@ class CoderSettings:
     retries: int = 3
     max_response_bytes: int = 64 * 1024 * 1024
     workspace_page_size: int = 500
-    quote: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what can never work."""

@@ -61,11 +61,12 @@ class Transport:
     """Sends single requests; knows no endpoint and tries nothing twice.
 
     Paths lie below ``base``, which is the API where it is None. An empty token is not sent.
+    Errors repeat the server's words where ``quote`` lets them.
     ``version`` is the server's as its newest answer tells; ``skew`` is how many seconds the server's clock is
     ahead of ours. Both are None before the first answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything from outside is a parameter.
         self,
         settings: CoderSettings,
         *,
@@ -73,8 +74,10 @@ class Transport:
         clock: Clock,
         observer: Observer,
         base: URL | None = None,
+        quote: bool = True,
     ) -> None:
         self._settings = settings
+        self._quote = quote
         self._base = base_url(settings.url) if base is None else base
         self._session = session
         self._clock = clock
@@ -110,7 +113,7 @@ class Transport:
         return answer
 
     def _error(self, path: str, answer: Answer, token: Secret) -> UpstreamError:
-        error = error_of(answer, token=token, now=self._clock.now(), quote=self._settings.quote)
+        error = error_of(answer, token=token, now=self._clock.now(), quote=self._quote)
         if isinstance(error, RateLimited):
             self.limits.block(path, error.retry_after)
         return error

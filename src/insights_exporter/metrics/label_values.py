@@ -53,13 +53,17 @@ class _Served(dict[str, str]):
     def __init__(self, clean: Callable[[str], str]) -> None:
         super().__init__()
         self._clean = clean
-        self._taken: set[str] = set()
+        self._changed: set[str] = set()
         self.ambiguous = False
 
     def __missing__(self, raw: str) -> str:
-        self[raw] = text = self._clean(raw)
-        self.ambiguous = self.ambiguous or text in self._taken
-        self._taken.add(text)
+        text = self._clean(raw)
+        # Nearly all values stay as they are, so only the others are remembered twice.
+        if text in self._changed or (text != raw and text in self):
+            self.ambiguous = True
+        if text != raw:
+            self._changed.add(text)
+        self[raw] = text
         return text
 
 
