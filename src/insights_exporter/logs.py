@@ -57,15 +57,22 @@ class Redactor:
                 secret = source.read().reveal()
             except SecretError:
                 continue
-            found |= {secret, *_passwords(secret)}
+            found |= {secret, *_parts(secret)}
         # A secret may hold another.
         return sorted((one for one in found if len(one) >= _REDUCED), key=len, reverse=True)
 
 
-def _passwords(secret: str) -> Iterable[str]:
-    """Return the password of an address as it is written and as it is meant."""
+def _parts(secret: str) -> Iterable[str]:
+    """Return what of a secret is one by itself.
+
+    That is the password of an address, as it is written and as it is meant, and the values of headers
+    (``name=Bearer value,name=value``) with and without their scheme.
+    """
+    if "://" not in secret:
+        values = [pair.partition("=")[2].strip() for pair in secret.split(",")]
+        return {part for value in values for part in (value, unquote(value), value.rpartition(" ")[2])}
     try:
-        password = urlsplit(secret).password if "://" in secret else None
+        password = urlsplit(secret).password
     except ValueError:
         password = None
     return () if not password else (password, unquote(password))
