@@ -308,7 +308,6 @@ def open_session(settings: CoderSettings) -> aiohttp.ClientSession:
         # A cookie of a proxy or of Coder would speak for us besides the token.
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-        trust_env=True,
     )
 
 

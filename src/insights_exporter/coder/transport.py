@@ -15,6 +15,7 @@ from insights_exporter.clock import Clock
 from insights_exporter.coder.faults import Answer, error_of, login_page
 from insights_exporter.coder.limits import RateLimits, parse_http_date
 from insights_exporter.coder.observer import Observer
+from insights_exporter.coder.proxy import environment_proxy
 from insights_exporter.coder.settings import CoderSettings, base_url
 from insights_exporter.coder.version import ServerVersion
 from insights_exporter.errors import (
@@ -150,6 +151,7 @@ class Transport:
                 data=request.payload,
                 headers=_headers(token, has_payload=request.payload is not None),
                 timeout=self._timeout,
+                proxy=environment_proxy(url),
                 allow_redirects=False,
             ) as response:
                 body = await _read(response, request.endpoint, self._settings.max_response_bytes)
