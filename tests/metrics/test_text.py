@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeHistogramMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     Metric,
 )
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -19,6 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from insights_exporter.metrics.catalogue import (
+    APP_CONNECTION_LATENCY,
     COLLECTION_ENABLED,
     LATENCY_BUCKETS,
     TEMPLATE_APP_USAGE,
@@ -71,6 +73,12 @@ def pages(
         Samples(TEMPLATE_UNIQUE_USERS, gauges),
         Samples(TEMPLATE_APP_USAGE, counters, created=created),
         Samples(TEMPLATE_USER_LATENCY, distributions=latencies, bounds=LATENCY_BUCKETS),
+        Samples(
+            APP_CONNECTION_LATENCY,
+            distributions=[(values[:3], counts, observed) for values, counts, observed in latencies],
+            bounds=LATENCY_BUCKETS,
+            created=created,
+        ),
     ]
     enabled = GaugeMetricFamily(COLLECTION_ENABLED.stem, COLLECTION_ENABLED.help, value=1)
     gauge = GaugeMetricFamily(
@@ -85,6 +93,12 @@ def pages(
         labels=TEMPLATE_USER_LATENCY.labels,
         unit="seconds",
     )
+    counting = HistogramMetricFamily(
+        APP_CONNECTION_LATENCY.stem,
+        APP_CONNECTION_LATENCY.help,
+        labels=APP_CONNECTION_LATENCY.labels,
+        unit="seconds",
+    )
     for values, number in gauges:
         gauge.add_metric(values, number)
     for values, number in counters:
@@ -92,7 +106,11 @@ def pages(
     bounds = [*map(str, LATENCY_BUCKETS), "+Inf"]
     for values, counts, observed in latencies:
         histogram.add_metric(values, list(zip(bounds, counts, strict=True)), observed)
-    return ours, [enabled, gauge, counter, histogram]
+        counting.add_metric(values[:3], list(zip(bounds, counts, strict=True)), observed)
+        if created is not None:
+            named = dict(zip(APP_CONNECTION_LATENCY.labels, values[:3], strict=True))
+            counting.add_sample(f"{APP_CONNECTION_LATENCY.stem}_created", named, created)
+    return ours, [enabled, gauge, counter, histogram, counting]
 
 
 @settings(deadline=None, max_examples=150)

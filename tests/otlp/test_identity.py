@@ -48,17 +48,24 @@ async def test_every_series_is_the_same_both_ways(limits: LimitSettings) -> None
     assert translated(pushed.requests).series == served
 
 
-async def test_counters_began_when_the_page_says() -> None:
+async def test_what_accumulates_began_when_the_page_says() -> None:
     page, pushed = await both()
     created = {
-        (name.removesuffix("_created") + "_total", labels): value
+        (name.removesuffix("_created"), labels): value
         for (name, labels), value in series(page).items()
         if name.endswith("_created")
     }
-    began = translated(pushed.requests).began
+    began = {
+        (name.removesuffix("_total").removesuffix("_count"), labels): at
+        for (name, labels), at in translated(pushed.requests).began.items()
+        if name.endswith(("_total", "_count"))
+    }
 
     assert created
-    assert {key: began[key] for key in began if key[0].endswith("_total")} == created
+    assert {key: began[key] for key in created} == created
+    assert {name for name, _ in began} - {name for name, _ in created} <= {
+        one.stem for one in catalogue.EXPORTER_FAMILIES
+    }
 
 
 async def test_histograms_began_when_counting_of_reports_did() -> None:

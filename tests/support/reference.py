@@ -58,6 +58,10 @@ def _metric(samples: Samples, *, began: bool) -> Metric:
         bounds = [*map(str, samples.bounds), "+Inf"]
         for values, counts, total in samples.distributions:
             histogram.add_metric(values, list(zip(bounds, counts, strict=True)), total)
+            if began and samples.created is not None:
+                # The only part of a histogram that its class has no way to say.
+                named = dict(zip(labels, values, strict=True))
+                histogram.add_sample(f"{family.stem}_created", named, samples.created)
         return histogram
     if family.kind is Kind.COUNTER:
         counter = CounterMetricFamily(family.stem, family.help, labels=labels, unit=family.unit)

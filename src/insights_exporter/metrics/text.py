@@ -92,23 +92,22 @@ def head(family: Family, form: Format) -> bytes:
 
 def is_common(samples: Samples) -> bool:
     """Tell whether the blocks of a family are the same in both formats."""
-    if samples.family.kind is Kind.COUNTER:
-        return samples.created is None
-    return samples.family.kind is not Kind.GAUGE_HISTOGRAM
+    return samples.created is None and samples.family.kind is not Kind.GAUGE_HISTOGRAM
 
 
 def blocks(samples: Samples, form: Format) -> Iterator[bytes]:
     """Yield a family's series, many in a block, encoded."""
     kind, openmetrics = samples.family.kind, form is Format.OPENMETRICS
+    created = samples.created if openmetrics else None
     if kind is Kind.HISTOGRAM:
-        yield from _distributions(samples, "_count", "_sum")
+        yield from _distributions(samples, "_count", "_sum", created)
     elif kind is Kind.GAUGE_HISTOGRAM and openmetrics:
         yield from _distributions(samples, "_gcount", "_gsum")
     elif kind is Kind.GAUGE_HISTOGRAM:
         yield from _plain_gauge_histogram(samples)
-    elif kind is Kind.COUNTER and openmetrics and samples.created is not None:
-        created = f"{samples.family.stem}_created%s {written(samples.created)}\n"
-        yield from _rows(samples.family.name, samples.family.labels, samples.numbers, created)
+    elif kind is Kind.COUNTER and created is not None:
+        again = f"{samples.family.stem}_created%s {written(created)}\n"
+        yield from _rows(samples.family.name, samples.family.labels, samples.numbers, again)
     else:
         yield from _rows(samples.family.name, samples.family.labels, samples.numbers)
 
@@ -201,8 +200,8 @@ def _five(columns: _Columns, block: _Block) -> list[str]:
 _LINES: Final = {3: _three, 4: _four, 5: _five}
 
 
-def _distributions(samples: Samples, count: str, total: str) -> Iterator[bytes]:
-    """Yield each label set with its buckets, and with count and sum where those have names."""
+def _distributions(samples: Samples, count: str, total: str, created: float | None = None) -> Iterator[bytes]:
+    """Yield each label set with its buckets, with count and sum where those have names, and its beginning."""
     name, labels = samples.family.name, samples.family.labels
     bounds = [f'le="{written(bound)}"' for bound in (*samples.bounds, inf)]
     escaped = _Escaped("%s")
@@ -220,6 +219,8 @@ def _distributions(samples: Samples, count: str, total: str) -> Iterator[bytes]:
             braced = f"{{{','.join([pair for _, pair in pairs])}}}" if pairs else ""
             lines.append(f"{name}{count}{braced} {written(counts[-1])}\n")
             lines.append(f"{name}{total}{braced} {written(observed)}\n")
+            if created is not None:
+                lines.append(f"{name}_created{braced} {written(created)}\n")
         if len(lines) >= _BLOCK_ROWS:
             yield "".join(lines).encode()
             lines.clear()
