@@ -155,7 +155,9 @@ class AgentDatabase:
             row[0]
             for row in await database.rows("EXPLAIN " + queries.grouped(shape, since, None, by_user=True))
         ]
-        scans = [line.strip(" ->").partition("  (")[0] for line in plan if " on workspace_agent_stats" in line]
+        scans = [
+            line.strip(" ->").partition("  (")[0] for line in plan if " on workspace_agent_stats" in line
+        ]
         text = f"Recent reports are found by: {scans[0] if scans else plan[0]}."
         if any("Index" in line for line in plan):
             return Finding(Level.OK, subject, text)
