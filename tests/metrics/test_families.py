@@ -19,6 +19,7 @@ from insights_exporter.settings import LimitSettings, UserNames
 from insights_exporter.snapshot import (
     Account,
     AppUse,
+    Deployment,
     Insights,
     Inventory,
     ParameterOption,
@@ -141,6 +142,24 @@ def test_users_that_are_off_take_their_families_along_and_templates_keep_their_t
 
     assert found == set(catalogue.CODER_FAMILIES) - gone
     assert {catalogue.TEMPLATE_USAGE, catalogue.TEMPLATE_USER_LATENCY} <= found
+
+
+@pytest.mark.parametrize(
+    ("sent", "site", "shown"),
+    [
+        ("/emojis/1f680.png", "https://coder.example.com/", "https://coder.example.com/emojis/1f680.png"),
+        ("/emojis/1f680.png", "", "/emojis/1f680.png"),
+        ("https://avatars.example.com/ada", "https://coder.example.com", "https://avatars.example.com/ada"),
+        ("//avatars.example.com/ada", "https://coder.example.com", "//avatars.example.com/ada"),
+        ("", "https://coder.example.com", ""),
+    ],
+)
+def test_pictures_that_coder_keeps_itself_are_found_from_elsewhere(sent: str, site: str, shown: str) -> None:
+    accounts = Inventory(users=[Account("u1", "ada", avatar_url=sent)])
+    deployment = Deployment("v2.26.0", dashboard_url=site)
+    found = catalogued(Snapshot(NOW, inventory=Reading(accounts, NOW), deployment=Reading(deployment, NOW)))
+
+    assert list(numbers(found, catalogue.USER_INFO)) == [("ada", "u1", "", shown, "")]
 
 
 # Numbers -------------------------------------------------------------------------------------------------

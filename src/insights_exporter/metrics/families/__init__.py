@@ -77,7 +77,8 @@ def _samples(snapshot: Snapshot, values: LabelValues, *, free_text: bool) -> Ite
         yield from insights(used, values, free_text=free_text)
     if snapshot.inventory or used is not None:
         held = snapshot.inventory.value if snapshot.inventory else Inventory()
-        yield from inventory(held, used, values, free_text=free_text)
+        site = snapshot.deployment.value.dashboard_url if snapshot.deployment else ""
+        yield from inventory(held, used, values, free_text=free_text, site=site)
     if snapshot.deployment:
         yield from deployment(snapshot.deployment.value, values)
     if snapshot.agent_stats:

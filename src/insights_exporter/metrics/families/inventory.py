@@ -30,9 +30,9 @@ _Counts = Counter[tuple[str, ...]]
 
 
 def inventory(
-    part: Inventory, insights: Insights | None, values: LabelValues, *, free_text: bool
+    part: Inventory, insights: Insights | None, values: LabelValues, *, free_text: bool, site: str = ""
 ) -> Iterator[Samples]:
-    """Yield the families of this part, in the catalogue's order."""
+    """Yield the families of this part, in the catalogue's order; ``site`` is where people open Coder."""
     agents = list(_agents(part.workspaces))
     keys = [template.key for template in part.templates]
     yield numbers(catalogue.WORKSPACES, _workspaces(part.workspaces, keys, values).items())
@@ -53,7 +53,7 @@ def inventory(
     yield numbers(catalogue.TEMPLATE_CREATED, created)
     yield infos(catalogue.APP_INFO, _app_infos(part, insights, values))
     if not values.redaction.off:
-        yield infos(catalogue.USER_INFO, _user_infos(part.users, values))
+        yield infos(catalogue.USER_INFO, _user_infos(part.users, values, site))
     yield infos(catalogue.PARAMETER_INFO, described(part, insights, values, free_text=free_text))
 
 
@@ -157,7 +157,7 @@ def _app_infos(part: Inventory, insights: Insights | None, values: LabelValues) 
     return found.values()
 
 
-def _user_infos(users: Iterable[Account], values: LabelValues) -> Iterable[tuple[str, ...]]:
+def _user_infos(users: Iterable[Account], values: LabelValues, site: str) -> Iterable[tuple[str, ...]]:
     """Return who users are; where names are hashed, nothing stays that leads back to a person."""
     found: dict[str, tuple[str, ...]] = {}
     for user in users:
@@ -165,8 +165,15 @@ def _user_infos(users: Iterable[Account], values: LabelValues) -> Iterable[tuple
         if name is None:
             continue
         if values.redaction.named:
-            shown = values["display_name"][user.display_name], values["avatar_url"][user.avatar_url]
+            picture = values["avatar_url"][_anywhere(user.avatar_url, site)]
+            shown = values["display_name"][user.display_name], picture
             found.setdefault(name, (name, values["user_id"][user.id], *shown, status))
         else:
             found.setdefault(name, (name, "", "", "", status))
     return found.values()
+
+
+def _anywhere(url: str, site: str) -> str:
+    """Return an address that leads to the same also from other pages than Coder's own."""
+    of_this_site = url.startswith("/") and not url.startswith("//")
+    return site.rstrip("/") + url if of_this_site else url
