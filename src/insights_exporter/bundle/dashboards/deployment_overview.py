@@ -41,7 +41,7 @@ _OBJECTIVE: Final = 0.05
 
 def build() -> dict[str, Any]:
     """Return the dashboard."""
-    glance = [Line(4, [(4, panel) for panel in _headline()]), Line(12, [(24, _templates())])]
+    glance = [Line(4, [(4, panel) for panel in _headline()]), Line(10, [(24, _templates())])]
     course = [
         Line(9, [(12, _users()), (12, _people())]),
         Line(9, [(12, _apps()), (12, _latency())]),

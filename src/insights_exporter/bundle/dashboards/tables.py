@@ -64,7 +64,7 @@ class Look(Enum):
         return {"type": kind} | more.get(self, {})
 
 
-_NARROWEST: Final = 60
+_NARROWEST: Final = 80
 """Pixels; by itself Grafana lets no column become narrower than 150, and the last ones fall off the edge."""
 
 TREND: Final[Steps] = ((None, RED), (-0.1, "text"), (0.1, GREEN))
@@ -115,7 +115,7 @@ class Column:
         return found
 
 
-ORGANIZATION: Final = Column(source="organization_name", title="Organization", width=150)
+ORGANIZATION: Final = Column(source="organization_name", title="Organization", width=110)
 TEMPLATE: Final = Column(source="template_name", title="Template", link=template_link())
 """Where each row of a table on templates begins; the name leads to the template's own page."""
 
