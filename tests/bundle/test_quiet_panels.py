@@ -52,6 +52,12 @@ STORIES: Final[dict[tuple[str, str, str], tuple[str, dict[str, str], str, float]
         '{family="coder_insights_user_info"}',
         7,
     ),
+    ("exporter-health", "Counter corrections", "A"): (
+        "40m",
+        {f"{EXPORTER}corrections_total{{{OURS}}}": "0+1x40"},
+        '{instance="a"}',
+        20,
+    ),
     ("exporter-health", "Pushes", "A"): (
         "40m",
         {f'{EXPORTER}otlp_exports_total{{{OURS}, result="ok"}}': "0+1x40"},

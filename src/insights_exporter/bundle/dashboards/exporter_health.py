@@ -142,11 +142,13 @@ def _duration() -> Built:
 
 def _errors() -> Built:
     errors = REPLICAS.increase(catalogue.COLLECTOR_ERRORS, "$__rate_interval").sum("collector", "reason")
+    # Every reason is served as 0 from the start on, and would stand in the legend.
+    seen = errors.times("> 0")
     what = "Runs of collectors and parts of runs that failed in each step of the graph, by reason."
     about = About(title="Errors by collector", what=what, unit=units.count("errors"), empty="No errors")
     return graph(
         about,
-        [series(errors, "{{collector}}, {{reason}}", interval=_PER_POLL)],
+        [series(seen, "{{collector}}, {{reason}}", interval=_PER_POLL)],
         as_bars=True,
         stacked=True,
     )

@@ -47,6 +47,11 @@ def _counted(family: Family, *by: str) -> Vector:
     return REPLICAS.increase(family, "$__rate_interval").sum(*by)
 
 
+def _seen(family: Family, *by: str) -> Vector:
+    """Return what should not happen where it did; zeros of the rest would only fill the legend."""
+    return _counted(family, *by).times("> 0")
+
+
 def _by_code() -> Built:
     rate = REPLICAS.rate(catalogue.API_REQUESTS).sum("code")
     what = "Requests to Coder by HTTP status, or by the reason why there was no answer."
@@ -71,7 +76,7 @@ def _latency() -> Built:
 def _retries() -> Built:
     what = "Requests that were tried once more in each step of the graph, by reason."
     about = About(title="Retries", what=what, unit=units.count("requests"), empty="No retries")
-    again = series(_counted(catalogue.API_RETRIES, "reason"), "{{reason}}", interval=_PER_POLL)
+    again = series(_seen(catalogue.API_RETRIES, "reason"), "{{reason}}", interval=_PER_POLL)
     return graph(about, [again], as_bars=True, stacked=True)
 
 
@@ -104,7 +109,7 @@ def _permissions() -> Built:
 def _dropped() -> Built:
     what = "Parts of Coder's answers that could not be used, in each step of the graph; logs show examples."
     about = About(title="Unusable answers", what=what, unit=units.count("parts"), empty="None")
-    lost = series(_counted(catalogue.ROWS_DROPPED, "endpoint"), "{{endpoint}}", interval=_PER_POLL)
+    lost = series(_seen(catalogue.ROWS_DROPPED, "endpoint"), "{{endpoint}}", interval=_PER_POLL)
     return graph(about, [lost], as_bars=True, stacked=True)
 
 
@@ -133,7 +138,7 @@ def _folded() -> Built:
 def _corrections() -> Built:
     what = "Totals that fell in Coder and were held, in each step of the graph, so that counters do not fall."
     about = About(title="Counter corrections", what=what, unit=units.count("totals"), empty="None")
-    held = series(_counted(catalogue.COUNTER_CORRECTIONS, "instance"), "{{instance}}", interval=_PER_POLL)
+    held = series(_seen(catalogue.COUNTER_CORRECTIONS, "instance"), "{{instance}}", interval=_PER_POLL)
     return graph(about, [held], as_bars=True, stacked=True)
 
 
