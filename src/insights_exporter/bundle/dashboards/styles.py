@@ -150,6 +150,7 @@ _BRIDGED: Final = 3_600_000
 _BY_STEP: Final = dashboard.FieldColorModeId.THRESHOLDS
 _IN_TURN: Final = dashboard.FieldColorModeId.PALETTE_CLASSIC
 _FIXED: Final = dashboard.FieldColorModeId.FIXED
+_SHADES: Final = dashboard.FieldColorModeId.SHADES
 
 
 Words = Mapping[str, tuple[str, str]]
@@ -203,8 +204,9 @@ def graph(  # noqa: PLR0913 - a graph has that many traits.
 ) -> Built:
     """Return lines, areas or bars over time; ``steps`` draws dashed lines, ``shaped`` transforms first.
 
-    Areas that are ``stacked`` have no edges, as those of zeros would hide others; lines that are ``bridged``
-    pass over short gaps. The legend stands ``beside`` where there are many names.
+    Areas that are ``stacked`` have no edges, as those of zeros would hide others, and come in shades of the
+    ``color``; lines that are ``bridged`` pass over short gaps. The legend stands ``beside`` where there are
+    many names.
     ``back_to`` is a range of the panel's own, for what does not fit into the dashboard's.
     """
     panel = (
@@ -220,7 +222,7 @@ def graph(  # noqa: PLR0913 - a graph has that many traits.
         .tooltip(
             common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING)
         )
-        .color_scheme(_color(_FIXED, color) if color else _color(_IN_TURN))
+        .color_scheme(_color(_SHADES if stacked else _FIXED, color) if color else _color(_IN_TURN))
     )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL))

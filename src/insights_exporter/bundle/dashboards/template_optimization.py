@@ -35,7 +35,7 @@ def build() -> dict[str, Any]:
     """Return the dashboard."""
     idle = [
         Line(4, [(8, panel) for panel in _headline()]),
-        Line(10, [(8, _unused_templates()), (6, _unused_apps()), (10, _unchosen())]),
+        Line(10, [(7, _unused_templates()), (7, _unused_apps()), (10, _unchosen())]),
     ]
     choices = [Line(11, [(24, _dominant())])]
     apps = [Line(10, [(12, _hours()), (12, _health())])]

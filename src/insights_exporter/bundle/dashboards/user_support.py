@@ -183,7 +183,8 @@ def _distribution() -> Built:
         (str(bound), {"displayName": _short(bound)} | painted(_color(bound)))
         for bound in catalogue.LATENCY_BUCKETS
     ]
-    beyond = ("+Inf", {"displayName": "slower"} | painted(RED))
+    # Grafana gives all names the room of the longest one.
+    beyond = ("+Inf", {"displayName": f"above {_short(catalogue.LATENCY_BUCKETS[-1])}"} | painted(RED))
     return bars(about, [spread(latency.spread("p95", SEVERAL))], overrides=[*named, beyond])
 
 
@@ -299,7 +300,7 @@ def _app_health() -> Built:
     health = SCOPE.latest(catalogue.APP_HEALTH, health=like("unhealthy|initializing"), **SEVERAL)
     what = "Apps in running workspaces whose health check fails or has not succeeded yet."
     about = About(title="App health", what=what, unit=units.count("apps"), empty="All apps are healthy")
-    return graph(about, [series(health.sum("app", "health"), "{{app}}, {{health}}")], filled=30, stacked=True)
+    return graph(about, [series(health.sum("app", "health"), "{{app}}, {{health}}")], stacked=True, color=RED)
 
 
 def _agents_by_template() -> Built:
