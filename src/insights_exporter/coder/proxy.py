@@ -1,4 +1,4 @@
-"""The proxy that the environment asks for."""
+"""The proxies that the environment asks for."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
-__all__ = ["environment_proxy"]
+__all__ = ["EnvironmentProxies"]
 
 
-def environment_proxy(url: URL) -> str | None:
-    """Return the proxy to reach an address by, from ``http_proxy``, ``https_proxy`` and ``no_proxy``.
+class EnvironmentProxies:
+    """Which proxy to reach an address by, from ``http_proxy``, ``https_proxy`` and ``no_proxy``.
 
-    aiohttp would do so itself, but only together with a look into ``.netrc`` in another thread at each
-    request, which costs more than the request and could send a stranger's password to Coder.
+    The environment is read once per host: at each request that would cost more than the request. aiohttp
+    could look there itself, but only together with ``.netrc``, in another thread, at each request, and what
+    it finds in that could send a stranger's password to Coder.
     """
-    if url.host is None or proxy_bypass(url.host):
-        return None
-    return getproxies().get(url.scheme)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], str | None] = {}
+
+    def to(self, url: URL) -> str | None:
+        """Return the proxy's address; None for the direct way."""
+        key = url.scheme, url.host or ""
+        if key not in self._known:
+            self._known[key] = None if proxy_bypass(key[1]) else getproxies().get(key[0])
+        return self._known[key]

@@ -15,7 +15,7 @@ from insights_exporter.clock import Clock
 from insights_exporter.coder.faults import Answer, error_of, login_page
 from insights_exporter.coder.limits import RateLimits, parse_http_date
 from insights_exporter.coder.observer import Observer
-from insights_exporter.coder.proxy import environment_proxy
+from insights_exporter.coder.proxy import EnvironmentProxies
 from insights_exporter.coder.settings import CoderSettings, base_url
 from insights_exporter.coder.version import ServerVersion
 from insights_exporter.errors import (
@@ -81,6 +81,7 @@ class Transport:
         self._quote = quote
         self._base = base_url(settings.url) if base is None else base
         self._session = session
+        self._proxies = EnvironmentProxies()
         self._clock = clock
         self._observer = observer
         self._timeout = aiohttp.ClientTimeout(
@@ -151,7 +152,7 @@ class Transport:
                 data=request.payload,
                 headers=_headers(token, has_payload=request.payload is not None),
                 timeout=self._timeout,
-                proxy=environment_proxy(url),
+                proxy=self._proxies.to(url),
                 allow_redirects=False,
             ) as response:
                 body = await _read(response, request.endpoint, self._settings.max_response_bytes)
