@@ -122,7 +122,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 async def test_a_wrong_password_costs_as_much_as_an_unknown_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cost is that of one hash of the same number of rounds; a benchmark measures the time."""
+    """The cost is that of one hash of the same number of rounds."""
     hashes = checked(monkeypatch)
     async with door(users(tmp_path, cost=6)) as one:
         wrong = await status(one.address, headers=login("ada", "wrong"))

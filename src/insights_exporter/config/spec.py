@@ -138,7 +138,7 @@ SECTIONS: Final = (
                 "Since when counters count. Replicas share it. Without it, the first day of the quarter.",
             ),
             Key("days", Whole(1, 60), "How many days of active users are served."),
-            Key("weeks", Whole(0, 52), "How many weeks of active users are served; 0 asks for none."),
+            Key("weeks", Whole(1, 52), "How many weeks of active users are served."),
         ),
     ),
     _patterns("filters.organizations", "Which organizations are exported, by name."),
