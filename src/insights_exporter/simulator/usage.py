@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 __all__ = ["BUCKETS", "BUILTIN", "DAY_MINUTES", "TERMINAL", "UserDay", "buckets", "day_start", "minutes"]
 
@@ -34,14 +35,16 @@ def minutes(start: int, end: int) -> int:
     return (1 << end) - (1 << start) if end > start else 0
 
 
-def buckets(mask: int) -> Iterator[tuple[int, int]]:
-    """Yield (number, minutes used) of each half hour with any."""
-    index = 0
+@lru_cache(maxsize=1 << 15)
+def buckets(mask: int) -> tuple[tuple[int, int], ...]:
+    """Return (number, minutes used) of each half hour with any; the same days are asked for again and again."""
+    found, index = [], 0
     while mask:
         if part := mask & HALF_HOUR:
-            yield index, part.bit_count()
+            found.append((index, part.bit_count()))
         mask >>= 30
         index += 1
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
