@@ -7,7 +7,6 @@ Prometheus from what it would have scraped, in the order in which they need one 
 from __future__ import annotations
 
 import asyncio
-import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.generated import AppOutage, Size, SlowRegion, generate
 from insights_exporter.simulator.stage import stage
 from tests.alerts.cases.series import JOB, REPLICAS
+from tests.alerts.samples import kept
 from tests.alerts.tree import alerts, recordings
 from tests.support.clock import FakeClock
 from tests.support.prometheus import Prometheus, Series
@@ -42,7 +42,6 @@ INCIDENTS: Final = {
 """When each of them begins; each lasts for ``LENGTH`` of a working day."""
 
 LENGTH: Final = 2 * _HOUR
-_LINE: Final = re.compile(rb"^(\w+)(\{.*\})? \S+\n", re.MULTILINE)
 _BLOCK: Final = "4374h"
 _LOOKING_BACK: Final = ("--query.lookback-delta=20m",)
 """As far as the next scrape."""
@@ -76,20 +75,6 @@ def _company() -> SimulatedDeployment:
     return deployment
 
 
-def _needed() -> dict[str, list[list[bytes]]]:
-    """Return by name what the labels of a series must hold, one list for each selector."""
-    found: dict[str, list[list[bytes]]] = {}
-    for rule in (*recordings(), *alerts()):
-        for one in selectors(rule["expr"]):
-            pairs = {name: value for name, (operator, value) in one.matchers.items() if operator == "="}
-            wanted = [f'{name}="{value}"'.encode() for name, value in pairs.items() if name != "job"]
-            found.setdefault(one.name, []).append(wanted)
-    return found
-
-
-_NEEDED: Final = _needed()
-
-
 async def _write(file: Path, begin: datetime, end: datetime) -> None:
     clock, company = FakeClock(), _company()
     clock.moment = begin
@@ -104,18 +89,9 @@ async def _write(file: Path, begin: datetime, end: datetime) -> None:
                 if moment - polled >= interval:
                     exporter._telemetry.configured(poll_interval=interval.total_seconds())
                     await exporter.poll()
-                    page, polled = _kept(exporter.page()), moment
+                    page, polled = kept(exporter.page()), moment
                 out.write(stamped(page, moment, job=JOB, instance=REPLICAS[0]))
             out.write(b"# EOF\n")
-
-
-def _kept(page: bytes) -> bytes:
-    """Return the samples of a page that some rule may look at."""
-    return b"".join(line[0] for line in _LINE.finditer(page) if _is_needed(line[1].decode(), line[2] or b""))
-
-
-def _is_needed(name: str, labels: bytes) -> bool:
-    return any(all(pair in labels for pair in wanted) for wanted in _NEEDED.get(name, ()))
 
 
 def _store(text: Path, data: Path) -> None:

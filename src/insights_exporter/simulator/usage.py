@@ -37,7 +37,7 @@ def minutes(start: int, end: int) -> int:
 
 @lru_cache(maxsize=1 << 15)
 def buckets(mask: int) -> tuple[tuple[int, int], ...]:
-    """Return (number, minutes used) of each half hour with any; the same days are asked for again and again."""
+    """Return (number, minutes used) of each half hour with any; kept, as days are asked for again."""
     found, index = [], 0
     while mask:
         if part := mask & HALF_HOUR:
