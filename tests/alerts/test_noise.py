@@ -18,7 +18,10 @@ from insights_exporter.bundle.alerts.writing import files
 from tests.alerts.tree import RULE_FILES, alerts
 from tests.alerts.weeks import BEGIN, END, STEP, WEEK, lived
 
-pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed.")
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed."),
+]
 
 HOUR = timedelta(hours=1)
 
