@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from insights_exporter.bundle.boards import ADOPTION_REPORT
@@ -140,7 +141,7 @@ def _by_template() -> Built:
         Column(source="D", title="Hours per user", unit=units.HOURS, width=130),
         Column(source="E", title="Workspaces", unit=units.count("workspaces"), width=110),
         share_column("F", "Utilization"),
-        Column(source="G", title="Created", unit=units.MOMENT, width=170),
+        Column(source="G", title="Created", unit=units.MOMENT, width=185),
     ]
     what = (
         "Distinct users in the window and their share of all active accounts, hours, workspaces of any "
@@ -209,7 +210,7 @@ def _months() -> Built:
         trend_column("F", "Change of hours"),
         Column(source="G", title="Workspaces", unit=units.count("workspaces")),
         Column(source="H", title="Workspaces before", unit=units.count("workspaces"), width=160),
-        trend_column("I", "Change of workspaces"),
+        replace(trend_column("I", "Change of workspaces"), width=185),
     ]
     what = (
         "The last 30 days against the 30 before: distinct users, hours, workspaces of any status. Columns of "

@@ -184,7 +184,7 @@ def _distribution() -> Built:
         for bound in catalogue.LATENCY_BUCKETS
     ]
     # Grafana gives all names the room of the longest one.
-    beyond = ("+Inf", {"displayName": f"above {_short(catalogue.LATENCY_BUCKETS[-1])}"} | painted(RED))
+    beyond = ("+Inf", {"displayName": f"over {_short(catalogue.LATENCY_BUCKETS[-1])}"} | painted(RED))
     return bars(about, [spread(latency.spread("p95", SEVERAL))], overrides=[*named, beyond])
 
 
