@@ -139,6 +139,7 @@ def test_every_fault_is_told_at_once_with_line_key_expected_and_found(tmp_path: 
         "insights:\n"
         "  windows: [today, fortnight]\n"
         "  days: 0\n"
+        "  weeks: 0\n"
         "privacy:\n"
         "  users: hash\n"
         "server: [1]\n"
@@ -150,7 +151,7 @@ def test_every_fault_is_told_at_once_with_line_key_expected_and_found(tmp_path: 
 
     assert found[0].startswith("exporter.yaml:5: poll.intervall: expected one of deadline, interval, jitter,")
     assert found[0].endswith('found an unknown key (did you mean "interval"?).')
-    assert found[1] == "exporter.yaml:12: server: expected a mapping of keys, found a list."
+    assert found[1] == "exporter.yaml:13: server: expected a mapping of keys, found a list."
     assert found[2].startswith(
         "INSIGHTS_EXPORTER_POLL_OFSET: expected the name of a setting, found an unknown"
     )
@@ -161,12 +162,13 @@ def test_every_fault_is_told_at_once_with_line_key_expected_and_found(tmp_path: 
         "exporter.yaml:6: poll.deadline",
         "exporter.yaml:8: insights.windows",
         "exporter.yaml:9: insights.days",
-        "exporter.yaml:11: privacy.users",
-        "exporter.yaml:14: limits.families",
+        "exporter.yaml:10: insights.weeks",
+        "exporter.yaml:12: privacy.users",
+        "exporter.yaml:15: limits.families",
     ]
     assert found[5].endswith('or a time such as 5m or 1h30m, found "soon".')
-    assert found[8].endswith('expected named, hashed or off, found "hash" (did you mean "hashed"?).')
-    assert found[9].endswith('(did you mean "coder_insights_user_info"?).')
+    assert found[9].endswith('expected named, hashed or off, found "hash" (did you mean "hashed"?).')
+    assert found[10].endswith('(did you mean "coder_insights_user_info"?).')
 
 
 @pytest.mark.parametrize(
