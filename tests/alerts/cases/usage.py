@@ -41,6 +41,24 @@ def _agents(values: str, status: str) -> Series:
     return series(catalogue.AGENTS, values, status=status)
 
 
+def _in_use(values: str) -> Series:
+    """Return by how many people the template is used today."""
+    return series(catalogue.TEMPLATE_ACTIVE_USERS, values, interval="day", ago="0")
+
+
+_JUPYTER: Final = {**TEMPLATE, "app": "jupyter", "app_type": "app"}
+_EVERY_DAY: Final[Series] = (
+    _app("90000x167 0x9 600x20", "today")
+    | _app("100000x300", "yesterday")
+    | _app("360000x300", "7d")
+    | series(catalogue.TEMPLATE_USAGE_WINDOW, "720000x300", window="7d")
+    | _in_use("12x300")
+    | _day("50x300", "0")
+    | _day("50x300")
+)
+"""An app that takes half of the time of twelve people, until nobody uses it after a week."""
+
+
 CASES: Final = (
     Case(
         alert="TemplateActiveUsersDrop",
@@ -97,16 +115,16 @@ CASES: Final = (
     ),
     Case(
         alert="AppUsageStopped",
-        fires=_app("9000x167 0x9 600x20", "today") | _app("3600x300", "yesterday") | _day("50x300", "0"),
+        fires=_EVERY_DAY,
         near=_day("50x167 10x40", "0"),
         pending="168h",
         at="170h",
         over="179h",
-        labels={**TEMPLATE, "app": "jupyter", "app_type": "app"},
+        labels=_JUPYTER,
         variables=_OF_TEMPLATE,
         description=(
-            "Nobody has used jupyter in template go-dev of acme today. A week ago people had used it for 2h"
-            " 30m 0s by this time, and the rest of Coder is as busy as then."
+            "Nobody has used jupyter in template go-dev of acme today. Going by last week, about 6 people"
+            " should have by now, and the rest of Coder is as busy as then."
         ),
         step="1h",
     ),
@@ -238,6 +256,27 @@ _SEEN: Final[Series] = {
 _WEEK: Final = "9000+900x671 612900x99"
 
 SCENES: Final = (
+    *(
+        Scene(
+            what=what, alert="AppUsageStopped", series=_EVERY_DAY | changed, at="170h", fires=fires, step="1h"
+        )
+        for what, changed, fires in (
+            ("a Saturday without an app is no incident", _day("50x23 8x23 50x300"), ()),
+            ("a short working day still is one", _day("50x23 30x23 50x300"), (_JUPYTER,)),
+            ("one person who stays connected is not missed", _app("86400x300", "yesterday"), ()),
+            ("neither are three people of a small team", _in_use("6x300"), ()),
+            (
+                "an app used on three of seven days is none of every day",
+                _app("100000x95 0x300", "yesterday"),
+                (),
+            ),
+            (
+                "one idle day in a week is a holiday",
+                _app("100000x71 0x23 100000x300", "yesterday"),
+                (_JUPYTER,),
+            ),
+        )
+    ),
     Scene(
         what="in the first week there is nothing to compare with",
         alert="TemplateActiveUsersDrop",

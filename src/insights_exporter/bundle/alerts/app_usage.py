@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from insights_exporter.bundle.alerts.app_stopped import AppStopped
 from insights_exporter.bundle.alerts.model import Alert, Group, Panel, Recording, Severity
 from insights_exporter.bundle.alerts.site import Site
 from insights_exporter.bundle.boards import (
     CAPACITY_PLANNING,
-    TEMPLATE_INSIGHTS,
     TEMPLATE_OPTIMIZATION,
     USER_SUPPORT,
 )
 from insights_exporter.bundle.queries import Scope, but, share
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.catalogue.labels import APP, TEMPLATE
+from insights_exporter.metrics.catalogue.labels import TEMPLATE
 
 __all__ = ["group"]
 
@@ -25,43 +25,18 @@ _DAY = 86400
 def group(site: Site) -> Group:
     """Return the rules on apps and on templates that nobody uses."""
     scope = site.scope
-    days, company, ill, checked = _used_days(scope), _company(scope), _unhealthy(scope), _checked(scope)
+    stopped, ill, checked = AppStopped(site), _unhealthy(scope), _checked(scope)
     return Group(
         subject="app-usage",
         title="Application usage",
         interval="1m",
-        recordings=(days, company, ill, checked),
+        recordings=(*stopped.recordings(), ill, checked),
         alerts=(
-            _stopped(site, days, company),
+            stopped.alert(),
             _apps_unhealthy(site, ill, checked),
             _template_unused(site),
             _app_unused(site),
         ),
-    )
-
-
-def _used_days(scope: Scope) -> Recording:
-    family = catalogue.TEMPLATE_APP_USAGE_WINDOW
-    days = [scope.latest(family, window="yesterday")]
-    days += [scope.at(family, f"{ago}d", window="yesterday") for ago in range(1, 7)]
-    return Recording(
-        name="template_app:coder_insights_template_app_usage_window_seconds:used_days",
-        expr="\n+ ".join(f"({day} > bool 0)" for day in days),
-        labels=(*_OF_TEMPLATE, *APP),
-        meaning="On how many of the seven days before today an app was used.",
-    )
-
-
-def _company(scope: Scope) -> Recording:
-    today = {"interval": "day", "ago": "0"}
-    return Recording(
-        name="deployment:coder_insights_deployment_active_users:today_ratio",
-        expr=share(
-            scope.latest(catalogue.DEPLOYMENT_ACTIVE_USERS, **today),
-            scope.at(catalogue.DEPLOYMENT_ACTIVE_USERS, "7d", **today),
-        ),
-        labels=("job",),
-        meaning="Users so far today, as a share of those a week ago by the same time.",
     )
 
 
@@ -81,34 +56,6 @@ def _checked(scope: Scope) -> Recording:
         expr=str(checked.sum(*_OF_TEMPLATE, "app")),
         labels=(*_OF_TEMPLATE, "app"),
         meaning="Workspaces with a health check of an app.",
-    )
-
-
-def _stopped(site: Site, days: Recording, company: Recording) -> Alert:
-    limits, scope = site.thresholds, site.scope
-    family = catalogue.TEMPLATE_APP_USAGE_WINDOW
-    return Alert(
-        name="CoderInsightsAppUsageStopped",
-        expr=(
-            f"{scope.at(family, '7d', window='today')} >= {limits.app_seconds:g}\n"
-            f"and\n{scope.latest(family, window='today')} == 0\n"
-            f"and\n{days.read(scope)} >= {limits.app_days:g}\n"
-            f"and on (job)\n{company.read(scope)} >= {limits.company_share:g}"
-        ),
-        wait="1h",
-        severity=Severity.WARNING,
-        summary="Nobody uses an app today that people use every working day.",
-        description=(
-            "Nobody has used {{ $labels.app }} in template {{ $labels.template_name }} of"
-            " {{ $labels.organization_name }} today. A week ago people had used it for"
-            " {{ $value | humanizeDuration }} by this time, and the rest of Coder is as busy as then."
-        ),
-        because=(
-            "Used on nearly all working days, for hours by this time, by a company that is at work: its"
-            " silence is no day off; an hour lets a late start pass."
-        ),
-        limits=("app_seconds", "app_days", "company_share"),
-        panel=Panel(TEMPLATE_INSIGHTS.slug, "App & IDE Usage", _VARIABLES),
     )
 
 

@@ -61,10 +61,15 @@ class Thresholds:
     seats_days: float = _limit(14, "days", "A purchase order needs about two weeks.")
     app_days: float = _limit(4, "days", "Five working days in seven, less one for a holiday.")
     app_seconds: float = _limit(
-        7200, "seconds", "Two hours by this time a week ago: more than one person trying something."
+        86400,
+        "seconds",
+        "More than a day within a day is never one person's, not even of one who stays connected.",
+    )
+    app_users: float = _limit(
+        4, "users", "That two or three people are all on leave happens every week; four rarely are."
     )
     company_share: float = _limit(
-        0.5, "share", "With fewer than half of last week's users today is a holiday, not an incident."
+        0.5, "share", "With fewer than half of the usual users today is a day off, not an incident."
     )
     unhealthy_share: float = _limit(
         0.25, "share", "A quarter of all workspaces points to the template and not to one workspace."
