@@ -88,7 +88,19 @@ async def test_unusable_rows_are_not_missed_rows() -> None:
     assert calls == 2
 
 
-async def test_without_a_count_pages_are_read_until_one_is_empty() -> None:
+async def test_a_count_that_cannot_be_read_does_not_make_the_list_endless() -> None:
+    """The unusable count itself is dropped from each page, the empty ones behind the list included."""
+    calls: list[int] = []
+
+    async def fetch(limit: int, offset: int) -> Page[Row]:
+        calls.append(offset)
+        return Page(rows(*range(4))[offset : offset + limit], None, dropped=1)
+
+    assert await read_pages(fetch, size=3) == rows(*range(4))
+    assert calls == [0, 3]
+
+
+async def test_without_a_count_pages_are_read_until_one_is_not_full() -> None:
     async def fetch(limit: int, offset: int) -> Page[Row]:
         return Page(rows(*range(7))[offset : offset + limit], None)
 

@@ -54,5 +54,8 @@ async def _read_once(fetch: Callable[[int, int], Awaitable[Page[R]]], *, size: i
         found.update((row.id, row) for row in page.rows)
         dropped += page.dropped
         count = page.count
+        if count is None and len(page.rows) + page.dropped < size:
+            # Nobody says how long the list is, and what can no longer be read may be just that.
+            break
         offset += size
     return list(found.values()), len(found) + dropped >= (count or 0)
