@@ -1,17 +1,18 @@
-"""Renders a snapshot of very many distinct label values: ``python -m tests.metrics.hostile COUNT SEED``.
+"""Renders very many distinct label values: ``python -m tests.metrics.hostile COUNT LIMIT SEED FOLDER``.
 
-Half of the values are users, half are values of a parameter. Writes as JSON what it saw; SEED only shuffles.
+Half of the values are users, half are values of a parameter; each family may have LIMIT series. Puts both
+pages into the folder and writes as JSON what it took; SEED only shuffles.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import random
 import resource
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.metrics.text import Format
@@ -59,22 +60,18 @@ def _megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-async def render(count: int, seed: int) -> dict[str, object]:
-    """Render, and return what is to be seen of it."""
+async def render(count: int, limit: int, seed: int, folder: Path) -> dict[str, float]:
+    """Render, and return how many megabytes it took."""
     found = snapshot(count, random.Random(seed))
     before = _megabytes()
-    page = Exposition(redaction=Redaction(UserNames.NAMED), limits=LimitSettings(), free_text=True)
+    limits = LimitSettings(series_per_family=limit)
+    page = Exposition(redaction=Redaction(UserNames.NAMED), limits=limits, free_text=True)
     await page.publish(found)
-    text = page.page(Format.OPENMETRICS, gzip=False)
-    return {
-        "snapshot_megabytes": before,
-        "peak_megabytes": _megabytes(),
-        "bytes": len(text),
-        "series": sum(not line.startswith(b"#") for line in text.splitlines()),
-        "sha256": hashlib.sha256(b"\n".join(sorted(text.splitlines()))).hexdigest(),
-        "page": text.decode() if count <= 100_000 else "",
-    }
+    for form in Format:
+        (folder / f"{form.name}-{seed}").write_bytes(page.page(form, gzip=False))
+    return {"snapshot": before, "peak": _megabytes()}
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asyncio.run(render(int(sys.argv[1]), int(sys.argv[2])))))
+    numbers = [int(one) for one in sys.argv[1:4]]
+    sys.stdout.write(json.dumps(asyncio.run(render(*numbers, Path(sys.argv[4])))))
