@@ -20,9 +20,13 @@ from insights_exporter.snapshot import TemplateKey
         ((), ("go-dev",), False),
         (("go-dev",), ("acme/*",), False),
         (("GO-DEV",), (), False),
+        (("ac*",), (), False),
+        ((), ("ac*",), True),
+        ((), ("ac*/*",), False),
+        (("*/go-*",), (), True),
     ],
 )
-def test_templates_match_by_name_or_with_their_organization(
+def test_templates_match_by_name_or_where_there_is_a_slash_with_their_organization(
     *, allow: tuple[str, ...], deny: tuple[str, ...], admitted: bool
 ) -> None:
     filters = Filters(FilterSettings(templates=NameFilter(allow=allow, deny=deny)))

@@ -19,13 +19,13 @@ class Filters:
 
     def admits_template(self, key: TemplateKey) -> bool:
         """Say whether a template is exported: its organization and itself must be admitted."""
-        if not _admits(self.settings.organizations, (key.organization_name,)):
+        if not _admits(self.settings.organizations, key.organization_name):
             return False
-        return _admits(self.settings.templates, (key.template_name, "/".join(key)))
+        return _admits(self.settings.templates, key.template_name, key.organization_name)
 
     def admits_user(self, username: str) -> bool:
         """Say whether a user is exported."""
-        return _admits(self.settings.users, (username,))
+        return _admits(self.settings.users, username)
 
     @property
     def admits_all_users(self) -> bool:
@@ -33,11 +33,13 @@ class Filters:
         return not self.settings.users.allow and not self.settings.users.deny
 
 
-def _admits(names: NameFilter, found: tuple[str, ...]) -> bool:
-    if _matches(names.deny, found):
+def _admits(names: NameFilter, name: str, organization: str = "") -> bool:
+    if _matches(names.deny, name, organization):
         return False
-    return not names.allow or _matches(names.allow, found)
+    return not names.allow or _matches(names.allow, name, organization)
 
 
-def _matches(patterns: tuple[str, ...], found: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in found)
+def _matches(patterns: tuple[str, ...], name: str, organization: str) -> bool:
+    """Say whether a pattern fits; one without a slash is about the name alone."""
+    full = f"{organization}/{name}"
+    return any(fnmatchcase(full if "/" in pattern else name, pattern) for pattern in patterns)

@@ -96,7 +96,7 @@ class NameFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterSettings:
-    """What is exported at all; templates match by ``name`` or ``organization/name``."""
+    """What is exported at all; a template's pattern with a slash is for ``organization/name``."""
 
     organizations: NameFilter = NameFilter()
     templates: NameFilter = NameFilter()

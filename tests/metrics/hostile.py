@@ -73,5 +73,5 @@ async def render(count: int, limit: int, seed: int, folder: Path) -> dict[str, f
 
 
 if __name__ == "__main__":
-    numbers = [int(one) for one in sys.argv[1:4]]
-    sys.stdout.write(json.dumps(asyncio.run(render(*numbers, Path(sys.argv[4])))))
+    many, most, order = map(int, sys.argv[1:4])
+    sys.stdout.write(json.dumps(asyncio.run(render(many, most, order, Path(sys.argv[4])))))

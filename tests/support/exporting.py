@@ -10,10 +10,10 @@ from random import Random
 from insights_exporter.clock import Clock
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.generation import redaction_of
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.metrics.text import Format
 from insights_exporter.poller import Poller
-from insights_exporter.redaction import Redaction
 from insights_exporter.secret import LiteralSecret, Secret
 from insights_exporter.settings import Settings
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
@@ -74,7 +74,7 @@ async def exporting(
     settings = settings or Settings(coder=CODER)
     telemetry = TellingMetrics(poll_interval=settings.poll.interval)
     exposition = Exposition(
-        redaction=Redaction(settings.privacy.users),
+        redaction=redaction_of(settings.privacy),
         limits=settings.limits,
         free_text=settings.privacy.parameter_free_text,
         telemetry=telemetry,

@@ -142,7 +142,10 @@ SECTIONS: Final = (
         ),
     ),
     _patterns("filters.organizations", "Which organizations are exported, by name."),
-    _patterns("filters.templates", "Which templates are exported, by `name` or `organization/name`."),
+    _patterns(
+        "filters.templates",
+        "Which templates are exported, by `name`, or by `organization/name` where a pattern has a slash.",
+    ),
     _patterns("filters.users", "Which users are exported, by username."),
     Section(
         "privacy",
