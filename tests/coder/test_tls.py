@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import trustme
-from aiohttp import web
+from aiohttp import ClientConnectorCertificateError, web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives import serialization
+from yarl import URL
 
 from insights_exporter import errors
-from insights_exporter.coder.client import CoderClient
+from insights_exporter.coder.client import CoderClient, open_session
 from insights_exporter.coder.settings import CoderSettings
 from insights_exporter.secret import LiteralSecret, Secret
 from tests.coder.conftest import TOKEN
@@ -52,6 +53,18 @@ async def ask_over_tls(context: ssl.SSLContext, **settings: Any) -> str:
 async def test_an_unknown_authority_is_named(tmp_path: Path) -> None:
     with pytest.raises(errors.TlsFailed, match=r"set ca_file to the authority"):
         await ask_over_tls(serving_tls(trustme.CA()))
+
+
+async def test_where_a_redirect_first_leads_to_tls_certificates_are_checked_as_well() -> None:
+    server = TestServer(web.Application(), scheme="https", host="localhost")
+    await server.start_server(ssl=serving_tls(trustme.CA()))
+    settings = CoderSettings(url="http://localhost", token=LiteralSecret(Secret(TOKEN)))
+    try:
+        async with await open_session(settings, URL(settings.url)) as session:
+            with pytest.raises(ClientConnectorCertificateError):
+                await session.get(server.make_url("/"))
+    finally:
+        await server.close()
 
 
 async def test_our_authority_is_trusted(tmp_path: Path) -> None:

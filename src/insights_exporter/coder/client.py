@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from insights_exporter.clock import Clock, SystemClock
 from insights_exporter.coder import responses
@@ -22,7 +23,7 @@ from insights_exporter.coder.observer import Observer, SilentObserver
 from insights_exporter.coder.paging import Page, read_pages
 from insights_exporter.coder.retry import RetryPolicy
 from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.coder.tls import tls_context
+from insights_exporter.coder.tls import tls_towards
 from insights_exporter.coder.transport import Request, Transport
 from insights_exporter.coder.version import Feature, ServerVersion
 from insights_exporter.coder.windows import format_time
@@ -70,7 +71,7 @@ class CoderClient:
         """Open the connections; raise ConfigError where a certificate cannot be used."""
         session = self._given_session
         if session is None:
-            session = self._own_session = open_session(self._settings)
+            session = self._own_session = await open_session(self._settings, URL(self._settings.url))
         self._open = Exchange(
             transport=Transport(
                 self._settings,
@@ -301,10 +302,13 @@ class CoderClient:
         return (await self._exchange.ask(request, expected)).value
 
 
-def open_session(settings: CoderSettings) -> aiohttp.ClientSession:
-    """Return a session with the deployment's certificates; raise ConfigError where they cannot be used."""
+async def open_session(settings: CoderSettings, url: URL) -> aiohttp.ClientSession:
+    """Return a session to an address with the deployment's certificates.
+
+    Raises ConfigError where these cannot be used.
+    """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=tls_context(settings), limit=settings.concurrency),
+        connector=aiohttp.TCPConnector(ssl=await tls_towards(url, settings), limit=settings.concurrency),
         # A cookie of a proxy or of Coder would speak for us besides the token.
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,

@@ -50,7 +50,7 @@ class MetricsClient:
 
     async def __aenter__(self) -> Self:
         """Open the connections; raise ConfigError where a certificate cannot be used."""
-        self._session = open_session(self._settings)
+        self._session = await open_session(self._settings, self._base)
         self._exchange = Exchange(
             transport=Transport(
                 self._settings,

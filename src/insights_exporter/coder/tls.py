@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
+
+from yarl import URL
 
 from insights_exporter.coder.settings import CoderSettings
 from insights_exporter.errors import ConfigError
 
-__all__ = ["tls_context"]
+__all__ = ["tls_towards"]
 
 
-def tls_context(settings: CoderSettings) -> ssl.SSLContext:
+async def tls_towards(url: URL, settings: CoderSettings) -> ssl.SSLContext | bool:
+    """Return what checks certificates on the way to an address; True stands for aiohttp's own defaults.
+
+    Raises ConfigError that names a bad file.
+    """
+    if url.scheme == "http" and settings.ca_file is None and settings.cert_file is None:
+        # At most a redirect may lead to TLS, for which the defaults serve.
+        return True
+    # The system's authorities are read, which takes longer than a scrape may have to wait.
+    return await asyncio.to_thread(_context, settings)
+
+
+def _context(settings: CoderSettings) -> ssl.SSLContext:
     """Return the context with the settings' authority and client certificate.
 
     An authority of our own comes beside the system's. Raises ConfigError that names a bad file.
