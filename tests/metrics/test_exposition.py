@@ -7,6 +7,7 @@ import gzip
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,15 @@ from insights_exporter.metrics.families import families
 from insights_exporter.metrics.text import Format, render
 from insights_exporter.redaction import Redaction
 from insights_exporter.settings import LimitSettings, UserNames
-from insights_exporter.snapshot import Snapshot
+from insights_exporter.snapshot import Reading, Snapshot
 from insights_exporter.telemetry import SilentTelemetry
 from tests.support.expositions import parsed
 from tests.support.snapshots import NOW, rich_snapshot
 
 REDACTION = Redaction(UserNames.NAMED)
 GOLDENS = Path(__file__).parent / "goldens"
+DEFAULT = LimitSettings()
+LIMITS = LimitSettings(series_per_family=1_000_000)
 TAIL = b"# HELP up Lives.\n# TYPE up gauge\nup 1.0\n"
 
 
@@ -32,10 +35,10 @@ def exposition(telemetry: SilentTelemetry | None = None, limit: int = 10_000) ->
     return Exposition(redaction=REDACTION, limits=LimitSettings(series_per_family=limit), telemetry=telemetry)
 
 
-def expected(snapshot: Snapshot, form: Format) -> bytes:
-    """Return the page as the renderer writes it in one go."""
-    found = families(snapshot, redaction=REDACTION, limits=LimitSettings())
-    return bytes(render(found.samples, form))
+def expected(snapshot: Snapshot, form: Format, limits: LimitSettings = DEFAULT) -> bytes:
+    """Return the page as the renderer writes it in one go, row by row."""
+    found = families(snapshot, redaction=REDACTION, limits=limits)
+    return bytes(render([replace(one, numbers=list(one.numbers)) for one in found.samples], form))
 
 
 @pytest.mark.parametrize("form", Format)
@@ -108,6 +111,50 @@ async def test_rendering_happens_in_another_thread() -> None:
 
     assert threads
     assert threading.get_ident() not in threads
+
+
+async def test_users_whose_numbers_did_not_change_are_not_written_again() -> None:
+    blocks: list[None] = []
+    page = Exposition(redaction=REDACTION, limits=LIMITS, pause=lambda: blocks.append(None))
+    snapshot = rich_snapshot(templates=3, users=1500)
+    await page.publish(snapshot)
+    first = len(blocks)
+    blocks.clear()
+    await page.publish(snapshot)
+    # Two templates are in use, in four windows, and the deployment as well. Time takes two blocks of at most
+    # a thousand, totals two in each format, and percentiles one, as not everybody has one.
+    spared = 2 * 4 * (2 + 1 + 1) + 2 * 2 * 2 + 4 * 2
+
+    assert first - len(blocks) == spared
+    assert gzip.decompress(page.page(Format.TEXT, gzip=True)) == expected(snapshot, Format.TEXT, LIMITS)
+
+
+@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("users", [3, 1500])
+async def test_what_changed_is_served_beside_what_did_not(form: Format, users: int) -> None:
+    page = Exposition(redaction=REDACTION, limits=LIMITS, pause=lambda: None)
+    snapshot = rich_snapshot(templates=3, users=users)
+    newer = _with_first_window_doubled(snapshot)
+    for one in (snapshot, newer):
+        await page.publish(one)
+
+    assert gzip.decompress(page.page(form, gzip=True)) == expected(newer, form, LIMITS)
+    assert expected(newer, form, LIMITS) != expected(snapshot, form, LIMITS)
+
+
+def _with_first_window_doubled(snapshot: Snapshot) -> Snapshot:
+    """Return the same objects but for one template's time in its first window."""
+    if snapshot.insights is None:
+        raise AssertionError("Expected insights, found none.")
+    used = snapshot.insights.value
+    first, *others = used.templates
+    window, *windows = first.windows
+    doubled = {name: 2 * seconds for name, seconds in window.activity.items()}
+    changed = replace(first, windows=(replace(window, activity=doubled), *windows))
+    return replace(
+        snapshot,
+        insights=Reading(replace(used, templates=(changed, *others)), snapshot.insights.at),
+    )
 
 
 async def test_scrapes_see_one_snapshot_or_the_other_and_never_half_of_one() -> None:

@@ -71,7 +71,7 @@ class InsightsCollector:
     ) -> None:
         self._settings = settings
         self._poll = poll
-        self._filters = filters
+        self._admits = None if filters.admits_all_users else filters.admits_user
         self._telemetry = telemetry
         self.state = state if state is not None else InsightsState()
 
@@ -102,8 +102,7 @@ class InsightsCollector:
     # Asking
 
     async def _ask_all(self, coder: Coder, to_ask: Plan, inventory: Inventory, faults: Faults) -> Insights:
-        admits = None if self._filters.admits_all_users else self._filters.admits_user
-        inquiry = Inquiry(coder, faults=faults, names=self.state.names, admits=admits)
+        inquiry = Inquiry(coder, faults=faults, names=self.state.names, admits=self._admits)
         deployment = self.state.deployment = self._subject(self.state.deployment, to_ask)
         self.state.templates = {
             template.id: self._subject(self.state.templates.get(template.id), to_ask, template)
@@ -197,8 +196,8 @@ class InsightsCollector:
     def _builder(self, to_ask: Plan) -> UsageBuilder:
         return UsageBuilder(
             plan=to_ask,
-            name_of=lambda identity: self.state.names.get(identity) or identity,
-            admits=self._filters.admits_user,
+            names=self.state.names,
+            admits=self._admits,
             corrected=self._telemetry.counters_corrected,
             max_staleness=self._poll.max_staleness,
         )

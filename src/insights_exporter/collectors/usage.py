@@ -51,13 +51,13 @@ LIST = "list(string)"
 class UsageBuilder:
     """Builds the uses of one poll.
 
-    ``name_of`` tells what a user id goes by; users whom ``admits`` refuses count in sums only. ``corrected``
-    hears how many totals have newly fallen.
+    ``names`` tells what user ids go by; users whom ``admits`` refuses count in sums only, it is None where
+    all are admitted. ``corrected`` hears how many totals have newly fallen.
     """
 
     plan: Plan
-    name_of: Callable[[str], str]
-    admits: Callable[[str], bool]
+    names: Mapping[str, str]
+    admits: Callable[[str], bool] | None
     corrected: Callable[[int], None]
     max_staleness: float
 
@@ -184,12 +184,15 @@ class UsageBuilder:
         return subject.totals
 
     def _by_name(self, users: Mapping[str, float]) -> dict[str, float]:
-        named: dict[str, float] = {}
-        for identity, seconds in users.items():
-            name = self.name_of(identity)
-            if self.admits(name):
+        names, admits = self.names, self.admits
+        named = {names.get(identity) or identity: seconds for identity, seconds in users.items()}
+        if len(named) < len(users):
+            named.clear()
+            # Two who have one name count together.
+            for identity, seconds in users.items():
+                name = names.get(identity) or identity
                 named[name] = named.get(name, 0.0) + seconds
-        return named
+        return named if admits is None else {name: named[name] for name in named if admits(name)}
 
 
 def _with_unused_apps(apps: Sequence[AppUse], known: KnownApps) -> tuple[AppUse, ...]:

@@ -1,8 +1,9 @@
 """The page that a scrape gets: rendered and compressed once per poll, off the event loop.
 
 Families are kept compressed, in pieces, so that a page costs about a tenth of its plain size in memory. What
-looks the same in both formats is rendered and compressed once. A client that takes no gzip gets the pieces
-inflated, and from then on finds them ready.
+looks the same in both formats is rendered and compressed once. Users of a template whose numbers are the same
+objects as at the last poll are not written again. A client that takes no gzip gets the pieces inflated, and
+from then on finds them ready.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.deflated import Piece, deflate, gunzipped, gzipped, joined
 from insights_exporter.metrics.families import each_family
 from insights_exporter.metrics.limits import Standing
-from insights_exporter.metrics.text import END, Format, Samples, blocks, head, is_common
+from insights_exporter.metrics.portions import Memory, Portion, PortionMemory, Portions
+from insights_exporter.metrics.text import END, Format, PortionText, Samples, blocks, head, is_common
 from insights_exporter.redaction import Redaction
 from insights_exporter.settings import LimitSettings
 from insights_exporter.snapshot import Snapshot
@@ -32,6 +34,9 @@ COLLECTORS: Final = frozenset(family.collector for family in catalogue.FAMILIES)
 _SELF: Final = "exporter"
 _GIVE_WAY: Final = 5e-5
 _LARGE: Final = 15 * 2**20
+
+_Written = tuple[str, float | None, Format | None, tuple[Portion, ...]]
+"""What the text of some portions goes by; no format where it is the same in all."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +72,8 @@ class Exposition:
         self._standing = standing if standing is not None else Standing()
         self._publishing = asyncio.Lock()
         self._rendered = _Rendered()
+        self._portions = PortionMemory()
+        self._written: Memory[_Written, Piece] = Memory()
 
     async def publish(self, snapshot: Snapshot) -> None:
         """Render a snapshot in another thread, then serve it in place of the one before."""
@@ -113,37 +120,49 @@ class Exposition:
 
     def _render(self, snapshot: Snapshot) -> _Rendered:
         rendered = _Rendered()
+        self._portions.turn()
+        self._written.turn()
         for family in each_family(
             snapshot,
             redaction=self._redaction,
             limits=self._limits,
             free_text=self._free_text,
             standing=self._standing,
+            portions=self._portions,
         ):
             name = family.samples.family.name
             rendered.series[name], rendered.folded[name] = family.series, family.folded
             if self._pass_on is not None:
                 rendered.families.append(family.samples)
-            for form, pieces in self._pieces(family.samples).items():
+            for form in Format:
+                opening = deflate([head(family.samples.family, form)])
+                pieces = [opening, *self._bodies(family.samples, form, rendered)]
                 rendered.pieces[form].append((family.samples.family.collector, pieces))
         return rendered
 
-    def _pieces(self, samples: Samples) -> dict[Format, Piece]:
-        heads = {form: deflate([head(samples.family, form)]) for form in Format}
-        bodies = {Format.TEXT: deflate(blocks(samples, Format.TEXT), pause=self._pause)}
-        bodies[Format.OPENMETRICS] = (
-            bodies[Format.TEXT]
-            if is_common(samples)
-            else deflate(blocks(samples, Format.OPENMETRICS), pause=self._pause)
-        )
-        return {form: joined((heads[form], bodies[form])) for form in Format}
+    def _bodies(self, samples: Samples, form: Format, rendered: _Rendered) -> Sequence[Piece]:
+        """Return the series of a family in pieces; those that were there before are the same."""
+        rows, common = samples.numbers, is_common(samples)
+        if isinstance(rows, Portions):
+            text = PortionText(samples, rows, form)
+            return [self._portion(samples, chunk, text, None if common else form) for chunk in rows.chunks()]
+        if common and form is not Format.TEXT:
+            return rendered.pieces[Format.TEXT][-1][1][1:]
+        return [deflate(blocks(samples, form), pause=self._pause)]
+
+    def _portion(
+        self, samples: Samples, chunk: tuple[Portion, ...], text: PortionText, form: Format | None
+    ) -> Piece:
+        key = samples.family.name, samples.created, form, chunk
+        known = self._written.recall(key)
+        return known or self._written.keep(key, deflate(text.blocks(chunk), pause=self._pause))
 
 
 @dataclass(slots=True)
 class _Rendered:
     """One snapshot's families in pieces, each with its collector, and whole pages made of them."""
 
-    pieces: dict[Format, list[tuple[str, Piece]]] = field(
+    pieces: dict[Format, list[tuple[str, Sequence[Piece]]]] = field(
         default_factory=lambda: {form: [] for form in Format}
     )
     series: dict[str, int] = field(default_factory=dict)
@@ -159,7 +178,10 @@ class _Rendered:
         collectors &= COLLECTORS
         if (form, collectors) not in self._selected:
             self._selected[form, collectors] = joined(
-                piece for collector, piece in self.pieces[form] if collector in collectors
+                piece
+                for collector, pieces in self.pieces[form]
+                if collector in collectors
+                for piece in pieces
             )
         return self._selected[form, collectors]
 

@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 
 from insights_exporter.metrics.catalogue import OTHER
 from insights_exporter.metrics.family import Family, Kind
+from insights_exporter.metrics.portions import Portions
 from insights_exporter.metrics.text import Fine, Samples
 
 __all__ = ["Limited", "Standing", "limited"]
@@ -62,10 +63,14 @@ def limited(
     Series that are equal are added up where ``may_add`` says so; elsewhere the first stays. A histogram's
     label set takes as many series as it has lines.
     """
+    rows = samples.numbers
+    if isinstance(rows, Portions) and rows.distinct and rows.count <= limit:
+        standing.chosen.pop(samples.family.name, None)
+        return Limited(samples, rows.count, 0)
     if not samples.bounds:
         numbers = _Selection[float](samples, limit, lambda a, b: a + b, float, may_add, standing)
-        rows = numbers.select(samples.numbers)
-        return Limited(replace(samples, numbers=rows.items()), len(rows), numbers.folded)
+        chosen = numbers.select(rows)
+        return Limited(replace(samples, numbers=chosen.items()), len(chosen), numbers.folded)
     lines = len(samples.bounds) + 3
     buckets = _Selection[_Buckets](
         samples, max(1, limit // lines), _add_buckets, lambda value: value[0][-1], may_add, standing

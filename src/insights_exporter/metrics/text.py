@@ -15,6 +15,7 @@ from math import inf
 from typing import Final
 
 from insights_exporter.metrics.family import Family, Kind
+from insights_exporter.metrics.portions import LARGEST, Portion, Portions
 
 __all__ = [
     "END",
@@ -22,6 +23,7 @@ __all__ = [
     "Fine",
     "Format",
     "Number",
+    "PortionText",
     "Samples",
     "blocks",
     "head",
@@ -99,7 +101,9 @@ def blocks(samples: Samples, form: Format) -> Iterator[bytes]:
     """Yield a family's series, many in a block, encoded."""
     kind, openmetrics = samples.family.kind, form is Format.OPENMETRICS
     created = samples.created if openmetrics else None
-    if kind is Kind.HISTOGRAM:
+    if isinstance(samples.numbers, Portions):
+        yield from PortionText(samples, samples.numbers, form).blocks(samples.numbers.portions)
+    elif kind is Kind.HISTOGRAM:
         yield from _distributions(samples, "_count", "_sum", created)
     elif kind is Kind.GAUGE_HISTOGRAM and openmetrics:
         yield from _distributions(samples, "_gcount", "_gsum")
@@ -129,6 +133,68 @@ def _rows(
             again = [created % series[len(name) :] for series in names]
             text = list(chain.from_iterable(zip(text, again, strict=True)))
         yield "".join(text).encode()
+
+
+class PortionText:
+    """Writes portions of a family; what the rows of one have in common is escaped once."""
+
+    def __init__(self, samples: Samples, rows: Portions, form: Format) -> None:
+        self._family = samples.family
+        self._place = rows.place
+        self._created = samples.created if form is Format.OPENMETRICS else None
+        self._shown = _Shown(rows.users)
+
+    def blocks(self, portions: Iterable[Portion]) -> Iterator[bytes]:
+        """Yield the series of portions, many in a block, encoded."""
+        lines: list[str] = []
+        for portion in portions:
+            labels = self._around(portion.labels)
+            pairs = iter(portion.read())
+            while block := list(islice(pairs, _BLOCK_ROWS)):
+                lines += self._lines(*labels, block)
+                if len(lines) >= _BLOCK_ROWS:
+                    yield "".join(lines).encode()
+                    lines.clear()
+        if lines:
+            yield "".join(lines).encode()
+
+    def _around(self, values: tuple[str, ...]) -> tuple[str, str]:
+        """Return what stands before and behind a user between the braces."""
+        pairs = sorted(zip(self._family.labels, values, range(len(values)), strict=True))
+        parts = [
+            f'{label}="{"" if place == self._place else _escaped(value)}"' for label, value, place in pairs
+        ]
+        at = next(index for index, (*_, place) in enumerate(pairs) if place == self._place)
+        return ",".join(parts[: at + 1])[:-1], ",".join(['"', *parts[at + 1 :]]) + "}"
+
+    def _lines(self, before: str, after: str, block: Iterable[tuple[str, float | None]]) -> list[str]:
+        shown, head = self._shown, f"{self._family.name}{{{before}"
+        if self._created is None:
+            return [
+                f"{head}{shown[name]}{after} {n!r}\n"
+                if n.__class__ is float and 0.0 < n < 1e6
+                else f"{head}{shown[name]}{after} {written(n + 0.0)}\n"
+                for name, n in block
+                if n is not None and 0 <= n <= LARGEST
+            ]
+        again, end = f"{self._family.stem}_created{{{before}", f"{after} {written(self._created)}\n"
+        return [
+            f"{head}{shown[name]}{after} {written(n + 0.0)}\n{again}{shown[name]}{end}"
+            for name, n in block
+            if n is not None and 0 <= n <= LARGEST
+        ]
+
+
+class _Shown(dict[str, str]):
+    """Users' names as they stand between quotes, each escaped once."""
+
+    def __init__(self, users: Mapping[str, str | None]) -> None:
+        super().__init__()
+        self._users = users
+
+    def __missing__(self, user: str) -> str:
+        self[user] = text = _escaped(self._users[user] or "")
+        return text
 
 
 class _Escaped(dict[str, str]):

@@ -94,8 +94,6 @@ class UserActivity(Struct, frozen=True, gc=False):
     user_id: Id
     seconds: Count
     username: Text = ""
-    avatar_url: Text = ""
-    template_ids: list[Text] = []
 
 
 class UserActivityReport(Struct, frozen=True, gc=False):
@@ -126,7 +124,6 @@ class UserLatency(Struct, frozen=True, gc=False):
     user_id: Id
     username: Text = ""
     latency_ms: ConnectionLatency = ConnectionLatency()
-    avatar_url: Text = ""
 
     @property
     def p50_seconds(self) -> float | None:

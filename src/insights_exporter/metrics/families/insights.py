@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.families.parameters import counted
-from insights_exporter.metrics.families.rows import Bucketed, Row, bucketed, distributions, numbers
+from insights_exporter.metrics.families.rows import (
+    Bucketed,
+    Crowd,
+    Row,
+    bucketed,
+    distributions,
+    numbers,
+    of_users,
+)
 from insights_exporter.metrics.label_values import LabelValues
+from insights_exporter.metrics.portions import Pairs
 from insights_exporter.metrics.text import Samples
 from insights_exporter.snapshot import Insights, TemplateUse, UserLatency, WindowUse
 
@@ -33,15 +42,15 @@ def insights(part: Insights, values: LabelValues, *, free_text: bool) -> Iterato
     yield numbers(catalogue.DEPLOYMENT_APP_USAGE, _app_totals(whole, values), since=whole_since)
     yield numbers(catalogue.DEPLOYMENT_APP_USAGE_WINDOW, _app_seconds(whole, values))
     if not values.redaction.off:
-        yield numbers(catalogue.USER_ACTIVITY, _user_totals(uses, values), since=since)
-        yield numbers(catalogue.USER_ACTIVITY_WINDOW, _activity(uses, values))
+        yield of_users(catalogue.USER_ACTIVITY, _user_totals(uses), values, since=since)
+        yield of_users(catalogue.USER_ACTIVITY_WINDOW, _activity(uses, values), values)
     totals = ((labels, use.totals.seconds) for labels, use in uses if use.totals is not None)
     yield numbers(catalogue.TEMPLATE_USAGE, totals, since=since)
     yield numbers(catalogue.TEMPLATE_USAGE_WINDOW, _by_window(uses, values, lambda use: use.seconds))
     if not values.redaction.off:
-        yield numbers(catalogue.DEPLOYMENT_USER_ACTIVITY_WINDOW, _deployment_activity(part, values))
-        yield numbers(catalogue.USER_LATENCY_P50, _latency(uses, values, lambda user: user.p50))
-        yield numbers(catalogue.USER_LATENCY_P95, _latency(uses, values, lambda user: user.p95))
+        yield of_users(catalogue.DEPLOYMENT_USER_ACTIVITY_WINDOW, _activity(whole, values), values)
+        yield of_users(catalogue.USER_LATENCY_P50, _latency(uses, values, _p50), values)
+        yield of_users(catalogue.USER_LATENCY_P95, _latency(uses, values, _p95), values)
     yield distributions(catalogue.TEMPLATE_USER_LATENCY, _users_by_latency(uses, values))
     yield numbers(catalogue.TEMPLATE_USERS_WITHOUT_LATENCY, _by_window(uses, values, _unmeasured))
     parameters = counted(part.templates, values, free_text=free_text)
@@ -95,44 +104,36 @@ def _app_opens(uses: _Uses, values: LabelValues) -> Iterator[Row]:
                 yield (*labels, slugs[app.slug], types[app.type], name), app.opens
 
 
-def _user_totals(uses: _Uses, values: LabelValues) -> Iterator[Row]:
-    users = values.users
-    for (organization, template), use in uses:
+def _user_totals(uses: _Uses) -> Iterator[Crowd[Mapping[str, float]]]:
+    for labels, use in uses:
         if use.totals is not None:
-            for username, seconds in use.totals.users.items():
-                if (user := users[username]) is not None:
-                    yield (organization, template, user), seconds
+            yield Crowd((*labels, ""), use.totals.users, _seconds)
 
 
-def _activity(uses: _Uses, values: LabelValues) -> Iterator[Row]:
-    users = values.users
-    for (organization, template), use in uses:
+def _activity(uses: _Uses, values: LabelValues) -> Iterator[Crowd[Mapping[str, float]]]:
+    for labels, use in uses:
         for window in use.windows:
-            name = values["window"][window.window]
-            for username, seconds in window.activity.items():
-                if (user := users[username]) is not None:
-                    yield (organization, template, user, name), seconds
-
-
-def _deployment_activity(part: Insights, values: LabelValues) -> Iterator[Row]:
-    users = values.users
-    for window in part.deployment.windows:
-        name = values["window"][window.window]
-        for username, seconds in window.activity.items():
-            if (user := users[username]) is not None:
-                yield (user, name), seconds
+            yield Crowd((*labels, "", values["window"][window.window]), window.activity, _seconds)
 
 
 def _latency(
-    uses: _Uses, values: LabelValues, number: Callable[[UserLatency], float | None]
-) -> Iterator[Row]:
-    users = values.users
-    for (organization, template), use in uses:
+    uses: _Uses, values: LabelValues, read: Callable[[Sequence[UserLatency]], Pairs]
+) -> Iterator[Crowd[Sequence[UserLatency]]]:
+    for labels, use in uses:
         for window in use.windows:
-            name = values["window"][window.window]
-            for measured in window.latency:
-                if (user := users[measured.username]) is not None:
-                    yield (organization, template, user, name), number(measured)
+            yield Crowd((*labels, "", values["window"][window.window]), window.latency, read)
+
+
+def _seconds(activity: Mapping[str, float]) -> Pairs:
+    return activity.items()
+
+
+def _p50(latency: Sequence[UserLatency]) -> Pairs:
+    return [(user.username, user.p50) for user in latency]
+
+
+def _p95(latency: Sequence[UserLatency]) -> Pairs:
+    return [(user.username, user.p95) for user in latency]
 
 
 def _users_by_latency(uses: _Uses, values: LabelValues) -> Iterator[Bucketed]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import Generic, TypeVar
 
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.family import Family
+from insights_exporter.metrics.label_values import LabelValues
+from insights_exporter.metrics.portions import LARGEST, Pairs, Portion, Portions
 from insights_exporter.metrics.text import Distribution, Fine, Number, Samples
 
-__all__ = ["Bucketed", "Row", "bucketed", "distributions", "infos", "numbers"]
+__all__ = ["Bucketed", "Crowd", "Row", "bucketed", "distributions", "infos", "numbers", "of_users"]
+
+S = TypeVar("S")
 
 Row = tuple[tuple[str, ...], float | None]
 """Label values and a number that may be unknown."""
@@ -24,6 +29,30 @@ Bucketed = tuple[tuple[str, ...], Sequence[int], float]
 def numbers(family: Family, rows: Iterable[Row], *, since: datetime | None = None) -> Samples:
     """Return a family of numbers; what is unknown, negative or not finite is left out."""
     return Samples(family, numbers=_valid(rows), created=None if since is None else since.timestamp())
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd(Generic[S]):
+    """Users of a part of a snapshot: label values without the user's, the part, and what is read of it."""
+
+    labels: tuple[str, ...]
+    part: S
+    read: Callable[[S], Pairs]
+
+
+def of_users(
+    family: Family, crowds: Iterable[Crowd[S]], values: LabelValues, *, since: datetime | None = None
+) -> Samples:
+    """Return a family with a row per user; the portion of a part that was there before is the same."""
+    known, users, portions = values.portions, values.users, []
+    for crowd in crowds:
+        key = family.name, crowd.labels
+        portion = known.recall(key)
+        if portion is None or portion.source is not crowd.part:
+            portion = known.keep(key, Portion.of(crowd.labels, crowd.part, crowd.read, users))
+        portions.append(portion)
+    rows = Portions(family.labels.index("username"), users, portions)
+    return Samples(family, numbers=rows, created=None if since is None else since.timestamp())
 
 
 def infos(family: Family, rows: Iterable[tuple[str, ...]]) -> Samples:
@@ -47,15 +76,14 @@ def distributions(
 
 def bucketed(labels: tuple[str, ...], observed: Iterable[float | None]) -> Bucketed:
     """Count observations by latency bucket; what is unknown, negative or not finite is left out."""
-    counts, total = [0] * (len(LATENCY_BUCKETS) + 1), 0.0
-    for seconds in observed:
-        if seconds is not None and 0 <= seconds <= sys.float_info.max:
-            counts[bisect_left(LATENCY_BUCKETS, seconds)] += 1
-            total += seconds
-    return labels, counts, total
+    found = [seconds for seconds in observed if seconds is not None and 0 <= seconds <= LARGEST]
+    ordered = sorted(found)
+    # Looking for each bound among the observations takes fewer steps than the other way round.
+    reached = [0, *(bisect_right(ordered, bound) for bound in LATENCY_BUCKETS), len(ordered)]
+    return labels, [above - below for below, above in pairwise(reached)], sum(found, start=0.0)
 
 
-def _valid(rows: Iterable[Row], largest: float = sys.float_info.max) -> Iterator[Number]:
+def _valid(rows: Iterable[Row], largest: float = LARGEST) -> Iterator[Number]:
     # Adding zero makes a float of an integer and a plain zero of a negative one.
     return (
         (labels, number + 0.0) for labels, number in rows if number is not None and 0 <= number <= largest
@@ -65,5 +93,5 @@ def _valid(rows: Iterable[Row], largest: float = sys.float_info.max) -> Iterator
 def _cumulative(rows: Iterable[Bucketed]) -> Iterator[Distribution]:
     for labels, counts, total in rows:
         whole = len(counts) == len(LATENCY_BUCKETS) + 1 and min(counts) >= 0
-        if whole and 0 <= total <= sys.float_info.max:
+        if whole and 0 <= total <= LARGEST:
             yield labels, tuple([float(count) for count in accumulate(counts)]), total + 0.0

@@ -1,0 +1,129 @@
+"""Rows that come in portions, one for each part of a snapshot that has many users.
+
+A part that a poll did not fetch anew is the same object as before. Its portion is then the same object too,
+so whatever was made of it, such as text, can be kept by identity.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeAlias, TypeVar
+
+__all__ = ["LARGEST", "Memory", "Pairs", "Portion", "PortionMemory", "Portions"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+S = TypeVar("S")
+
+Pairs: TypeAlias = Iterable[tuple[str, float | None]]
+"""Users as the snapshot names them, each with a number that may be unknown."""
+
+LARGEST: Final = sys.float_info.max
+
+_CHUNK_ROWS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portion:
+    """Rows that differ in their user alone.
+
+    ``labels`` holds an empty text in the user's place, ``read`` makes the pairs of ``source``. ``count`` says
+    how many rows there are, ``distinct`` whether each has a name of its own.
+    """
+
+    labels: tuple[str, ...]
+    source: object
+    read: Callable[[], Pairs]
+    count: int
+    distinct: bool
+
+    @classmethod
+    def of(
+        cls,
+        labels: tuple[str, ...],
+        source: S,
+        read: Callable[[S], Pairs],
+        users: Mapping[str, str | None],
+    ) -> Portion:
+        """Return the portion that is read of a source; ``users`` tells how users are served."""
+        pairs = list(read(source))
+        names = {users[name] for name, _ in pairs}
+        return cls(
+            labels,
+            source,
+            lambda: read(source),
+            count=sum([number is not None and 0 <= number <= LARGEST for _, number in pairs]),
+            distinct=len(names) == len(pairs) and None not in names,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portions:
+    """The rows of a family, portion after portion; ``place`` is where the user stands among the labels."""
+
+    place: int
+    users: Mapping[str, str | None]
+    portions: Sequence[Portion]
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Yield label values and numbers; what is unknown, negative or not finite is left out."""
+        users, place = self.users, self.place
+        for portion in self.portions:
+            before, after = portion.labels[:place], portion.labels[place + 1 :]
+            for name, number in portion.read():
+                if number is not None and 0 <= number <= LARGEST and (user := users[name]) is not None:
+                    # Adding zero makes a float of an integer and a plain zero of a negative one.
+                    yield (*before, user, *after), number + 0.0
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return sum(portion.count for portion in self.portions)
+
+    @property
+    def distinct(self) -> bool:
+        """Whether no two rows have the same labels."""
+        return len({portion.labels for portion in self.portions}) == len(self.portions) and all(
+            portion.distinct for portion in self.portions
+        )
+
+    def chunks(self) -> Iterator[tuple[Portion, ...]]:
+        """Yield portions that are best written together: single ones where they are large."""
+        chunk: list[Portion] = []
+        for portion in self.portions:
+            chunk.append(portion)
+            if sum(one.count for one in chunk) >= _CHUNK_ROWS // 2:
+                yield tuple(chunk)
+                chunk.clear()
+        if chunk:
+            yield tuple(chunk)
+
+
+@dataclass(slots=True)
+class Memory(Generic[K, V]):
+    """What was made in this round and is used in it, and what was in the one before."""
+
+    _now: dict[K, V] = field(default_factory=dict)
+    _before: dict[K, V] = field(default_factory=dict)
+
+    def turn(self) -> None:
+        """Begin a round: what the last one did not use is forgotten."""
+        self._before, self._now = self._now, {}
+
+    def recall(self, key: K) -> V | None:
+        """Return what is remembered."""
+        known = self._now.get(key)
+        if known is None and (known := self._before.get(key)) is not None:
+            self._now[key] = known
+        return known
+
+    def keep(self, key: K, value: V) -> V:
+        """Remember a value, and return it."""
+        self._now[key] = value
+        return value
+
+
+PortionMemory: TypeAlias = Memory[tuple[str, tuple[str, ...]], Portion]
+"""Portions by the name of their family and their labels."""

@@ -1,0 +1,114 @@
+"""Rows that come in portions read and look like any others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from insights_exporter.metrics.catalogue import USER_ACTIVITY, USER_ACTIVITY_WINDOW
+from insights_exporter.metrics.limits import Limited, Standing, limited
+from insights_exporter.metrics.portions import Memory, Pairs, Portion, Portions
+from insights_exporter.metrics.text import Format, Samples, render
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+NUMBERS = st.none() | st.floats() | st.integers(-2, 2**53) | st.sampled_from([0.0, -0.0, 1e6, 999_999.5])
+
+
+def read(source: Mapping[str, float | None]) -> Pairs:
+    """Return what a source holds."""
+    return source.items()
+
+
+def portions(
+    *sources: Mapping[str, float | None], window: str = "", users: Mapping[str, str | None] | None = None
+) -> Portions:
+    """Return a portion for each source, of a template of its own."""
+    served = users or {name: name for source in sources for name in source}
+    windows = (window,) if window else ()
+    return Portions(
+        2,
+        served,
+        [
+            Portion.of(("acme", f"go{place}", "", *windows), source, read, served)
+            for place, source in enumerate(sources)
+        ],
+    )
+
+
+def within(rows: Portions, limit: int) -> Limited:
+    """Return the rows as a family within a limit."""
+    return limited(Samples(USER_ACTIVITY, rows), limit, may_add=lambda _: True, standing=Standing())
+
+
+@pytest.mark.parametrize("form", Format)
+@given(st.lists(st.dictionaries(NAMES, NUMBERS, max_size=5), max_size=3), NAMES.filter(bool))
+def test_portions_are_written_as_their_rows_are(
+    form: Format, sources: list[dict[str, float | None]], window: str
+) -> None:
+    rows = portions(*sources, window=window)
+    written = render([Samples(USER_ACTIVITY_WINDOW, rows)], form)
+
+    assert written == render([Samples(USER_ACTIVITY_WINDOW, list(rows))], form)
+    assert rows.count == len(list(rows))
+
+
+@pytest.mark.parametrize("form", Format)
+@given(st.lists(st.dictionaries(NAMES, NUMBERS, max_size=5), max_size=3))
+def test_counters_in_portions_tell_when_they_began(
+    form: Format, sources: list[dict[str, float | None]]
+) -> None:
+    rows = portions(*sources)
+    written = render([Samples(USER_ACTIVITY, rows, created=1.5)], form)
+
+    assert written == render([Samples(USER_ACTIVITY, list(rows), created=1.5)], form)
+
+
+def test_portions_within_a_limit_stay_portions() -> None:
+    rows = portions({"ada": 1.0, "bo": 2.0}, {"ada": 3.0, "cleo": None})
+    found = within(rows, 3)
+
+    assert (found.samples.numbers, found.series, found.folded) == (rows, 3, 0)
+
+
+def test_portions_above_a_limit_are_folded_as_rows_are() -> None:
+    rows = portions({"ada": 1.0, "bo": 2.0}, {"ada": 3.0, "cleo": 4.0})
+    found = within(rows, 2)
+
+    assert dict(found.samples.numbers) == dict(within_rows(rows, 2).samples.numbers)
+    assert (found.series, found.folded) == (2, 4)
+
+
+def test_users_who_came_to_have_one_name_are_added_up() -> None:
+    rows = portions({"ada": 1.0, "bo": 2.0}, users={"ada": "same", "bo": "same"})
+    found = within(rows, 10)
+
+    assert list(found.samples.numbers) == [(("acme", "go0", "same"), 3.0)]
+
+
+def within_rows(rows: Portions, limit: int) -> Limited:
+    """Return the same without portions."""
+    samples = Samples(USER_ACTIVITY, list(rows))
+    return limited(samples, limit, may_add=lambda _: True, standing=Standing())
+
+
+@given(st.lists(st.integers(0, 1200), max_size=12))
+def test_chunks_hold_all_portions_in_order_and_few_rows_each(sizes: list[int]) -> None:
+    rows = portions(*({f"user{n}": 1.0 for n in range(size)} for size in sizes))
+    chunks = list(rows.chunks())
+
+    assert [portion for chunk in chunks for portion in chunk] == list(rows.portions)
+    assert all(sum(one.count for one in chunk[:-1]) < 500 for chunk in chunks)
+
+
+def test_a_memory_keeps_what_is_used_round_by_round() -> None:
+    memory = Memory[str, int]()
+    for key, value in (("used", 1), ("unused", 2)):
+        memory.keep(key, value)
+    memory.turn()
+    used = memory.recall("used")
+    memory.turn()
+
+    assert (used, memory.recall("used"), memory.recall("unused")) == (1, 1, None)
