@@ -1,5 +1,5 @@
 """The history that dashboards and rules are tried on."""
 
-from tests.support.history import history
+from tests.support.history import histories, history
 
-__all__ = ["history"]
+__all__ = ["histories", "history"]

@@ -88,6 +88,15 @@ def test_what_another_query_has_is_kept_or_left_out() -> None:
     assert f"({users} unless on (username) {active})" == str(users.lacking(active, "username"))
 
 
+def test_another_expression_stands_in_where_there_is_nothing() -> None:
+    time, users = (
+        SCOPE.latest(family, window="7d").max()
+        for family in (catalogue.TEMPLATE_USAGE_WINDOW, catalogue.TEMPLATE_UNIQUE_USERS)
+    )
+
+    assert f"({time} or ({users} unless on () {time}))" == str(time.otherwise(users))
+
+
 def test_a_range_may_end_earlier() -> None:
     query = SCOPE.increase(catalogue.TEMPLATE_USAGE, "7d offset 7d")
 

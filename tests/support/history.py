@@ -1,4 +1,7 @@
-"""Nine weeks of the exporter's pages in a real Prometheus, made once for all tests that look at them."""
+"""Nine weeks of the exporter's pages in a real Prometheus, made once for all tests that look at them.
+
+The same weeks are there in each privacy mode.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,18 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 import insights_exporter
+from insights_exporter.settings import UserNames
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.generated import AppOutage, GeneratedWorld, Size, SlowRegion, generate
@@ -26,14 +32,14 @@ from tests.support.clock import FakeClock
 from tests.support.prometheus import Prometheus
 from tests.support.recorder import AgentReports, recorder, stamped
 
-__all__ = ["END", "INSTANCES", "JOB", "History", "history", "made_up"]
+__all__ = ["END", "INSTANCES", "JOB", "History", "histories", "history", "made_up"]
 
 END: Final = datetime(2026, 3, 18, 14, 30, tzinfo=UTC)
 """A Wednesday afternoon, and "now" for all who look back: at this time of every day there is a page."""
 
 JOB: Final = "coder-insights"
 INSTANCES: Final = ("exporter-a:9766", "exporter-b:9766")
-"""Two replicas; the second one came a few hours before the end."""
+"""Two replicas; the second one came a few hours before the end, and only where users are named."""
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 _SPANS: Final = (
@@ -49,7 +55,7 @@ _BESIDES: Final = (28 * _DAY, 14 * _DAY)
 
 _SIZE: Final = Size(5, 16, active_templates=3)
 _ONLOOKER: Final = 5
-_MADE_BY: Final = ("clock", "history", "recorder", "simulated")
+_MADE_BY: Final = ("clock", "direct", "history", "recorder")
 _AGENTS_SINCE: Final = END - 9 * _DAY
 _SECOND_SINCE: Final = END - 6 * _HOUR
 _ONE_BLOCK: Final = "4374h"
@@ -88,25 +94,28 @@ def made_up() -> SimulatedDeployment:
     return stage(_SIZE, now=lambda: END, options=options, world=world)
 
 
-async def _record(file: Path) -> None:
+async def _record(files: Mapping[UserNames, Path]) -> None:
     clock, deployment = FakeClock(), made_up()
     moments = _moments()
     clock.moment = moments[0][0]
     agents = AgentReports(deployment)
-    async with recorder(deployment, clock) as exporter:
-        with file.open("wb") as out:
+    async with recorder(deployment, clock, tuple(files)) as exporter:
+        with ExitStack() as stack:
+            outs = {users: stack.enter_context(file.open("wb")) for users, file in files.items()}
             for moment, polled in moments:
                 clock.advance((moment - clock.now()).total_seconds())
                 if polled:
                     await exporter.poll(agents if moment >= _AGENTS_SINCE else None)
-                page = exporter.page()
-                for instance in INSTANCES if moment >= _SECOND_SINCE else INSTANCES[:1]:
-                    out.write(stamped(page, moment, job=JOB, instance=instance))
-            out.write(b"# EOF\n")
+                for users, page in exporter.pages().items():
+                    both = users is UserNames.NAMED and moment >= _SECOND_SINCE
+                    for instance in INSTANCES if both else INSTANCES[:1]:
+                        outs[users].write(stamped(page, moment, job=JOB, instance=instance))
+            for out in outs.values():
+                out.write(b"# EOF\n")
 
 
 def _blocks(folder: Path) -> Path:
-    """Return where the history is; whoever comes first makes it, and it serves until code changes."""
+    """Return where the histories are; whoever comes first makes them, and they serve until code changes."""
     blocks = folder / _digest()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -114,13 +123,19 @@ def _blocks(folder: Path) -> Path:
             for old in folder.glob("history-*"):
                 shutil.rmtree(old)
             with tempfile.TemporaryDirectory(dir=folder) as made:
-                text, part = Path(made, "history.txt"), Path(made, "blocks")
-                asyncio.run(_record(text))
-                command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
-                command += ["--max-block-duration", _ONE_BLOCK, str(text), str(part)]
-                subprocess.run(command, check=True, capture_output=True)
+                texts = {users: Path(made, f"{users}.txt") for users in UserNames}
+                asyncio.run(_record(texts))
+                part = Path(made, "blocks")
+                for users, text in texts.items():
+                    _store(text, part / users)
                 part.rename(blocks)
     return blocks
+
+
+def _store(text: Path, data: Path) -> None:
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
+    command += ["--max-block-duration", _ONE_BLOCK, str(text), str(data)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _digest() -> str:
@@ -144,11 +159,25 @@ class History:
 
 
 @pytest.fixture(scope="session")
-def history(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
-    """Nine weeks of pages; each process of the test run has a Prometheus of its own on a copy."""
+def histories(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[UserNames], History]]:
+    """Nine weeks of pages in each mode; each process of the test run has copies of its own."""
     if shutil.which("prometheus") is None or shutil.which("promtool") is None:
         pytest.skip("prometheus is not installed, so nothing answers the queries.")
-    data = tmp_path_factory.mktemp("prometheus") / "data"
-    shutil.copytree(_blocks(pytestconfig.cache.mkdir("history")), data)
-    with Prometheus.serving(data) as prometheus:
-        yield History(prometheus)
+    blocks = _blocks(pytestconfig.cache.mkdir("history"))
+    with ExitStack() as stack:
+
+        @cache
+        def of(users: UserNames) -> History:
+            data = tmp_path_factory.mktemp("prometheus") / "data"
+            shutil.copytree(blocks / users, data)
+            return History(stack.enter_context(Prometheus.serving(data)))
+
+        yield of
+
+
+@pytest.fixture(scope="session")
+def history(histories: Callable[[UserNames], History]) -> History:
+    """Nine weeks of pages that name users."""
+    return histories(UserNames.NAMED)

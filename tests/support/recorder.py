@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Final
 
 from insights_exporter.coder.client import CoderClient
-from insights_exporter.coder.settings import CoderSettings
 from insights_exporter.collectors.agent_stats import NAME, Ledger, OpenNow, Tally
 from insights_exporter.collectors.agent_stats.apps import families
 from insights_exporter.filters import Filters
@@ -25,21 +25,18 @@ from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.metrics.text import Format
 from insights_exporter.poller import Poller
 from insights_exporter.redaction import Redaction
-from insights_exporter.secret import LiteralSecret, Secret
 from insights_exporter.settings import FilterSettings, LimitSettings, Settings, UserNames
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.model import AgentReport
-from insights_exporter.simulator.stage import DEMO_TOKEN
 from insights_exporter.snapshot import AgentStats, Reading, Snapshot, TemplateKey
+from insights_exporter.telemetry import SilentTelemetry
 from insights_exporter.telling import TellingMetrics
 from tests.support.clock import FakeClock
-from tests.support.simulated import client_of
+from tests.support.direct import direct_session
+from tests.support.exporting import CODER
 
 __all__ = ["AgentReports", "Recorder", "recorder", "stamped"]
 
-_LABELLED: Final = re.compile(rb"^(\w+)\{(.*) (\S+)$", re.MULTILINE)
-_PLAIN: Final = re.compile(rb"^(\w+) (\S+)$", re.MULTILINE)
-_COMMENT: Final = re.compile(rb"^#.*\n", re.MULTILINE)
 _START: Final = re.compile(rb"^(process_start_time_seconds) \S+$", re.MULTILINE)
 _PRESENT: Final = 90
 
@@ -106,19 +103,32 @@ class AgentReports:
 
 
 class Recorder:
-    """An exporter that polls when it is told to, at the clock's time."""
+    """An exporter that polls when it is told to, at the clock's time, and shows users in each of some modes.
 
-    def __init__(self, client: CoderClient, clock: FakeClock, telemetry: TellingMetrics) -> None:
-        url = CoderSettings(url="http://localhost", token=LiteralSecret(Secret(DEMO_TOKEN)))
+    What it tells of itself is of the first mode.
+    """
+
+    def __init__(
+        self,
+        client: CoderClient,
+        clock: FakeClock,
+        telemetry: TellingMetrics,
+        modes: Sequence[UserNames] = (UserNames.NAMED,),
+    ) -> None:
         self._clock = clock
         self._telemetry = telemetry
         self._began = clock.now().timestamp()
-        self._exposition = Exposition(
-            redaction=Redaction(UserNames.NAMED), limits=LimitSettings(), telemetry=telemetry
-        )
+        self._expositions = {
+            users: Exposition(
+                redaction=Redaction(users, b"the key of the history"),
+                limits=LimitSettings(),
+                telemetry=telemetry if users is modes[0] else SilentTelemetry(),
+            )
+            for users in modes
+        }
         self._poller = Poller(
             client,
-            Settings(coder=url),
+            Settings(coder=CODER),
             publish=_nowhere,
             clock=clock,
             random=Random(1),
@@ -131,23 +141,35 @@ class Recorder:
         snapshot = await self._poller.poll_once()
         if agents is not None:
             snapshot = replace(snapshot, agent_stats=agents.read(self._clock.now(), self._telemetry))
-        await self._exposition.publish(snapshot)
+        for exposition in self._expositions.values():
+            await exposition.publish(snapshot)
         return snapshot
 
     def page(self) -> bytes:
-        """Return what a scrape gets now; the process began when the recorder did."""
+        """Return what a scrape gets now in the first mode."""
+        return next(iter(self.pages().values()))
+
+    def pages(self) -> dict[UserNames, bytes]:
+        """Return what a scrape gets now in each mode; the process began when the recorder did."""
         self._telemetry.scraped(200, 0.004)
         tail = self._telemetry.text(Format.TEXT)
-        page = self._exposition.page(Format.TEXT, gzip=False, tail=tail)
-        return _START.sub(rb"\1 %.1f" % self._began, page)
+        tail = _START.sub(rb"\1 %.1f" % self._began, tail)
+        return {
+            users: one.page(Format.TEXT, gzip=False, tail=tail) for users, one in self._expositions.items()
+        }
 
 
 @asynccontextmanager
-async def recorder(deployment: SimulatedDeployment, clock: FakeClock) -> AsyncIterator[Recorder]:
-    """Serve the deployment and yield an exporter of it; both live at the clock's time."""
+async def recorder(
+    deployment: SimulatedDeployment, clock: FakeClock, modes: Sequence[UserNames] = (UserNames.NAMED,)
+) -> AsyncIterator[Recorder]:
+    """Yield an exporter of the deployment; both live at the clock's time."""
     telemetry = TellingMetrics(poll_interval=300)
-    async with client_of(deployment, clock=clock, observer=telemetry) as client:
-        yield Recorder(client, clock, telemetry)
+    deployment.now = clock.now
+    async with CoderClient(
+        CODER, clock=clock, rng=Random(1), observer=telemetry, session=direct_session(deployment)
+    ) as client:
+        yield Recorder(client, clock, telemetry, modes)
     telemetry.shutdown()
 
 
@@ -155,7 +177,14 @@ def stamped(page: bytes, at: datetime, *, job: str, instance: str) -> bytes:
     """Return what Prometheus keeps of a page that it scraped at a moment, without any comment."""
     target = f'job="{job}",instance="{instance}"'.encode()
     time = b"%.3f" % at.timestamp()
-    samples = _COMMENT.sub(b"", page)
-    own = b"up 1\nscrape_duration_seconds 0.01\nscrape_samples_scraped %d\n" % samples.count(b"\n")
-    samples = _LABELLED.sub(rb"\1{%s,\2 \3 %s" % (target, time), samples + own)
-    return _PLAIN.sub(rb"\1{%s} \2 %s" % (target, time), samples)
+    samples = [line for line in page.split(b"\n") if line and not line.startswith(b"#")]
+    samples += [b"up 1", b"scrape_duration_seconds 0.01", b"scrape_samples_scraped %d" % len(samples)]
+    return b"".join(map(partial(_stamped, target, time), samples))
+
+
+def _stamped(target: bytes, time: bytes, sample: bytes) -> bytes:
+    """Return a sample with the labels of its target and with its time."""
+    series, _, value = sample.rpartition(b" ")
+    name, labelled, labels = series.partition(b"{")
+    own = b"," + labels if labelled else b"}"
+    return b"%s{%s%s %s %s\n" % (name, target, own, value, time)

@@ -110,6 +110,10 @@ class Vector:
         """Keep what another expression has not."""
         return replace(self, text=f"({self.text} unless on ({', '.join(on)}) {other})", inner="")
 
+    def otherwise(self, other: Vector) -> Vector:
+        """Keep this, or another expression where this finds nothing at all."""
+        return replace(self, text=f"({self.text} or ({other.text} unless on () {self.text}))", inner="")
+
     def times(self, factor: str) -> Vector:
         """Apply an operator and a scalar, as in ``* 100``."""
         return replace(self, text=f"({self.text} {factor})", inner="")

@@ -179,7 +179,7 @@ def _by_organization() -> Built:
         share_column("G", "Utilization"),
     ]
     what = (
-        "The same by organization. Each user counts once, which takes usernames: where they are switched "
+        "The same by organization. Each user counts once, which takes names: where user names are switched "
         "off, users stay empty, and beyond the limit of series some are missed."
     )
     about = About(title="Adoption by organization", what=what, unit=units.count("users, hours and shares"))

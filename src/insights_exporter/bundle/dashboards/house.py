@@ -79,6 +79,9 @@ BANDS: Final = (
 
 NO_NAMES: Final = "Nobody in this window, or user names are switched off"
 NO_REPORTS: Final = "No data: needs agent reports (agent_stats.source)"
+NO_NAMED_REPORTS: Final = (
+    "Nobody in this range, or user names are switched off, or agent reports are not read (agent_stats.source)"
+)
 NO_LIMIT: Final = "No licence limit"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from insights_exporter.bundle.dashboards import units
-from insights_exporter.bundle.dashboards.house import IN_ACCENT, NO_NAMES, NO_REPORTS
+from insights_exporter.bundle.dashboards.house import IN_ACCENT, NO_NAMED_REPORTS, NO_NAMES
 from insights_exporter.bundle.dashboards.signals import SCOPE, SEVERAL, SOME_USERS, usage
 from insights_exporter.bundle.dashboards.styles import About, Built
 from insights_exporter.bundle.dashboards.tables import Column, Look, listing, share_column
@@ -95,5 +95,5 @@ def preferred_apps() -> Built:
         "The app that each user had open longest in the range that is shown, in hours and as a share of all "
         "apps' hours, and how many apps they used. Coder's API does not tell this, agents' reports do."
     )
-    about = About(title="Preferred apps", what=what, unit=units.HOURS, empty=NO_REPORTS)
+    about = About(title="Preferred apps", what=what, unit=units.HOURS, empty=NO_NAMED_REPORTS)
     return listing(about, [usage.app_names(first.times("/ 3600")), share, count], columns, sort="Hours in it")

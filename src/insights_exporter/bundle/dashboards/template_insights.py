@@ -289,7 +289,14 @@ def _sessions() -> Built:
 
 
 def _reported_latency() -> Built:
-    rising = SCOPE.grown(catalogue.CONNECTION_LATENCY, "$__rate_interval", **ONE).sum("le")
-    what = "How many reports of agents had a round trip in each band while a session was open."
+    by_user, by_app = (
+        SCOPE.grown(family, "$__rate_interval", **ONE)
+        for family in (catalogue.CONNECTION_LATENCY, catalogue.APP_CONNECTION_LATENCY)
+    )
+    reports, of_an_app = by_user.sum("le"), by_app.max("le")
+    what = (
+        "How many reports of agents had a round trip in each band while a session was open. Where user names "
+        "are switched off, only those of one app count, up to each bound the app that has most."
+    )
     about = About(title="Connection latency", what=what, unit=units.SECONDS, empty=NO_REPORTS)
-    return spectrum(about, buckets(rising, interval="10m"))
+    return spectrum(about, buckets(reports.otherwise(of_an_app), interval="10m"))
