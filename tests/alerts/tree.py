@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-__all__ = ["ALERTS", "RULE_FILES", "alerts", "grafana_rules", "recordings"]
+__all__ = ["ALERTS", "RULE_FILES", "alerts", "grafana_rules", "group_names", "recordings"]
 
 ALERTS: Final = Path(__file__).parents[2] / "alerts"
 RULE_FILES: Final = tuple(sorted((ALERTS / "prometheus").glob("*.yml")))
@@ -34,6 +34,13 @@ def alerts() -> list[dict[str, Any]]:
 def recordings() -> list[dict[str, Any]]:
     """Return the recorded series."""
     return [rule for rule in _rules(*RULE_FILES) if "record" in rule]
+
+
+def group_names() -> list[str]:
+    """Return the groups of Prometheus' form, those that record before those that read."""
+    groups = [group for path in RULE_FILES for group in _document(path)["groups"]]
+    groups.sort(key=lambda group: "alert" in group["rules"][0])
+    return [group["name"] for group in groups]
 
 
 def grafana_rules() -> list[dict[str, Any]]:

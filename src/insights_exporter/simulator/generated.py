@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -47,7 +47,7 @@ class SlowRegion:
 
 @dataclass(frozen=True, slots=True)
 class AppOutage:
-    """From ``start`` to ``end`` nobody can use an app, and it is unhealthy."""
+    """From ``start`` to ``end`` nobody can use an app, and it is unhealthy where a template brings it."""
 
     slug: str
     start: datetime
@@ -63,6 +63,7 @@ class GeneratedWorld(World):
     active_templates: int = 0
     incidents: list[SlowRegion | AppOutage] = field(default_factory=list)
     stopped_collecting_at: datetime | None = None
+    _choices: dict[tuple[int, int, bool, int], Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     def use_on(self, day: date) -> Iterable[UserDay]:
         """Make up the day."""
@@ -102,7 +103,11 @@ class GeneratedWorld(World):
         )
         start = morning + order * 45
         work = minutes(start, start + length // (1 + order)) & ~minutes(start + 210, start + 255)
-        agent = {kind: used for kind, used in self._kinds(user, number, start, work) if used}
+        agent = {
+            kind: kept
+            for kind, used in self._kinds(user, number, start, work)
+            if (kept := used & ~self._outage(kind, day))
+        }
         apps = {}
         for place, app in enumerate(self.templates[template].apps):
             # The last app of a template is the one that nobody cares for.
@@ -236,10 +241,13 @@ class GeneratedWorld(World):
                 if use.used and start <= created < end:
                     template = self.templates[use.template]
                     identity, _ = self.workspace_ids(use.template, use.user)
-                    declared = template.parameters
-                    if template.former_parameters and self._outdated(use.user, use.template):
-                        declared = template.former_parameters
-                    values = self._values(use.user, declared, day)
+                    old = bool(template.former_parameters) and self._outdated(use.user, use.template)
+                    declared = template.former_parameters if old else template.parameters
+                    # People change their mind every few weeks.
+                    when = (day.toordinal() + use.user) // 45
+                    choice = (use.user, use.template, old, when)
+                    if (values := self._choices.get(choice)) is None:
+                        values = self._choices[choice] = self._values(use.user, declared, when)
                     yield Build(template, identity, day.toordinal(), created, values, declared)
             day += timedelta(days=1)
 
@@ -247,11 +255,9 @@ class GeneratedWorld(World):
         """Say whether a workspace still runs an older version of its template."""
         return chance(self.seed, 62, user, template) < 0.2
 
-    def _values(self, user: int, declared: Sequence[Parameter], day: date) -> dict[str, str]:
+    def _values(self, user: int, declared: Sequence[Parameter], when: int) -> dict[str, str]:
         values = {}
         for place, one in enumerate(declared):
-            # People change their mind every few weeks.
-            when = (day.toordinal() + user) // 45
             if one.type == "list(string)":
                 chosen = [
                     option.value

@@ -21,6 +21,7 @@ __all__ = ["ParameterRow", "World"]
 
 ROLLUP = timedelta(minutes=5)
 DAYS_KEPT = 120
+REPORTS_KEPT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class World(ABC):
     collecting: bool = True
     lateness: Lateness | None = None
     _days: OrderedDict[date, _Day] = field(default_factory=OrderedDict, repr=False)
+    _ranges: OrderedDict[tuple[object, ...], Report] = field(default_factory=OrderedDict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     @abstractmethod
@@ -108,6 +110,7 @@ class World(ABC):
     def forget(self) -> None:
         """Compute everything anew, after the past was changed."""
         self._days.clear()
+        self._ranges.clear()
 
     def report(
         self,
@@ -118,10 +121,21 @@ class World(ABC):
         templates: frozenset[str] | None = None,
         client: ClientOf = family_alone,
     ) -> Report:
-        """Return what the rollup knew at ``now`` of a range; of all templates where none are named."""
+        """Return what the rollup knew at ``now`` of a range; of all templates where none are named.
+
+        Several routes are asked about the same range one after the other, so it is remembered for a while.
+        """
+        key = (start, end, _last_rollup(now), templates, client, self.lateness)
+        with self._lock:
+            if (known := self._ranges.get(key)) is not None:
+                return known
         report = Report(client=client)
         for day, uses in self._rolled_up(start, end, now, templates):
             report.add(day, uses, self.templates)
+        with self._lock:
+            self._ranges[key] = report
+            if len(self._ranges) > REPORTS_KEPT:
+                self._ranges.popitem(last=False)
         return report
 
     def _rolled_up(
