@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import agent_reports, page, polling, prometheus, rendering, scraping
+from benchmarks import agent_reports, logins, page, polling, prometheus, rendering, scraping
 from benchmarks.table import Table
 
 COMPARISONS: Mapping[str, Sequence[Callable[[], Table]]] = {
@@ -14,6 +14,7 @@ COMPARISONS: Mapping[str, Sequence[Callable[[], Table]]] = {
     "scrape": (scraping.scrape,),
     "poll": (polling.poll, polling.calls),
     "agents": (agent_reports.backlog,),
+    "logins": (logins.logins,),
     "memory": (rendering.memory, scraping.memory_of_process, prometheus.scraped_by_prometheus),
 }
 
