@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insights_exporter.metrics.catalogue import USER_ACTIVITY, USER_ACTIVITY_WINDOW
+from insights_exporter.metrics.catalogue import OTHER, USER_ACTIVITY, USER_ACTIVITY_WINDOW, USER_LATENCY_P50
+from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.limits import Limited, Standing, limited
 from insights_exporter.metrics.portions import Memory, Pairs, Portion, Portions
 from insights_exporter.metrics.text import Format, Samples, render
@@ -73,12 +74,34 @@ def test_portions_within_a_limit_stay_portions() -> None:
     assert (found.samples.numbers, found.series, found.folded) == (rows, 3, 0)
 
 
-def test_portions_above_a_limit_are_folded_as_rows_are() -> None:
-    rows = portions({"ada": 1.0, "bo": 2.0}, {"ada": 3.0, "cleo": 4.0})
-    found = within(rows, 2)
+@given(
+    st.lists(st.dictionaries(st.sampled_from([*"abcdef", OTHER]), st.integers(0, 9)), min_size=1, max_size=4),
+    st.integers(1, 8),
+    st.sampled_from([USER_ACTIVITY, USER_ACTIVITY_WINDOW, USER_LATENCY_P50]),
+)
+def test_portions_above_a_limit_are_folded_as_rows_are(
+    sources: list[dict[str, float | None]], limit: int, family: Family
+) -> None:
+    rows = portions(*sources, window="7d" if "window" in family.labels else "")
+    found, plain = (
+        limited(Samples(family, one), limit, may_add=lambda _: True, standing=Standing())
+        for one in (rows, list(rows))
+    )
 
-    assert dict(found.samples.numbers) == dict(within_rows(rows, 2).samples.numbers)
-    assert (found.series, found.folded) == (2, 4)
+    assert dict(found.samples.numbers) == dict(plain.samples.numbers)
+    assert (found.series, found.folded) == (plain.series, plain.folded)
+
+
+def test_series_that_accumulate_stay_chosen_in_portions_too() -> None:
+    standing = Standing()
+    for source in ({"ada": 5.0, "bo": 2.0, "cleo": 1.0}, {"ada": 5.0, "bo": 7.0, "cleo": 9.0}):
+        samples = Samples(USER_ACTIVITY, portions(source))
+        found = limited(samples, 2, may_add=lambda _: True, standing=standing)
+
+    assert dict(found.samples.numbers) == {
+        ("acme", "go0", "ada"): 5.0,
+        ("acme", "go0", OTHER): 16.0,
+    }
 
 
 def test_users_who_came_to_have_one_name_are_added_up() -> None:
@@ -86,12 +109,6 @@ def test_users_who_came_to_have_one_name_are_added_up() -> None:
     found = within(rows, 10)
 
     assert list(found.samples.numbers) == [(("acme", "go0", "same"), 3.0)]
-
-
-def within_rows(rows: Portions, limit: int) -> Limited:
-    """Return the same without portions."""
-    samples = Samples(USER_ACTIVITY, list(rows))
-    return limited(samples, limit, may_add=lambda _: True, standing=Standing())
 
 
 @given(st.lists(st.integers(0, 1200), max_size=12))

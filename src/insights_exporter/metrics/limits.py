@@ -64,9 +64,13 @@ def limited(
     label set takes as many series as it has lines.
     """
     rows = samples.numbers
-    if isinstance(rows, Portions) and rows.distinct and rows.count <= limit:
-        standing.chosen.pop(samples.family.name, None)
-        return Limited(samples, rows.count, 0)
+    if isinstance(rows, Portions) and rows.distinct:
+        if rows.count <= limit:
+            standing.chosen.pop(samples.family.name, None)
+            return Limited(samples, rows.count, 0)
+        numbers = _Selection[float](samples, limit, lambda a, b: a + b, float, may_add, standing)
+        chosen = numbers.select_of(rows, numbers.best(rows))
+        return Limited(replace(samples, numbers=chosen.items()), len(chosen), numbers.folded)
     if not samples.bounds:
         numbers = _Selection[float](samples, limit, lambda a, b: a + b, float, may_add, standing)
         chosen = numbers.select(rows)
@@ -122,7 +126,7 @@ class _Selection(Generic[V]):
 
     def select(self, rows: Iterable[tuple[_Labels, V]]) -> dict[_Labels, V]:
         """Return what is served, by label values."""
-        rows, name = iter(rows), self.samples.family.name
+        rows = iter(rows)
         while len(self._kept) <= self.limit and (chunk := list(islice(rows, _CHUNK))):
             fresh = dict(chunk)
             if len(fresh) == len(chunk) and self._kept.keys().isdisjoint(fresh):
@@ -131,19 +135,38 @@ class _Selection(Generic[V]):
                 for labels, value in chunk:
                     self._admit(labels, value)
         if len(self._kept) <= self.limit:
-            self.standing.chosen.pop(name, None)
+            self.standing.chosen.pop(self.samples.family.name, None)
             return self._kept
         first, self._kept = self._kept, {}
         rows = chain(first.items(), rows)
+        return self.select_of(rows, rows)
+
+    def select_of(
+        self, rows: Iterable[tuple[_Labels, V]], best: Iterable[tuple[_Labels, V]]
+    ) -> dict[_Labels, V]:
+        """Return what is served of too many rows; ``best`` are all of them that can be among the highest."""
+        name = self.samples.family.name
         accumulates = self.samples.family.kind in {Kind.COUNTER, Kind.HISTOGRAM}
         chosen = self.standing.of(self.samples) if accumulates else None
         if chosen is None:
-            self._choose(rows)
+            self._choose(best)
             if accumulates:
                 self.standing.chosen[name] = self.samples.created, frozenset(self._kept)
         else:
             self._keep(rows, chosen)
         return self._kept | self._best_others()
+
+    def best(self: _Selection[float], rows: Portions) -> Iterator[tuple[_Labels, float]]:
+        """Yield the rows that can be among the highest, and fold the others portion by portion."""
+        # One row of each portion may already be that of others, which is none of the highest.
+        most = self.limit + len(rows.portions)
+        numbers = chain.from_iterable(portion.numbers() for portion in rows.portions)
+        # Sorting all is quicker than keeping a heap of so many.
+        least = sorted(numbers, reverse=True)[:most][-1]
+        for portion in rows.portions:
+            if small := [number for number in portion.numbers(least) if number < least]:
+                self._fold(portion.labels, sum(small), len(small))
+            yield from rows.rows(portion, least)
 
     def sums(self, rows: Iterable[Fine], served: frozenset[_Labels]) -> list[Fine]:
         """Return the same rows by another count, added up and folded as those that were selected."""
@@ -168,21 +191,21 @@ class _Selection(Generic[V]):
             self.folded += 1
         return False
 
-    def _fold(self, labels: _Labels, value: V) -> None:
-        """Count a row under ``_other`` where that means something."""
-        self.folded += 1
+    def _fold(self, labels: _Labels, value: V, rows: int = 1) -> None:
+        """Count a row, or a sum of some, under ``_other`` where that means something."""
+        self.folded += rows
         if (position := self._position) is not None:
             group = (*labels[:position], OTHER, *labels[position + 1 :])
             self._others[group] = self.add(self._others[group], value) if group in self._others else value
 
-    def _keep(self, rows: Iterator[tuple[_Labels, V]], chosen: frozenset[_Labels]) -> None:
+    def _keep(self, rows: Iterable[tuple[_Labels, V]], chosen: frozenset[_Labels]) -> None:
         for labels, value in rows:
             if labels in chosen:
                 self._admit(labels, value)
             else:
                 self._fold(labels, value)
 
-    def _choose(self, rows: Iterator[tuple[_Labels, V]]) -> None:
+    def _choose(self, rows: Iterable[tuple[_Labels, V]]) -> None:
         """Keep the highest, and make room for as many ``_other`` as there are."""
         heap: list[tuple[float, _Worst]] = []
         position = self._position

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final, Generic, TypeAlias, TypeVar
 
 __all__ = ["LARGEST", "Memory", "Pairs", "Portion", "PortionMemory", "Portions"]
@@ -20,9 +21,12 @@ S = TypeVar("S")
 Pairs: TypeAlias = Iterable[tuple[str, float | None]]
 """Users as the snapshot names them, each with a number that may be unknown."""
 
+Row: TypeAlias = tuple[tuple[str, ...], float]
+"""Label values and a number."""
+
 LARGEST: Final = sys.float_info.max
 
-_CHUNK_ROWS: Final = 1000
+_CHUNK_ROWS: Final = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +42,10 @@ class Portion:
     read: Callable[[], Pairs]
     count: int
     distinct: bool
+
+    def numbers(self, below: float = LARGEST) -> list[float]:
+        """Return the numbers of its rows that are not above ``below``."""
+        return [number for _, number in self.read() if number is not None and 0 <= number <= below]
 
     @classmethod
     def of(
@@ -67,15 +75,18 @@ class Portions:
     users: Mapping[str, str | None]
     portions: Sequence[Portion]
 
-    def __iter__(self) -> Iterator[tuple[tuple[str, ...], float]]:
+    def __iter__(self) -> Iterator[Row]:
         """Yield label values and numbers; what is unknown, negative or not finite is left out."""
+        return chain.from_iterable(self.rows(portion) for portion in self.portions)
+
+    def rows(self, portion: Portion, least: float = 0.0) -> Iterator[Row]:
+        """Yield the rows of a portion whose numbers reach ``least``."""
         users, place = self.users, self.place
-        for portion in self.portions:
-            before, after = portion.labels[:place], portion.labels[place + 1 :]
-            for name, number in portion.read():
-                if number is not None and 0 <= number <= LARGEST and (user := users[name]) is not None:
-                    # Adding zero makes a float of an integer and a plain zero of a negative one.
-                    yield (*before, user, *after), number + 0.0
+        before, after = portion.labels[:place], portion.labels[place + 1 :]
+        for name, number in portion.read():
+            if number is not None and least <= number <= LARGEST and (user := users[name]) is not None:
+                # Adding zero makes a float of an integer and a plain zero of a negative one.
+                yield (*before, user, *after), number + 0.0
 
     @property
     def count(self) -> int:
@@ -92,11 +103,13 @@ class Portions:
     def chunks(self) -> Iterator[tuple[Portion, ...]]:
         """Yield portions that are best written together: single ones where they are large."""
         chunk: list[Portion] = []
+        rows = 0
         for portion in self.portions:
             chunk.append(portion)
-            if sum(one.count for one in chunk) >= _CHUNK_ROWS // 2:
+            rows += portion.count
+            if rows >= _CHUNK_ROWS:
                 yield tuple(chunk)
-                chunk.clear()
+                chunk, rows = [], 0
         if chunk:
             yield tuple(chunk)
 
