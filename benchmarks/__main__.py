@@ -12,7 +12,7 @@ from benchmarks.table import Table
 COMPARISONS: Mapping[str, Sequence[Callable[[], Table]]] = {
     "render": (rendering.render_page, rendering.sizes, rendering.whole_poll),
     "scrape": (scraping.scrape,),
-    "poll": (polling.poll, polling.calls),
+    "poll": (polling.poll, polling.small_poll, polling.calls),
     "agents": (agent_reports.backlog,),
     "logins": (logins.logins,),
     "memory": (rendering.memory, scraping.memory_of_process, prometheus.scraped_by_prometheus),

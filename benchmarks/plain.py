@@ -10,6 +10,8 @@ import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from heapq import nlargest
+from operator import attrgetter
 from typing import Any, Final
 
 import aiohttp
@@ -57,9 +59,10 @@ def questions(base: str, templates: Mapping[str, str], names: Sequence[str], now
 
 @dataclass(slots=True)
 class PlainExporter(Collector):
-    """Fetches answers, keeps them as dictionaries and writes them."""
+    """Fetches answers, keeps them as dictionaries and writes them; a family has at most ``limit`` series."""
 
     session: aiohttp.ClientSession
+    limit: int | None = None
     answers: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     page: bytes = b""
 
@@ -109,4 +112,9 @@ class PlainExporter(Collector):
                             family.add_metric(
                                 [name, one["username"], window], one["latency_ms"][statistic] / 1000
                             )
-        return active, apps, opens, chosen, time, p50, p95
+        return [self._bounded(one) for one in (active, apps, opens, chosen, time, p50, p95)]
+
+    def _bounded(self, family: Metric) -> Metric:
+        if self.limit is not None and len(family.samples) > self.limit:
+            family.samples = nlargest(self.limit, family.samples, key=attrgetter("value"))
+        return family

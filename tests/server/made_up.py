@@ -17,13 +17,14 @@ class FakePages:
     asked: list[frozenset[str]] = field(default_factory=list)
     body: bytes = b""
 
-    def page(
+    def parts(
         self, form: Format, *, collectors: frozenset[str] = frozenset(), gzip: bool, tail: bytes
-    ) -> bytes:
+    ) -> list[bytes]:
         """Return a page that names the form."""
         self.asked.append(collectors)
         page = f"head of {form.name}\n".encode() + self.body + tail
-        return compression.compress(page) if gzip else page
+        page = compression.compress(page) if gzip else page
+        return [page[:5], page[5:]]
 
 
 class FakeTail:

@@ -55,12 +55,17 @@ def joined(pieces: Iterable[Piece]) -> Piece:
     return Piece(b"".join(parts), length, checksum)
 
 
-def gzipped(*pieces: Piece) -> bytes:
-    """Return the pieces as a gzip file of one member."""
-    whole = joined(pieces)
-    return b"".join(
-        (_HEADER, whole.data, _LAST, struct.pack("<II", whole.checksum, whole.length & 0xFFFFFFFF))
-    )
+def gzipped(*pieces: Piece) -> list[bytes]:
+    """Return the pieces as a gzip file of one member, in parts that are not copied."""
+    length, checksum = 0, 0
+    for piece in pieces:
+        length += piece.length
+        checksum = isal_zlib.crc32_combine(checksum, piece.checksum, piece.length)
+    return [
+        _HEADER,
+        *(piece.data for piece in pieces),
+        _LAST + struct.pack("<II", checksum, length & 0xFFFFFFFF),
+    ]
 
 
 def gunzipped(*pieces: Piece) -> bytes:

@@ -96,6 +96,12 @@ class Exposition:
     def page(
         self, form: Format, *, gzip: bool, collectors: frozenset[str] = frozenset(), tail: bytes = b""
     ) -> bytes:
+        """Return what a scrape gets as one."""
+        return b"".join(self.parts(form, gzip=gzip, collectors=collectors, tail=tail))
+
+    def parts(
+        self, form: Format, *, gzip: bool, collectors: frozenset[str] = frozenset(), tail: bytes = b""
+    ) -> list[bytes]:
         """Return what a scrape gets: the families of the named collectors, or all, then ``tail``.
 
         ``tail`` is text in the same format without its end mark, and belongs to the collector ``exporter``.
@@ -106,8 +112,8 @@ class Exposition:
         if gzip:
             return gzipped(self._rendered.selected(form, wanted), deflate([live]))
         if collectors:
-            return gunzipped(self._rendered.selected(form, collectors)) + live
-        return self._rendered.plain(form) + live
+            return [gunzipped(self._rendered.selected(form, collectors)), live]
+        return [self._rendered.plain(form), live]
 
     def _prepared(self, snapshot: Snapshot) -> _Rendered:
         """Render, and join and inflate now what scrapes have asked for of late."""

@@ -18,6 +18,7 @@ from insights_exporter.metrics.exposition import COLLECTORS
 from insights_exporter.metrics.text import Format
 from insights_exporter.server.connections import Connection
 from insights_exporter.server.negotiation import accepts_gzip, preferred_format
+from insights_exporter.server.parts import Parts
 from insights_exporter.server.safety import make_safe
 from insights_exporter.telemetry import Telemetry
 
@@ -31,10 +32,10 @@ _FRESH: Final[Mapping[str, str]] = {hdrs.CACHE_CONTROL: "no-store"}
 class Pages(Protocol):
     """The rendered pages."""
 
-    def page(
+    def parts(
         self, form: Format, *, collectors: frozenset[str] = ..., gzip: bool, tail: bytes
-    ) -> bytes | bytearray | memoryview:
-        """Return what a scrape gets, the tail at its end; no collectors mean all of them."""
+    ) -> Sequence[bytes]:
+        """Return what a scrape gets, in parts, the tail at its end; no collectors mean all of them."""
         ...
 
 
@@ -185,7 +186,7 @@ def _scraped(request: web.Request, site: Site) -> web.Response:
     form = preferred_format(request.headers.get(hdrs.ACCEPT, ""))
     gzip = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
     tail = site.tail.text(form) if not wanted or "exporter" in wanted else b""
-    body = site.pages.page(form, collectors=wanted, gzip=gzip, tail=tail)
+    body = Parts(site.pages.parts(form, collectors=wanted, gzip=gzip, tail=tail))
     headers: dict[str, str] = {hdrs.CONTENT_TYPE: str(form), hdrs.VARY: "Accept, Accept-Encoding"}
     if gzip:
         headers[hdrs.CONTENT_ENCODING] = "gzip"
