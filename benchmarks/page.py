@@ -22,7 +22,8 @@ _INTRODUCTION: Final = """\
 
 `make bench` compares the exporter with the plain ways to do the same work, both in one run, in turns, on the
 same data, and writes this page. Machines are shared and noisy: read the ratios and the medians, not the
-milliseconds. Name a comparison to run it alone: `python -m benchmarks poll --write`.
+milliseconds. What no client waits for is measured in the processor's time. Name a comparison to run it alone:
+`python -m benchmarks poll --write`.
 """
 
 

@@ -33,14 +33,14 @@ class Table:
 
 
 def medians(*works: Callable[[], object], rounds: int = 5) -> list[float]:
-    """Return the median seconds of each work, taken in turns so that a busy moment hits all."""
+    """Return the median of each work's processor seconds, taken in turns so that a busy moment hits all."""
     taken: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
         for work, times in zip(works, taken, strict=True):
             gc.collect()
-            began = time.perf_counter()
+            began = time.process_time()
             work()
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
     return [statistics.median(times) for times in taken]
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that tests run for real, from Debian's packages. Without the right to install, it says
-# which ones are missing; their tests then say that they did not run.
+# Installs the programs that tests and benchmarks run for real, from Debian's packages. Without the right to
+# install, it says which ones are missing; their tests then say that they did not run.
 set -euo pipefail
 
 declare -A packages=(
@@ -9,6 +9,7 @@ declare -A packages=(
   [prometheus-alertmanager]=prometheus-alertmanager
   [amtool]=prometheus-alertmanager
   [chromium]=chromium
+  [prometheus-node-exporter]=prometheus-node-exporter
   [curl]=curl
 )
 
