@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from insights_exporter.clock import Clock
 from insights_exporter.coder.observer import Observer
@@ -100,8 +101,9 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> float:
     return min(max((moment - server).total_seconds(), 0.0), LONGEST_WAIT)
 
 
+@lru_cache(maxsize=16)
 def parse_http_date(text: str) -> datetime | None:
-    """Return the moment in UTC; None where the text is no date."""
+    """Return the moment in UTC; None where the text is no date. Many answers come in one second."""
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:

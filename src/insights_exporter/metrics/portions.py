@@ -7,7 +7,7 @@ so whatever was made of it, such as text, can be kept by identity.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final, Generic, TypeAlias, TypeVar
@@ -18,8 +18,11 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 S = TypeVar("S")
 
-Pairs: TypeAlias = Iterable[tuple[str, float | None]]
-"""Users as the snapshot names them, each with a number that may be unknown."""
+Pairs: TypeAlias = tuple[Collection[str], Collection[float | None]]
+"""Users as the snapshot names them, and a number for each that may be unknown.
+
+They stand apart, as thousands of pairs would be made only to be taken apart again.
+"""
 
 Row: TypeAlias = tuple[tuple[str, ...], float]
 """Label values and a number."""
@@ -45,7 +48,21 @@ class Portion:
 
     def numbers(self, below: float = LARGEST) -> list[float]:
         """Return the numbers of its rows that are not above ``below``."""
-        return [number for _, number in self.read() if number is not None and 0 <= number <= below]
+        _, numbers = self.read()
+        return [number for number in numbers if number is not None and 0 <= number <= below]
+
+    def rows(self) -> tuple[list[str], list[float]]:
+        """Return the users and the numbers of its rows, floats all of them."""
+        names, numbers = self.read()
+        return (
+            [
+                name
+                for name, number in zip(names, numbers, strict=True)
+                if number is not None and 0 <= number <= LARGEST
+            ],
+            # Adding zero makes a float of an integer and a plain zero of a negative one.
+            [number + 0.0 for number in numbers if number is not None and 0 <= number <= LARGEST],
+        )
 
     @classmethod
     def of(
@@ -56,14 +73,14 @@ class Portion:
         users: Mapping[str, str | None],
     ) -> Portion:
         """Return the portion that is read of a source; ``users`` tells how users are served."""
-        pairs = list(read(source))
-        names = {users[name] for name, _ in pairs}
+        names, numbers = read(source)
+        served = {users[name] for name in names}
         return cls(
             labels,
             source,
             lambda: read(source),
-            count=sum([number is not None and 0 <= number <= LARGEST for _, number in pairs]),
-            distinct=len(names) == len(pairs) and None not in names,
+            count=sum([number is not None and 0 <= number <= LARGEST for number in numbers]),
+            distinct=len(served) == len(names) and None not in served,
         )
 
 
@@ -83,10 +100,9 @@ class Portions:
         """Yield the rows of a portion whose numbers reach ``least``."""
         users, place = self.users, self.place
         before, after = portion.labels[:place], portion.labels[place + 1 :]
-        for name, number in portion.read():
-            if number is not None and least <= number <= LARGEST and (user := users[name]) is not None:
-                # Adding zero makes a float of an integer and a plain zero of a negative one.
-                yield (*before, user, *after), number + 0.0
+        for name, number in zip(*portion.rows(), strict=True):
+            if number >= least and (user := users[name]) is not None:
+                yield (*before, user, *after), number
 
     @property
     def count(self) -> int:

@@ -125,15 +125,15 @@ def _latency(
 
 
 def _seconds(activity: Mapping[str, float]) -> Pairs:
-    return activity.items()
+    return activity.keys(), activity.values()
 
 
 def _p50(latency: Sequence[UserLatency]) -> Pairs:
-    return [(user.username, user.p50) for user in latency]
+    return [user.username for user in latency], [user.p50 for user in latency]
 
 
 def _p95(latency: Sequence[UserLatency]) -> Pairs:
-    return [(user.username, user.p95) for user in latency]
+    return [user.username for user in latency], [user.p95 for user in latency]
 
 
 def _users_by_latency(uses: _Uses, values: LabelValues) -> Iterator[Bucketed]:
