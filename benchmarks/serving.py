@@ -10,10 +10,11 @@ import json
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from typing import Final
 
 from aiohttp import web
@@ -49,9 +50,9 @@ class _Loop:
             await asyncio.sleep(_PROBE)
             self.lags.append(time.perf_counter() - began - _PROBE)
 
-    async def render(self, exposition: Exposition, snapshot: Snapshot, rest: float) -> None:
-        """Publish again and again."""
-        while True:
+    async def render(self, exposition: Exposition, snapshots: Sequence[Snapshot], rest: float) -> None:
+        """Publish one after the other, again and again: what did not change would not be written anew."""
+        for snapshot in cycle(snapshots):
             await asyncio.sleep(rest)
             await exposition.publish(snapshot)
             self.renders += 1
@@ -71,10 +72,10 @@ _Contender = Callable[[int, _Loop], AbstractAsyncContextManager[web.Application]
 
 @asynccontextmanager
 async def _exporter(series: int, loop: _Loop, rest: float | None) -> AsyncIterator[web.Application]:
-    snapshot = deployment(series)
+    snapshots = [deployment(series, seed=seed) for seed in ((1, 2) if rest is not None else (1,))]
     own = SelfMetrics(poll_interval=300)
     exposition = Exposition(redaction=REDACTION, limits=LIMITS, telemetry=own)
-    await exposition.publish(snapshot)
+    await exposition.publish(snapshots[0])
 
     async def landing() -> Page:
         return Page(b"", "default-src 'none'")
@@ -83,7 +84,9 @@ async def _exporter(series: int, loop: _Loop, rest: float | None) -> AsyncIterat
         pages=exposition, tail=own, telemetry=own, unready=lambda: "", landing=landing, config=lambda: ""
     )
     loop.lags.clear()
-    rendering = asyncio.create_task(loop.render(exposition, snapshot, rest)) if rest is not None else None
+    rendering = (
+        asyncio.create_task(loop.render(exposition, snapshots[::-1], rest)) if rest is not None else None
+    )
     yield application(lambda: site)
     if rendering is not None:
         rendering.cancel()

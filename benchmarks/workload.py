@@ -18,10 +18,13 @@ LIMITS = LimitSettings(series_per_family=10_000_000)
 _SIZES = {10_000: (12, 70), 100_000: (36, 293), 500_000: (120, 470)}
 
 
-def deployment(series: int) -> Snapshot:
-    """Return a deployment with about that many series, mixed as the exporter serves them."""
+def deployment(series: int, *, seed: int = 1) -> Snapshot:
+    """Return a deployment with about that many series, mixed as the exporter serves them.
+
+    All numbers of another seed are others.
+    """
     templates, users = _SIZES[series]
-    return rich_snapshot(templates=templates, users=users)
+    return rich_snapshot(templates=templates, users=users, seed=seed)
 
 
 def catalogued(snapshot: Snapshot) -> tuple[list[Samples], int]:
