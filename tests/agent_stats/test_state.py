@@ -185,6 +185,7 @@ def _written(content: bytes, **changed: object) -> bytes:
         ({"since": "2026-01-14T10:00:00"}, "It holds a time without a zone."),
         ({"users": "hashed user-0123456789abcdef"}, "It holds users in a form that cannot be turned"),
         ({"latency": [["acme", "python", "ada", [1, 2], 3.0]]}, "It holds a histogram of another number"),
+        ({"latency": [["acme", "python", "ada", [-1, *[0] * 14], 3.0]]}, "It holds a count that cannot be"),
         ({"traffic": [["acme", "python", "much", 1]]}, "It does not hold what it should"),
     ],
 )

@@ -68,7 +68,7 @@ class AgentReports:
             ledger.begin(now, identity="simulated", position=now.isoformat())
         since = datetime.fromisoformat(ledger.position)
         reports = list(self.deployment.world.agent_reports(since, now))
-        ledger.closed.add(self._tally(reports))
+        ledger.closed = ledger.closed.plus(self._tally(reports))
         ledger.position = now.isoformat()
         ledger.now = self._open(reports, now)
         telemetry.agent_rows("observed", len(reports))

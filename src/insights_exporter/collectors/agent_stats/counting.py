@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from insights_exporter.collectors.agent_stats.apps import FAMILIES, families
+from insights_exporter.collectors.agent_stats.lanes import LANE
 from insights_exporter.collectors.agent_stats.ledger import OpenNow
 from insights_exporter.collectors.agent_stats.people import People
 from insights_exporter.collectors.agent_stats.shape import Shape
-from insights_exporter.collectors.agent_stats.tally import Tally
+from insights_exporter.collectors.agent_stats.tally import Tally, UserKey, counts_of
 from insights_exporter.filters import Filters
 from insights_exporter.snapshot import TemplateKey
 
-__all__ = ["Apps", "Counting", "Identities", "opened"]
+__all__ = ["Apps", "Counting", "Groups", "Identities", "opened"]
 
 _NULL = "\\N"
-_REMEMBERED = 20_000
-_TURN = 200
-"""How many lines are counted at a time: about a millisecond's work."""
+_REMEMBERED = 50_000
+_TURN = 50
+"""How many lines are counted at a time: less than half a millisecond's work."""
 
 
 class Identities:
@@ -36,16 +38,22 @@ class Identities:
         self._users: dict[str, str | None] = {}
         self.strangers = False
         """Whether somebody was met whose name nobody told."""
+        self.renamed = 0
+        """How often something got another name than before."""
 
     def template_named(self, number: str, key: TemplateKey) -> bool:
         """Note a template's name and say whether it is exported."""
         admitted = self._filters.admits_template(key)
-        self._templates[number] = key if admitted else None
+        found = key if admitted else None
+        self.renamed += self._templates.get(number, found) != found
+        self._templates[number] = found
         return admitted
 
     def user_named(self, number: str, username: str) -> None:
         """Note a user's name."""
-        self._users[number] = self._people.shown(username)
+        shown = self._people.shown(username)
+        self.renamed += self._users.get(number, shown) != shown
+        self._users[number] = shown
 
     def template(self, number: str) -> TemplateKey | None:
         """Return a template's identity."""
@@ -97,54 +105,110 @@ class Apps:
         return {name: number for name, number in zip(FAMILIES, numbers, strict=True) if number > 0}
 
 
+class _Group(NamedTuple):
+    """What a group of reports belongs to, by the keys of a tally."""
+
+    template: TemplateKey
+    user: UserKey | None
+    apps: tuple[tuple[str, str, str], ...]
+    sessions: tuple[tuple[str, str, str, str], ...]
+
+
+class Groups:
+    """Finds out what groups of reports belong to; the same ones come at each reading and are kept."""
+
+    def __init__(self, identities: Identities, apps: Apps) -> None:
+        self._identities = identities
+        self._apps = apps
+        self._known: dict[tuple[str, str, str], _Group | None] = {}
+        self._renamed = identities.renamed
+
+    def refresh(self) -> None:
+        """Forget everything where something was renamed."""
+        if self._renamed != self._identities.renamed:
+            self._renamed = self._identities.renamed
+            self._known.clear()
+
+    def of(self, template_id: str, user_id: str, apps: str) -> _Group | None:
+        """Return what a group belongs to; None where its template is left out."""
+        key = template_id, user_id, apps
+        try:
+            return self._known[key]
+        except KeyError:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[key] = self._read(*key)
+            return found
+
+    def _read(self, template_id: str, user_id: str, text: str) -> _Group | None:
+        template = self._identities.template(template_id)
+        if template is None:
+            return None
+        apps = self._apps.of(text)
+        user = self._identities.user(user_id) if apps else None
+        by_app = tuple([(*template, app) for app in apps])
+        if user is None:
+            return _Group(template, None, by_app, ())
+        return _Group(template, (*template, user), by_app, tuple([(*template, user, app) for app in apps]))
+
+
 class Counting:
     """Takes lines of ``queries.grouped`` and counts them; ``tally`` is whole after ``finish``."""
 
-    def __init__(self, identities: Identities, apps: Apps) -> None:
+    def __init__(self, groups: Groups) -> None:
         self.tally = Tally()
         self.rows = 0
         self.observed = 0
-        self._identities = identities
-        self._apps = apps
-        self._minutes: dict[tuple[str, str, str, str, str], int] = {}
+        groups.refresh()
+        self._groups = groups
+        self._minutes: dict[str, dict[tuple[str, str, str, str], int]] = {}
 
     async def take(self, lines: list[str]) -> None:
         """Count some lines, and let others have a turn now and then."""
         for begin in range(0, len(lines), _TURN):
             for line in lines[begin : begin + _TURN]:
-                self._take(line.split("\t"))
+                self._take(line)
             await asyncio.sleep(0)
 
-    def _take(self, columns: list[str]) -> None:
-        template_id, user_id, text, chunk, minutes, reports, received, sent, observed = columns
+    def _take(self, line: str) -> None:
+        template_id, user_id, apps, *numbers = line.split("\t")
+        chunk, minutes, reports, received, sent, latency, buckets = numbers
         self.rows += int(reports)
-        template = self._identities.template(template_id)
-        if template is None:
+        group = self._groups.of(template_id, user_id, apps)
+        if group is None:
             return
-        self.tally.traffic(template, received=_whole(received), transmitted=_whole(sent))
-        apps = self._apps.of(text)
-        if not apps:
-            return
-        user = self._identities.user(user_id)
-        if observed != _NULL:
-            counted = self.tally.counted(template, user, apps)
-            for one in observed.split(" "):
-                bucket, count, latency, *fine = one.split(",")
-                index = int(fine[0]) if fine else None
-                self.observed += int(count)
-                for counts in counted:
-                    counts.observe(int(bucket), int(count), float(latency) / 1000, index)
-        if user is not None:
+        self.tally.traffic(group.template, received=_whole(received), transmitted=_whole(sent))
+        if buckets != _NULL:
+            self._observe(group, buckets, float(latency) / 1000)
+        if group.sessions:
             mask = int(minutes)
-            for app in apps:
-                key = (*template, user, app, chunk)
-                self._minutes[key] = self._minutes.get(key, 0) | mask
+            masks = self._minutes.get(chunk)
+            if masks is None:
+                masks = self._minutes[chunk] = {}
+            for key in group.sessions:
+                masks[key] = masks.get(key, 0) | mask
+
+    def _observe(self, group: _Group, buckets: str, seconds: float) -> None:
+        lanes = 0
+        fine: dict[int, int] = {}
+        for one in buckets.split(" "):
+            bucket, reports, *exponential = one.split(",")
+            count = int(reports)
+            self.observed += count
+            lanes += count << LANE * int(bucket)
+            for index in exponential:
+                fine[int(index)] = fine.get(int(index), 0) + count
+        for app in group.apps:
+            counts_of(self.tally.app_latency, app).observe(lanes, seconds, fine)
+        if group.user is not None:
+            counts_of(self.tally.latency, group.user).observe(lanes, seconds, fine)
 
     def finish(self) -> Tally:
         """Count the minutes in which sessions were open, each once whatever told of it."""
-        for (organization, template, user, app, _), mask in self._minutes.items():
-            key = TemplateKey(organization, template)
-            self.tally.session(key, user, app, seconds=60.0 * mask.bit_count())
+        seconds = self.tally.session_seconds
+        for masks in self._minutes.values():
+            for key, mask in masks.items():
+                seconds[key] = seconds.get(key, 0.0) + 60.0 * mask.bit_count()
         self._minutes.clear()
         return self.tally
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
+from operator import gt
 from typing import TypeVar
 
 from insights_exporter.collectors.agent_stats.apps import FAMILIES
+from insights_exporter.collectors.agent_stats.lanes import split
 from insights_exporter.collectors.agent_stats.lateness import Closed, Lateness
 from insights_exporter.collectors.agent_stats.people import People
-from insights_exporter.collectors.agent_stats.tally import PLACES, Counts, Tally
+from insights_exporter.collectors.agent_stats.tally import Counts, Tally, added, merged
 from insights_exporter.filters import Filters
 from insights_exporter.redaction import Redaction
 from insights_exporter.snapshot import AgentStats, Distribution, TemplateKey
@@ -21,7 +23,7 @@ __all__ = ["Ledger", "OpenNow"]
 K = TypeVar("K", bound=tuple[str, ...])
 V = TypeVar("V")
 
-_NOTHING = (0,) * PLACES
+_NOTHING = split(0)
 
 
 @dataclass(slots=True)
@@ -85,11 +87,11 @@ class Ledger:
             raise RuntimeError("Nothing is known before counting began.")
         last, self.held = self._last or AgentStats(self.since), 0
         closed, recent = self.closed, self.open
-        latency = self._named(_sums(closed.latency, recent.latency))
-        apps = _sums(closed.app_latency, recent.app_latency)
-        seconds = self._named(_totals(closed.session_seconds, recent.session_seconds))
-        received = _totals(closed.received, recent.received)
-        transmitted = _totals(closed.transmitted, recent.transmitted)
+        latency = self._named(merged(closed.latency, recent.latency))
+        apps = dict(merged(closed.app_latency, recent.app_latency))
+        seconds = self._named(added(closed.session_seconds, recent.session_seconds))
+        received = dict(added(closed.received, recent.received))
+        transmitted = dict(added(closed.transmitted, recent.transmitted))
         for template in self.templates:
             for app in FAMILIES:
                 apps.setdefault((*template, app), Counts())
@@ -98,12 +100,12 @@ class Ledger:
         found = AgentStats(
             since=self.since,
             latency=self._distributions(latency, last.latency),
-            app_latency=self._distributions(apps, last.app_latency),
+            app_latency=self._distributions(apps.items(), last.app_latency),
             session_seconds=self._numbers(seconds, last.session_seconds),
             sessions=self._sessions(),
             connections={one: self.now.connections.get(one, 0) for one in self._places(self.now.connections)},
-            received_bytes=self._numbers(received, last.received_bytes),
-            transmitted_bytes=self._numbers(transmitted, last.transmitted_bytes),
+            received_bytes=self._numbers(received.items(), last.received_bytes),
+            transmitted_bytes=self._numbers(transmitted.items(), last.transmitted_bytes),
             exponential=self.exponential,
         )
         self._last = found
@@ -116,40 +118,39 @@ class Ledger:
     def _places(self, found: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
         return dict.fromkeys(chain(self.templates, found))
 
-    def _named(self, counted: dict[K, V]) -> dict[K, V]:
-        """Return the same with users' own names, which the label values are made of later."""
-        found: dict[K, V] = {}
+    def _named(self, counted: Iterable[tuple[K, V]]) -> Iterator[tuple[K, V]]:
+        """Yield the same with users' own names, which the label values are made of later."""
         name = self.people.name
-        for key, value in counted.items():
+        for key, value in counted:
             if (username := name(key[2])) is not None:
-                found[(*key[:2], username, *key[3:])] = value  # type: ignore[index] # As long as before.
-        return found
+                # Where users are shown by name, the key stays as it is.
+                yield key if username == key[2] else (*key[:2], username, *key[3:]), value  # type: ignore[misc] # As long as before.
 
     def _distributions(
-        self, counted: Mapping[K, Counts], last: Mapping[K, Distribution]
+        self, counted: Iterable[tuple[K, Counts]], last: Mapping[K, Distribution]
     ) -> dict[K, Distribution]:
         since = self.since
         assert since is not None  # noqa: S101 - statement() made sure.
         found: dict[K, Distribution] = {}
         first = self._last is None
-        for key, counts in counted.items():
-            if (before := last.get(key)) is None:
-                buckets, total = (tuple(counts.buckets), counts.total) if first else (_NOTHING, 0.0)
-                found[key] = Distribution(buckets, total, since, dict(counts.fine) if first else {})
-            elif (buckets := tuple(counts.buckets)) == before.counts:
+        for key, counts in counted:
+            before, buckets = last.get(key), split(counts.lanes)
+            if before is not None and buckets == before.counts:
                 found[key] = before
-            elif any(now < was for now, was in zip(buckets, before.counts, strict=True)):
+            elif before is not None and any(map(gt, before.counts, buckets)):
                 self.held += 1
                 found[key] = before
-            else:
+            elif before is not None or first:
                 found[key] = Distribution(buckets, counts.total, since, dict(counts.fine))
+            else:
+                found[key] = Distribution(_NOTHING, 0.0, since)
         return found
 
-    def _numbers(self, counted: Mapping[K, float], last: Mapping[K, float]) -> dict[K, float]:
+    def _numbers(self, counted: Iterable[tuple[K, float]], last: Mapping[K, float]) -> dict[K, float]:
         if self._last is None:
-            return {key: float(value) for key, value in counted.items()}
+            return {key: float(value) for key, value in counted}
         found: dict[K, float] = {}
-        for key, value in counted.items():
+        for key, value in counted:
             before = last.get(key)
             if before is None:
                 found[key] = 0.0
@@ -157,22 +158,3 @@ class Ledger:
                 self.held += value < before
                 found[key] = float(max(value, before))
         return found
-
-
-def _sums(closed: Mapping[K, Counts], recent: Mapping[K, Counts]) -> dict[K, Counts]:
-    found = dict(closed)
-    for key, counts in recent.items():
-        if (before := found.get(key)) is None:
-            found[key] = counts
-        else:
-            both = Counts(before.buckets, before.total, before.fine)
-            both.add(counts)
-            found[key] = both
-    return found
-
-
-def _totals(closed: Mapping[K, float], recent: Mapping[K, float]) -> dict[K, float]:
-    found = dict(closed)
-    for key, value in recent.items():
-        found[key] = found.get(key, 0) + value
-    return found

@@ -8,6 +8,7 @@ not counted; it is noticed, as the rows of closed slices are counted again now a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from typing import Final
 
 from insights_exporter.clock import Clock
 from insights_exporter.collectors.agent_stats import queries
-from insights_exporter.collectors.agent_stats.counting import Apps, Counting, opened
+from insights_exporter.collectors.agent_stats.counting import Apps, Counting, Groups, opened
 from insights_exporter.collectors.agent_stats.database import Database
 from insights_exporter.collectors.agent_stats.faults import SourceError
 from insights_exporter.collectors.agent_stats.ledger import Ledger
@@ -74,6 +75,7 @@ class PostgresReader:
         self._gap: datetime | None = None
         self._shape: Shape | None = None
         self._apps = Apps(Shape(counts=False, usage=False))
+        self._groups = Groups(self._naming.identities, self._apps)
 
     def close(self) -> None:
         """Close the connection."""
@@ -114,6 +116,7 @@ class PostgresReader:
             rows = await self._database.rows(PROBE)
             self._shape = Shape.of(row[0] for row in rows)
             self._apps = Apps(self._shape)
+            self._groups = Groups(self._naming.identities, self._apps)
         return self._shape
 
     async def _position(self) -> datetime:
@@ -160,8 +163,9 @@ class PostgresReader:
         async with self._database.reading():
             end = await self._reach(begin, end)
             counting = await self._count(shape, begin, end)
+        closed = await asyncio.to_thread(lambda: self._ledger.closed.plus(counting.finish()))
         # From here on nothing may fail or wait: what is added and up to where belongs together.
-        self._ledger.closed.add(counting.finish())
+        self._ledger.closed = closed
         self._ledger.position = end.isoformat()
         self._ledger.lateness.close(begin, end, counting.rows)
         self._telemetry.agent_rows("observed", counting.observed)
@@ -184,11 +188,11 @@ class PostgresReader:
         query = queries.grouped(
             shape, begin, end, by_user=naming.by_user, exponential=self._ledger.exponential
         )
-        counting = Counting(naming.identities, self._apps)
+        counting = Counting(self._groups)
         await self._database.lines(query, counting.take)
         if naming.identities.strangers:
             await naming.learn_users()
-            counting = Counting(naming.identities, self._apps)
+            counting = Counting(self._groups)
             await self._database.lines(query, counting.take)
         return counting
 
@@ -201,7 +205,7 @@ class PostgresReader:
         async with self._database.reading():
             counting = await self._count(shape, position, None)
             await self._database.lines(queries.open_now(shape, now - PRESENT), keep)
-        self._ledger.open = counting.finish()
+        self._ledger.open = await asyncio.to_thread(counting.finish)
         self._ledger.now = opened(lines, self._naming.identities, self._apps)
 
     async def _look_for_late(self) -> None:

@@ -68,40 +68,41 @@ def grouped(
     """Return the query for reports of [begin, end), all later ones where ``end`` is None.
 
     Its columns: template, user, apps, hour since ``begin``, the minutes in it as bits, reports, bytes
-    received and sent, and what was observed: bucket, reports, the sum of their milliseconds and, where it is
-    wanted, the exponential bucket, split by commas, for each bucket, split by blanks. ``apps`` is one bit for
-    each of ``COLUMNS``, or the object that the table has.
+    received and sent, the sum of the milliseconds that were observed, and how many of these there are:
+    bucket, reports and, where it is wanted, the exponential bucket, split by commas, for each bucket, split
+    by blanks. ``apps`` is one bit for each of ``COLUMNS``, or the object that the table has.
     """
-    apps = _apps(shape)
     some = "apps IS NOT NULL" if shape.counts else "apps <> 0"
-    measured = "connection_median_latency_ms > 0 AND connection_median_latency_ms < 'Infinity'"
     agent, usage = (" AND NOT usage", ", usage") if shape.usage else ("", "")
+    measured = "connection_median_latency_ms > 0 AND connection_median_latency_ms < 'Infinity'"
     observed = f"{some} AND {measured}{agent}"
-    fine, told, buckets = "", "", "5"
+    fine, told, keys = "", "", "1, 2, 3, 4, 5"
     if exponential:
-        fine, told, buckets = f"CASE WHEN {observed} THEN {QUERY} END AS fine,", " || ',' || fine", "5, 6"
+        fine, told, keys = f"CASE WHEN {observed} THEN {QUERY} END AS fine,", " || ',' || fine", f"{keys}, 6"
     until = "" if end is None else f" AND created_at < {_moment(end)}"
     user = f"CASE WHEN {some} THEN user_id END" if by_user else "NULL"
-    # The subtraction gives an interval, whose seconds as a double are exact enough to find a minute.
-    minute = f"floor(date_part('epoch', created_at - {_moment(begin)}) / 60)::bigint"
     one_chunk = end is not None and end - begin <= timedelta(minutes=CHUNK_MINUTES)
     # A column less to tell groups apart by is a tenth less to do.
     chunk = "0" if one_chunk else f"minute / {CHUNK_MINUTES}"
     return f"""
 SELECT template_id, who, apps, chunk, bit_or(minutes), sum(reports), sum(received), sum(sent),
-  string_agg(bucket || ',' || reports || ',' || latency{told}, ' ') FILTER (WHERE bucket IS NOT NULL)
+  sum(milliseconds) FILTER (WHERE bucket IS NOT NULL),
+  string_agg(bucket || ',' || reports{told}, ' ') FILTER (WHERE bucket IS NOT NULL)
 FROM (
   SELECT template_id, {user} AS who, apps, {chunk} AS chunk,
     CASE WHEN {observed} THEN {BUCKET} END AS bucket, {fine}
-    bit_or(1::bigint << (minute % {CHUNK_MINUTES})::int) AS minutes,
-    count(*) AS reports, sum(connection_median_latency_ms) AS latency,
+    bit_or(1::bigint << minute % {CHUNK_MINUTES}) AS minutes,
+    count(*) AS reports, sum(connection_median_latency_ms) AS milliseconds,
     sum(greatest(rx_bytes, 0)) AS received, sum(greatest(tx_bytes, 0)) AS sent
   FROM (
     SELECT template_id, user_id, connection_median_latency_ms, rx_bytes, tx_bytes{usage},
-      {apps} AS apps, {minute} AS minute
+      {_apps(shape)} AS apps,
+      (floor(date_part('epoch', created_at) / 60) - {begin.timestamp() // 60:.0f})::int AS minute
     FROM workspace_agent_stats WHERE created_at >= {_moment(begin)}{until}
+    -- Without this, what has a name here would be found out again at each mention.
+    OFFSET 0
   ) AS report
-  GROUP BY 1, 2, 3, 4, {buckets}
+  GROUP BY {keys}
 ) AS by_bucket
 GROUP BY 1, 2, 3, 4
 """  # noqa: S608 - nothing in it comes from outside.

@@ -194,7 +194,7 @@ class SamplingReader:
         passed = min(max(0.0, at - place.changed_at), max(self._interval, TICK))
         tally = self._count(joined, added, passed)
         # From here on nothing may fail or wait: what is added and up to where belongs together.
-        self._ledger.closed.add(tally)
+        self._ledger.closed = self._ledger.closed.plus(tally)
         self._ledger.now = _open(joined)
         self._note(Place(page.started, page.ticks, page.fingerprint, at, per_tick=self._traffic.per_tick))
         self._telemetry.agent_rows("unjoined", len(page.rows) - len(joined))

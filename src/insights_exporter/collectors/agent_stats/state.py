@@ -20,9 +20,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from insights_exporter.collectors.agent_stats.lanes import PLACES, joined
 from insights_exporter.collectors.agent_stats.lateness import Closed
 from insights_exporter.collectors.agent_stats.ledger import Ledger
-from insights_exporter.collectors.agent_stats.tally import PLACES, Counts, Tally
+from insights_exporter.collectors.agent_stats.tally import Counts, Tally
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.redaction import Redaction
 from insights_exporter.snapshot import TemplateKey
@@ -47,7 +48,7 @@ class _Head(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
-_Histogram = tuple[str, str, str, list[int], float]
+_Histogram = tuple[str, str, str, tuple[int, ...], float]
 
 
 class _Body(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -217,7 +218,11 @@ def _histograms(
     for organization, template, name, buckets, total in rows:
         if len(buckets) != PLACES:
             raise StateRejected("It holds a histogram of another number of buckets.")
-        yield TemplateKey(organization, template), name, Counts(buckets, total, next(fine))
+        try:
+            lanes = joined(buckets)
+        except ValueError:
+            raise StateRejected("It holds a count that cannot be one.") from None
+        yield TemplateKey(organization, template), name, Counts(lanes, total, next(fine))
 
 
 def _fine(closed: Tally) -> list[dict[int, int]]:

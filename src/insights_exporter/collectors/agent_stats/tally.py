@@ -2,50 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
-from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
+from insights_exporter.collectors.agent_stats.lanes import LANE, split
 from insights_exporter.snapshot import TemplateKey
 
-__all__ = ["PLACES", "Counts", "Tally", "UserKey"]
-
-PLACES = len(LATENCY_BUCKETS) + 1
-"""Buckets of a histogram with the one above all bounds."""
+__all__ = ["Counts", "Tally", "UserKey", "added", "counts_of", "merged"]
 
 UserKey = tuple[str, str, str]
 """An organization, a template and a user as shown."""
+
+K = TypeVar("K", bound=tuple[str, ...])
+V = TypeVar("V", int, float)
 
 
 class Counts:
     """Observations by bucket, none cumulative, and their sum in seconds.
 
-    ``fine`` has them by exponential bucket once more, where that is wanted.
+    ``lanes`` has the buckets side by side; ``fine`` has the observations by exponential bucket once more,
+    where that is wanted.
     """
 
-    __slots__ = ("buckets", "fine", "total")
+    __slots__ = ("fine", "lanes", "total")
 
-    def __init__(
-        self, buckets: list[int] | None = None, total: float = 0.0, fine: dict[int, int] | None = None
-    ) -> None:
-        self.buckets = [0] * PLACES if buckets is None else buckets
+    def __init__(self, lanes: int = 0, total: float = 0.0, fine: dict[int, int] | None = None) -> None:
+        self.lanes = lanes
         self.total = total
         self.fine = {} if fine is None else fine
 
-    def observe(self, bucket: int, count: int, seconds: float, fine: int | None = None) -> None:
-        """Add observations of one bucket, perhaps of one exponential bucket as well, and the sum of them."""
-        self.buckets[bucket] += count
-        self.total += seconds
-        if fine is not None:
-            self.fine[fine] = self.fine.get(fine, 0) + count
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """The observations of each bucket."""
+        return split(self.lanes)
 
-    def add(self, other: Counts) -> None:
-        """Add the observations of another."""
-        self.buckets = [mine + more for mine, more in zip(self.buckets, other.buckets, strict=True)]
-        self.total += other.total
-        if other.fine:
-            self.fine = dict(self.fine)
-            for index, count in other.fine.items():
-                self.fine[index] = self.fine.get(index, 0) + count
+    def observe(self, lanes: int, seconds: float, fine: Mapping[int, int]) -> None:
+        """Add observations, and the sum of them."""
+        self.lanes += lanes
+        self.total += seconds
+        for index, count in fine.items():
+            self.fine[index] = self.fine.get(index, 0) + count
+
+    def plus(self, other: Counts) -> Counts:
+        """Return the observations of both."""
+        fine = _both(self.fine, other.fine) if other.fine else self.fine
+        return Counts(self.lanes + other.lanes, self.total + other.total, fine)
 
 
 class Tally:
@@ -67,24 +68,19 @@ class Tally:
         apps: Iterable[str],
         *,
         bucket: int,
-        count: int = 1,
         seconds: float,
         fine: int | None = None,
     ) -> None:
-        """Count reports with open sessions of apps; ``seconds`` is the sum of their latencies.
+        """Add a report with open sessions of apps, and the latency that it has.
 
         ``bucket`` is the place of the first bound that is not below the latency, ``fine`` its exponential
         bucket.
         """
-        for counts in self.counted(template, user, apps):
-            counts.observe(bucket, count, seconds, fine)
-
-    def counted(self, template: TemplateKey, user: str | None, apps: Iterable[str]) -> list[Counts]:
-        """Return the counts that an observation belongs to."""
-        found = [_counts(self.app_latency, (*template, app)) for app in apps]
+        lanes, by_fine = 1 << LANE * bucket, {} if fine is None else {fine: 1}
+        for app in apps:
+            counts_of(self.app_latency, (*template, app)).observe(lanes, seconds, by_fine)
         if user is not None:
-            found.append(_counts(self.latency, (*template, user)))
-        return found
+            counts_of(self.latency, (*template, user)).observe(lanes, seconds, by_fine)
 
     def session(self, template: TemplateKey, user: str, app: str, *, seconds: float) -> None:
         """Count time with an open session."""
@@ -96,27 +92,46 @@ class Tally:
         self.received[template] = self.received.get(template, 0) + received
         self.transmitted[template] = self.transmitted.get(template, 0) + transmitted
 
-    def add(self, other: Tally) -> None:
-        """Add what another tally counted."""
-        _add_counts(self.latency, other.latency)
-        _add_counts(self.app_latency, other.app_latency)
-        for key, seconds in other.session_seconds.items():
-            self.session_seconds[key] = self.session_seconds.get(key, 0.0) + seconds
-        for template, received in other.received.items():
-            sent = other.transmitted[template]
-            self.traffic(TemplateKey(*template), received=received, transmitted=sent)
+    def plus(self, other: Tally) -> Tally:
+        """Return what both counted, and leave both as they are."""
+        both = Tally()
+        both.latency = dict(merged(self.latency, other.latency))
+        both.app_latency = dict(merged(self.app_latency, other.app_latency))
+        both.session_seconds = dict(added(self.session_seconds, other.session_seconds))
+        both.received = dict(added(self.received, other.received))
+        both.transmitted = dict(added(self.transmitted, other.transmitted))
+        return both
 
 
-def _counts(counts: dict[UserKey, Counts], key: UserKey) -> Counts:
+def counts_of(counts: dict[K, Counts], key: K) -> Counts:
+    """Return the counts of a key, which begin empty."""
     found = counts.get(key)
     if found is None:
         found = counts[key] = Counts()
     return found
 
 
-def _add_counts(mine: dict[UserKey, Counts], more: dict[UserKey, Counts]) -> None:
-    for key, counts in more.items():
-        if (found := mine.get(key)) is None:
-            mine[key] = Counts(list(counts.buckets), counts.total, dict(counts.fine))
-        else:
-            found.add(counts)
+def merged(one: Mapping[K, Counts], other: Mapping[K, Counts]) -> Iterator[tuple[K, Counts]]:
+    """Yield the counts of both, added up where both have some."""
+    for key, counts in one.items():
+        more = other.get(key)
+        yield key, counts if more is None else counts.plus(more)
+    for key, counts in other.items():
+        if key not in one:
+            yield key, counts
+
+
+def added(one: Mapping[K, V], other: Mapping[K, V]) -> Iterator[tuple[K, V]]:
+    """Yield the numbers of both, added up where both have one."""
+    for key, number in one.items():
+        yield key, number + other.get(key, 0)
+    for key, number in other.items():
+        if key not in one:
+            yield key, number
+
+
+def _both(one: Mapping[int, int], other: Mapping[int, int]) -> dict[int, int]:
+    found = dict(one)
+    for index, count in other.items():
+        found[index] = found.get(index, 0) + count
+    return found
