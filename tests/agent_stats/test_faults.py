@@ -169,14 +169,14 @@ async def test_a_batch_shrinks_while_the_database_is_slow_and_grows_again(
     slowed(table, 20)
     for _ in range(2):
         await reader.read_once()
-    assert reader._reader._batch == 250  # type: ignore[attr-defined] # The reader of this source.
+    assert reader._reader._slices.batch == 250  # type: ignore[attr-defined] # The reader of this source.
     slowed(table, 0)
     past = statement(reader).since - timedelta(hours=3)
     reader.ledger.position = past.isoformat()
     table.add(*(Report(past + timedelta(minutes=k)) for k in range(5)))
 
     assert await reader.read_once()
-    assert reader._reader._batch == 500  # type: ignore[attr-defined] # As above.
+    assert reader._reader._slices.batch == 500  # type: ignore[attr-defined] # As above.
 
 
 async def test_a_right_that_comes_back_leaves_no_gap(table: Table, collector: Collect) -> None:

@@ -16,12 +16,13 @@ from typing import Final
 
 from insights_exporter.clock import Clock
 from insights_exporter.collectors.agent_stats import queries
-from insights_exporter.collectors.agent_stats.counting import Apps, Counting, Groups, opened
+from insights_exporter.collectors.agent_stats.counting import opened
 from insights_exporter.collectors.agent_stats.database import Database
 from insights_exporter.collectors.agent_stats.faults import SourceError
 from insights_exporter.collectors.agent_stats.ledger import Ledger
 from insights_exporter.collectors.agent_stats.naming import Naming
 from insights_exporter.collectors.agent_stats.shape import PROBE, Shape
+from insights_exporter.collectors.agent_stats.slices import Slices, minute_of
 from insights_exporter.collectors.agent_stats.source import NAME
 from insights_exporter.settings import AgentStatsSettings
 from insights_exporter.telemetry import Telemetry
@@ -70,12 +71,10 @@ class PostgresReader:
         self._database = Database(settings)
         self._naming = Naming(self._database, ledger, clock=clock)
         self._overlap = timedelta(seconds=settings.overlap)
-        self._most_rows = self._batch = settings.batch_rows
         self._looked: float | None = None
         self._gap: datetime | None = None
         self._shape: Shape | None = None
-        self._apps = Apps(Shape(counts=False, usage=False))
-        self._groups = Groups(self._naming.identities, self._apps)
+        self._slices = Slices(settings, self._database, self._naming, ledger, telemetry)
 
     def close(self) -> None:
         """Close the connection."""
@@ -92,7 +91,7 @@ class PostgresReader:
                 await self._read()
                 return
             if error.reason == "database_timeout":
-                self._batch = max(1, self._batch // 2)
+                self._slices.batch = max(1, self._slices.batch // 2)
             raise
 
     async def _read(self) -> None:
@@ -101,12 +100,12 @@ class PostgresReader:
         async with self._database.reading():
             shape = await self._probe()
             await self._naming.learn()
-            start = position = await self._position()
+            position = await self._position()
             now, newest = (await self._database.rows(queries.RANGE, position))[0]
         end = self._closable(position, now, newest)
-        while position < end and (position > start or end - position >= STRIDE):
-            position = await self._close(shape, position, end)
-            self._batch = min(self._most_rows, self._batch * 2)
+        if end - position >= STRIDE:
+            await self._slices.close(position, end)
+            position = end
         await self._count_open(shape, position, now)
         self._telemetry.agent_lag(max(0.0, (now - newest).total_seconds()) if newest else 0.0)
         await self._look_for_late()
@@ -115,8 +114,7 @@ class PostgresReader:
         if self._shape is None:
             rows = await self._database.rows(PROBE)
             self._shape = Shape.of(row[0] for row in rows)
-            self._apps = Apps(self._shape)
-            self._groups = Groups(self._naming.identities, self._apps)
+            self._slices.of(self._shape)
         return self._shape
 
     async def _position(self) -> datetime:
@@ -138,7 +136,7 @@ class PostgresReader:
             else:
                 self._warn_of_gap(position, now)
                 return position
-        begin = _floor(now)
+        begin = minute_of(now)
         ledger.begin(begin, identity=identity, position=begin.isoformat())
         return begin
 
@@ -156,45 +154,7 @@ class PostgresReader:
         """
         silent = now - SILENCE
         told = silent if newest is None else max(newest, silent)
-        return max(position, _floor(min(now, told) - self._overlap))
-
-    async def _close(self, shape: Shape, begin: datetime, end: datetime) -> datetime:
-        """Count a slice for good, up to ``end`` or so long as a batch reaches; return where it ends."""
-        async with self._database.reading():
-            end = await self._reach(begin, end)
-            counting = await self._count(shape, begin, end)
-        closed = await asyncio.to_thread(lambda: self._ledger.closed.plus(counting.finish()))
-        # From here on nothing may fail or wait: what is added and up to where belongs together.
-        self._ledger.closed = closed
-        self._ledger.position = end.isoformat()
-        self._ledger.lateness.close(begin, end, counting.rows)
-        self._telemetry.agent_rows("observed", counting.observed)
-        self._telemetry.agent_rows("unobserved", counting.rows - counting.observed)
-        return end
-
-    async def _reach(self, begin: datetime, end: datetime) -> datetime:
-        """Return how far a batch reaches: to a whole minute, so that none is counted on both sides."""
-        if end - begin <= _MINUTE:
-            return end
-        rows, last = (await self._database.rows(queries.BATCH, begin, end, self._batch))[0]
-        if rows < self._batch:
-            return end
-        # The minute that the last report is in may go on beyond the batch.
-        return max(_floor(last), begin + _MINUTE)
-
-    async def _count(self, shape: Shape, begin: datetime, end: datetime | None) -> Counting:
-        """Return the counts of a range; names of users that are newer than ours are asked for."""
-        naming = self._naming
-        query = queries.grouped(
-            shape, begin, end, by_user=naming.by_user, exponential=self._ledger.exponential
-        )
-        counting = Counting(self._groups)
-        await self._database.lines(query, counting.take)
-        if naming.identities.strangers:
-            await naming.learn_users()
-            counting = Counting(self._groups)
-            await self._database.lines(query, counting.take)
-        return counting
+        return max(position, minute_of(min(now, told) - self._overlap))
 
     async def _count_open(self, shape: Shape, position: datetime, now: datetime) -> None:
         lines: list[str] = []
@@ -203,10 +163,10 @@ class PostgresReader:
             lines.extend(some)
 
         async with self._database.reading():
-            counting = await self._count(shape, position, None)
+            counting = await self._slices.count(position, None)
             await self._database.lines(queries.open_now(shape, now - PRESENT), keep)
         self._ledger.open = await asyncio.to_thread(counting.finish)
-        self._ledger.now = opened(lines, self._naming.identities, self._apps)
+        self._ledger.now = opened(lines, self._naming.identities, self._slices.apps)
 
     async def _look_for_late(self) -> None:
         """Name reports of closed slices that came after these were counted."""
@@ -227,8 +187,3 @@ class PostgresReader:
             "Agent reports came too late to be counted; raise agent_stats.overlap, or set Coder's clocks.",
             extra={"reports": late.rows, "since": late.since.isoformat(), "until": end.isoformat()},
         )
-
-
-def _floor(at: datetime) -> datetime:
-    """Return the minute that a moment is in; so that no minute is counted on both sides of a position."""
-    return at.replace(second=0, microsecond=0)

@@ -43,11 +43,23 @@ def _latency(family: Family, part: AgentStats, rows: Callable[[], Iterable[_Seen
     )
 
 
+class _Templates(dict[tuple[str, ...], tuple[str, str]]):
+    """The label values of templates by their names; most rows are one of many of the same template."""
+
+    def __init__(self, values: LabelValues) -> None:
+        super().__init__()
+        self._values = values
+
+    def __missing__(self, names: tuple[str, ...]) -> tuple[str, str]:
+        self[names] = labels = self._values.template(TemplateKey(*names))
+        return labels
+
+
 def _user_latency(part: AgentStats, values: LabelValues) -> Iterator[_Seen]:
-    for (organization, template, username), seen in part.latency.items():
-        if (user := values.users[username]) is not None:
-            labels = (*values.template(TemplateKey(organization, template)), user)
-            yield labels, seen
+    templates, users = _Templates(values), values.users
+    for key, seen in part.latency.items():
+        if (user := users[key[2]]) is not None:
+            yield (*templates[key[:2]], user), seen
 
 
 def _app_latency(
@@ -59,10 +71,10 @@ def _app_latency(
 
 
 def _sessions(part: AgentStats, values: LabelValues) -> Iterator[Row]:
-    for (organization, template, username, app), seconds in part.session_seconds.items():
-        if (user := values.users[username]) is not None:
-            labels = values.template(TemplateKey(organization, template))
-            yield (*labels, user, values["app"][app]), seconds
+    templates, users, apps = _Templates(values), values.users, values["app"]
+    for key, seconds in part.session_seconds.items():
+        if (user := users[key[2]]) is not None:
+            yield (*templates[key[:2]], user, apps[key[3]]), seconds
 
 
 def _by_template(numbers_by_key: Mapping[tuple[str, str], float], values: LabelValues) -> Iterator[Row]:
