@@ -250,8 +250,7 @@ class Deployment:
 # Agent reports -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Distribution:
+class Distribution(Struct, frozen=True, gc=False, eq=False):
     """Observations by bucket: ``counts`` has one place per bound and one above all; none is cumulative.
 
     ``fine`` has them by exponential bucket, where these are counted.
@@ -260,7 +259,7 @@ class Distribution:
     counts: Sequence[int]
     total: float
     created: datetime
-    fine: Mapping[int, int] = field(default_factory=dict)
+    fine: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
+from operator import add
 from typing import Generic, TypeVar
 
 from insights_exporter.metrics.catalogue import OTHER
@@ -90,7 +91,8 @@ def limited(
 
 
 def _add_buckets(one: _Buckets, other: _Buckets) -> _Buckets:
-    return tuple([a + b for a, b in zip(one[0], other[0], strict=True)]), one[1] + other[1]
+    # Both have a number for each bound. Most users of a big deployment come through here at each reading.
+    return tuple(map(add, one[0], other[0])), one[1] + other[1]
 
 
 @dataclass(slots=True, eq=False)

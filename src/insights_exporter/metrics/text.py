@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain, islice
+from itertools import islice
 from math import inf
 from typing import Final
 
@@ -112,28 +112,27 @@ def blocks(samples: Samples, form: Format) -> Iterator[bytes]:
     elif kind is Kind.GAUGE_HISTOGRAM:
         yield from _plain_gauge_histogram(samples)
     elif kind is Kind.COUNTER and created is not None:
-        again = f"{samples.family.stem}_created%s {written(created)}\n"
+        again = f"{samples.family.stem}_created", f" {written(created)}\n"
         yield from _rows(samples.family.name, samples.family.labels, samples.numbers, again)
     else:
         yield from _rows(samples.family.name, samples.family.labels, samples.numbers)
 
 
 def _rows(
-    name: str, labels: tuple[str, ...], numbers: Iterable[Number], created: str = ""
+    name: str, labels: tuple[str, ...], numbers: Iterable[Number], created: tuple[str, str] | None = None
 ) -> Iterator[bytes]:
     """Yield rows, a block at a time; by far the most series pass here.
 
-    ``created`` ends each row where a second one follows, with a place for the labels.
+    ``created`` is what stands before and behind the labels of a second row, where one follows each.
     """
     columns = _columns(name, labels)
-    lines = _LINES.get(len(columns), _any) if not created else _any
+    lines = _LINES.get(len(columns), _any)
     rows = iter(numbers)
     while block := list(islice(rows, _BLOCK_ROWS)):
         text = lines(columns, block) if columns else [f"{name} {written(number)}\n" for _, number in block]
         if created:
-            names = [line[: line.rindex(" ")] for line in text]
-            again = [created % series[len(name) :] for series in names]
-            text = list(chain.from_iterable(zip(text, again, strict=True)))
+            (before, after), begin = created, len(name)
+            text = [f"{line}{before}{line[begin : line.rindex(' ')]}{after}" for line in text]
         yield "".join(text).encode()
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from insights_exporter.collectors.agent_stats.apps import FAMILIES, families
-from insights_exporter.collectors.agent_stats.lanes import LANE
+from insights_exporter.collectors.agent_stats.lanes import LANE, split
 from insights_exporter.collectors.agent_stats.ledger import OpenNow
 from insights_exporter.collectors.agent_stats.people import People
 from insights_exporter.collectors.agent_stats.shape import Shape
@@ -152,16 +152,34 @@ class Groups:
         return _Group(template, (*template, user), by_app, tuple([(*template, user, app) for app in apps]))
 
 
+class _Observed(dict[str, tuple[int, dict[int, int]]]):
+    """What words of the column of observations say, as lanes and by exponential bucket.
+
+    A word is short and most come often, so each is read once.
+    """
+
+    def __missing__(self, word: str) -> tuple[int, dict[int, int]]:
+        bucket, reports, *exponential = map(int, word.split(","))
+        self[word] = found = reports << LANE * bucket, dict.fromkeys(exponential, reports)
+        return found
+
+
 class Counting:
     """Takes lines of ``queries.grouped`` and counts them; ``tally`` is whole after ``finish``."""
 
     def __init__(self, groups: Groups) -> None:
         self.tally = Tally()
         self.rows = 0
-        self.observed = 0
         groups.refresh()
         self._groups = groups
+        self._words = _Observed()
+        self._lanes = 0
         self._minutes: dict[str, dict[tuple[str, str, str, str], int]] = {}
+
+    @property
+    def observed(self) -> int:
+        """How many reports were observations."""
+        return sum(split(self._lanes))
 
     async def take(self, lines: list[str]) -> None:
         """Count some lines, and let others have a turn now and then."""
@@ -172,14 +190,14 @@ class Counting:
 
     def _take(self, line: str) -> None:
         template_id, user_id, apps, *numbers = line.split("\t")
-        chunk, minutes, reports, received, sent, latency, buckets = numbers
+        chunk, minutes, reports, received, sent, latency, words = numbers
         self.rows += int(reports)
         group = self._groups.of(template_id, user_id, apps)
         if group is None:
             return
-        self.tally.traffic(group.template, received=_whole(received), transmitted=_whole(sent))
-        if buckets != _NULL:
-            self._observe(group, buckets, float(latency) / 1000)
+        self.tally.traffic(group.template, received=int(received), transmitted=int(sent))
+        if words != _NULL:
+            self._observe(group, words, float(latency) / 1000)
         if group.sessions:
             mask = int(minutes)
             masks = self._minutes.get(chunk)
@@ -188,16 +206,15 @@ class Counting:
             for key in group.sessions:
                 masks[key] = masks.get(key, 0) | mask
 
-    def _observe(self, group: _Group, buckets: str, seconds: float) -> None:
+    def _observe(self, group: _Group, words: str, seconds: float) -> None:
         lanes = 0
         fine: dict[int, int] = {}
-        for one in buckets.split(" "):
-            bucket, reports, *exponential = one.split(",")
-            count = int(reports)
-            self.observed += count
-            lanes += count << LANE * int(bucket)
-            for index in exponential:
-                fine[int(index)] = fine.get(int(index), 0) + count
+        for word in words.split(" "):
+            more, exponential = self._words[word]
+            lanes += more
+            for index, count in exponential.items():
+                fine[index] = fine.get(index, 0) + count
+        self._lanes += lanes
         for app in group.apps:
             counts_of(self.tally.app_latency, app).observe(lanes, seconds, fine)
         if group.user is not None:

@@ -141,7 +141,7 @@ class Ledger:
                 self.held += 1
                 found[key] = before
             elif before is not None or first:
-                found[key] = Distribution(buckets, counts.total, since, dict(counts.fine))
+                found[key] = Distribution(buckets, counts.total, since, counts.fine)
             else:
                 found[key] = Distribution(_NOTHING, 0.0, since)
         return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from msgspec import Struct
+
 from insights_exporter.collectors.agent_stats.lanes import LANE, split
 from insights_exporter.snapshot import TemplateKey
 
@@ -17,19 +19,16 @@ K = TypeVar("K", bound=tuple[str, ...])
 V = TypeVar("V", int, float)
 
 
-class Counts:
+class Counts(Struct, gc=False):
     """Observations by bucket, none cumulative, and their sum in seconds.
 
     ``lanes`` has the buckets side by side; ``fine`` has the observations by exponential bucket once more,
     where that is wanted.
     """
 
-    __slots__ = ("fine", "lanes", "total")
-
-    def __init__(self, lanes: int = 0, total: float = 0.0, fine: dict[int, int] | None = None) -> None:
-        self.lanes = lanes
-        self.total = total
-        self.fine = {} if fine is None else fine
+    lanes: int = 0
+    total: float = 0.0
+    fine: dict[int, int] = {}
 
     @property
     def buckets(self) -> tuple[int, ...]:

@@ -94,4 +94,4 @@ def _cumulative(rows: Iterable[Bucketed]) -> Iterator[Distribution]:
     for labels, counts, total in rows:
         whole = len(counts) == len(LATENCY_BUCKETS) + 1 and min(counts) >= 0
         if whole and 0 <= total <= LARGEST:
-            yield labels, tuple([float(count) for count in accumulate(counts)]), total + 0.0
+            yield labels, tuple(map(float, accumulate(counts))), total + 0.0
