@@ -44,9 +44,9 @@ _NOTE = f"""\
 {AGENTS:,} agents with one row each half minute, all with an open session. The bare sums are one query over
 the same rows in psql, by template, user, apps and bucket, with work_mem at 256 MB; it runs before and after,
 and the mean counts. The exporter also finds the minutes of each session, and keeps a state file. psql's query
-gets PostgreSQL's parallel workers, and those of the exporter, which are smaller, run in one process each.
-Bars: at most 1.5 times the bare sums, less than 100 MB above rest, no scrape slower, less than 1 % of a
-core."""
+gets PostgreSQL's parallel workers, and those of the exporter, which are smaller, run in one process each, two
+at a time. Bars: at most 1.5 times the bare sums, less than 100 MB above rest, no scrape slower, less than 1 %
+of a core."""
 
 
 def backlog() -> Table:

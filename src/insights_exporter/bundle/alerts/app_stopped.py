@@ -62,7 +62,7 @@ class AppStopped:
                 scope.at(family, "6d", **_LAST_DAY), scope.over("max_over_time", family, "7d", **_LAST_DAY)
             ),
             labels=("job",),
-            meaning="Users on the same weekday a week ago, as a share of those on the busiest day since.",
+            meaning="Users on the same weekday a week ago, as a share of the most on a day from then on.",
         )
 
     def company(self) -> Recording:
