@@ -13,6 +13,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from insights_exporter.lanes import split
+
 __all__ = [
     "Account",
     "Agent",
@@ -251,15 +253,21 @@ class Deployment:
 
 
 class Distribution(Struct, frozen=True, gc=False, eq=False):
-    """Observations by bucket: ``counts`` has one place per bound and one above all; none is cumulative.
+    """Observations by bucket, side by side in ``lanes``: one place per bound and one above all.
 
     ``fine`` has them by exponential bucket, where these are counted.
     """
 
-    counts: Sequence[int]
+    lanes: int
+    places: int
     total: float
     created: datetime
     fine: Mapping[int, int] = {}
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The observations of each bucket, none cumulative."""
+        return split(self.lanes, self.places)
 
 
 @dataclass(frozen=True, slots=True)

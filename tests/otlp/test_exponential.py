@@ -24,6 +24,7 @@ from tests.support.snapshots import NOW, rich_snapshot
 
 LIMITLESS = LimitSettings()
 GO = ("acme", "go")
+PLACES = len(catalogue.LATENCY_BUCKETS) + 1
 
 
 @given(st.dictionaries(st.integers(-400, 400), st.integers(1, 10**9), max_size=50))
@@ -48,12 +49,10 @@ def test_the_scale_is_the_finest_that_fits(indexes: list[int]) -> None:
 def counted(*fine: dict[int, int]) -> Snapshot:
     """Return a snapshot with a user for each of these, whose explicit buckets have the same number."""
     users = {
-        (*GO, f"user-{number}"): Distribution(
-            (sum(one.values()), *(0,) * len(catalogue.LATENCY_BUCKETS)), 0.004 * sum(one.values()), NOW, one
-        )
+        (*GO, f"user-{number}"): Distribution(sum(one.values()), PLACES, 0.004 * sum(one.values()), NOW, one)
         for number, one in enumerate(fine)
     }
-    apps = {(*GO, "ssh"): Distribution((0,) * 15, 0.0, NOW)}
+    apps = {(*GO, "ssh"): Distribution(0, PLACES, 0.0, NOW)}
     stats = AgentStats(NOW, latency=users, app_latency=apps, exponential=True)
     return Snapshot(NOW, agent_stats=Reading(stats, NOW))
 

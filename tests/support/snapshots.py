@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
+from insights_exporter.lanes import joined
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.snapshot import (
     Account,
@@ -274,4 +275,4 @@ class _World:
     def distribution(self) -> Distribution:
         """Return some hundred observations."""
         counts = [self.rng.randrange(40) for _ in range(len(LATENCY_BUCKETS) + 1)]
-        return Distribution(counts, 0.05 * sum(counts), _ANCHOR)
+        return Distribution(joined(counts), len(counts), 0.05 * sum(counts), _ANCHOR)

@@ -55,6 +55,8 @@ class LabelValues:
         return bool(family.summable) and ambiguous & set(family.labels) <= family.summable
 
     def _clean(self, raw: str) -> str:
+        if len(raw) <= self._length and raw.isprintable():
+            return raw
         return _UNCLEAN.sub(_REPLACEMENT, raw[: self._length])
 
 

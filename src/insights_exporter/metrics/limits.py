@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from operator import add
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from insights_exporter.lanes import split
 from insights_exporter.metrics.catalogue import OTHER
 from insights_exporter.metrics.family import Family, Kind
 from insights_exporter.metrics.portions import Portions
-from insights_exporter.metrics.text import Fine, Samples
+from insights_exporter.metrics.text import Fine, Packed, Samples
 
 __all__ = ["Limited", "Standing", "limited"]
 
@@ -32,6 +33,7 @@ _CHUNK = 5000
 
 _Labels = tuple[str, ...]
 _Buckets = tuple[tuple[float, ...], float]
+_Lanes = tuple[int, float]
 V = TypeVar("V")
 
 
@@ -76,22 +78,55 @@ def limited(
         numbers = _Selection[float](samples, limit, lambda a, b: a + b, float, may_add, standing)
         chosen = numbers.select(rows)
         return Limited(replace(samples, numbers=chosen.items()), len(chosen), numbers.folded)
-    lines = len(samples.bounds) + 3
-    buckets = _Selection[_Buckets](
-        samples, max(1, limit // lines), _add_buckets, lambda value: value[0][-1], may_add, standing
-    )
+    most = max(1, limit // _lines(samples))
+    if samples.packed is not None:
+        return _limited_packed(samples, samples.packed, most, may_add, standing)
+    buckets = _Selection[_Buckets](samples, most, _add_buckets, lambda value: value[0][-1], may_add, standing)
     found = buckets.select((labels, (counts, total)) for labels, counts, total in samples.distributions)
+    return _histograms(samples, buckets, found)
+
+
+def _limited_packed(
+    samples: Samples,
+    rows: Iterable[Packed],
+    most: int,
+    may_add: Callable[[Family], bool],
+    standing: Standing,
+) -> Limited:
+    """Unpack only what is served: most users of a big deployment are among the others."""
+    places = len(samples.bounds) + 1
+    selection = _Selection[_Lanes](
+        samples, most, _add_lanes, lambda value: sum(split(value[0], places)), may_add, standing
+    )
+    found = selection.select((labels, (lanes, total)) for labels, lanes, total in rows)
+    buckets = {
+        labels: (tuple(map(float, accumulate(split(lanes, places)))), total)
+        for labels, (lanes, total) in found.items()
+    }
+    return _histograms(replace(samples, packed=None), selection, buckets)
+
+
+def _histograms(samples: Samples, selection: _Selection[Any], found: Mapping[_Labels, _Buckets]) -> Limited:
     distributions = [(labels, counts, total) for labels, (counts, total) in found.items()]
-    fine = None if samples.fine is None else buckets.sums(samples.fine, frozenset(found))
+    fine = None if samples.fine is None else selection.sums(samples.fine, frozenset(found))
+    lines = _lines(samples)
     return Limited(
         replace(samples, distributions=distributions, fine=fine),
         len(distributions) * lines,
-        buckets.folded * lines,
+        selection.folded * lines,
     )
 
 
+def _lines(samples: Samples) -> int:
+    """Return how many series a label set of a histogram has."""
+    return len(samples.bounds) + 3
+
+
+def _add_lanes(one: _Lanes, other: _Lanes) -> _Lanes:
+    return one[0] + other[0], one[1] + other[1]
+
+
 def _add_buckets(one: _Buckets, other: _Buckets) -> _Buckets:
-    # Both have a number for each bound. Most users of a big deployment come through here at each reading.
     return tuple(map(add, one[0], other[0])), one[1] + other[1]
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Fine",
     "Format",
     "Number",
+    "Packed",
     "PortionText",
     "Samples",
     "blocks",
@@ -53,6 +54,9 @@ Number = tuple[tuple[str, ...], float]
 Distribution = tuple[tuple[str, ...], tuple[float, ...], float]
 """Label values, cumulative counts per bound with infinity last, and the sum of what was observed."""
 
+Packed = tuple[tuple[str, ...], int, float]
+"""Label values, counts per bucket side by side, none cumulative, and the sum of what was observed."""
+
 Fine = tuple[tuple[str, ...], Mapping[int, int]]
 """Label values and counts by exponential bucket, none cumulative."""
 
@@ -61,7 +65,8 @@ Fine = tuple[tuple[str, ...], Mapping[int, int]]
 class Samples:
     """A family with what it holds; ``created`` is when its counters began, in Unix seconds.
 
-    ``numbers`` belong to counters, gauges and infos; ``distributions`` over ``bounds`` to histograms;
+    ``numbers`` belong to counters, gauges and infos; ``distributions`` over ``bounds`` to histograms, which
+    are ``packed`` until a limit has chosen among them;
     ``fine`` has the same observations by exponential bucket, where they are counted. No text has room for it.
     """
 
@@ -71,6 +76,7 @@ class Samples:
     bounds: tuple[float, ...] = ()
     created: float | None = None
     fine: Iterable[Fine] | None = None
+    packed: Iterable[Packed] | None = None
 
 
 def render(families: Iterable[Samples], form: Format) -> bytearray:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import msgspec
 
 from insights_exporter.collectors.agent_stats.apps import FAMILIES, families
-from insights_exporter.collectors.agent_stats.lanes import LANE, split
 from insights_exporter.collectors.agent_stats.ledger import OpenNow
 from insights_exporter.collectors.agent_stats.people import People
 from insights_exporter.collectors.agent_stats.shape import Shape
-from insights_exporter.collectors.agent_stats.tally import Tally, UserKey, counts_of
+from insights_exporter.collectors.agent_stats.tally import PLACES, Tally, UserKey, counts_of
 from insights_exporter.filters import Filters
+from insights_exporter.lanes import LANE, split
 from insights_exporter.snapshot import TemplateKey
 
 __all__ = ["Apps", "Counting", "Groups", "Identities", "opened"]
@@ -179,7 +179,7 @@ class Counting:
     @property
     def observed(self) -> int:
         """How many reports were observations."""
-        return sum(split(self._lanes))
+        return sum(split(self._lanes, PLACES))
 
     async def take(self, lines: list[str]) -> None:
         """Count some lines, and let others have a turn now and then."""

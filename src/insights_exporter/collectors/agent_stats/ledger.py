@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
-from operator import gt
 from typing import TypeVar
 
 from insights_exporter.collectors.agent_stats.apps import FAMILIES
-from insights_exporter.collectors.agent_stats.lanes import split
 from insights_exporter.collectors.agent_stats.lateness import Closed, Lateness
 from insights_exporter.collectors.agent_stats.people import People
-from insights_exporter.collectors.agent_stats.tally import Counts, Tally, added, merged
+from insights_exporter.collectors.agent_stats.tally import PLACES, Counts, Tally, added, merged
 from insights_exporter.filters import Filters
+from insights_exporter.lanes import less_anywhere
 from insights_exporter.redaction import Redaction
 from insights_exporter.snapshot import AgentStats, Distribution, TemplateKey
 
@@ -22,8 +21,6 @@ __all__ = ["Ledger", "OpenNow"]
 
 K = TypeVar("K", bound=tuple[str, ...])
 V = TypeVar("V")
-
-_NOTHING = split(0)
 
 
 @dataclass(slots=True)
@@ -134,16 +131,16 @@ class Ledger:
         found: dict[K, Distribution] = {}
         first = self._last is None
         for key, counts in counted:
-            before, buckets = last.get(key), split(counts.lanes)
-            if before is not None and buckets == before.counts:
+            before, lanes = last.get(key), counts.lanes
+            if before is not None and lanes == before.lanes:
                 found[key] = before
-            elif before is not None and any(map(gt, before.counts, buckets)):
+            elif before is not None and less_anywhere(lanes, before.lanes, PLACES):
                 self.held += 1
                 found[key] = before
             elif before is not None or first:
-                found[key] = Distribution(buckets, counts.total, since, counts.fine)
+                found[key] = Distribution(lanes, PLACES, counts.total, since, counts.fine)
             else:
-                found[key] = Distribution(_NOTHING, 0.0, since)
+                found[key] = Distribution(0, PLACES, 0.0, since)
         return found
 
     def _numbers(self, counted: Iterable[tuple[K, float]], last: Mapping[K, float]) -> dict[K, float]:

@@ -20,10 +20,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from insights_exporter.collectors.agent_stats.lanes import PLACES, joined
 from insights_exporter.collectors.agent_stats.lateness import Closed
 from insights_exporter.collectors.agent_stats.ledger import Ledger
-from insights_exporter.collectors.agent_stats.tally import Counts, Tally
+from insights_exporter.collectors.agent_stats.tally import PLACES, Counts, Tally
+from insights_exporter.lanes import joined
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.redaction import Redaction
 from insights_exporter.snapshot import TemplateKey

@@ -7,10 +7,14 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from insights_exporter.collectors.agent_stats.lanes import LANE, split
+from insights_exporter.lanes import LANE, split
+from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.snapshot import TemplateKey
 
-__all__ = ["Counts", "Tally", "UserKey", "added", "counts_of", "merged"]
+__all__ = ["PLACES", "Counts", "Tally", "UserKey", "added", "counts_of", "merged"]
+
+PLACES = len(LATENCY_BUCKETS) + 1
+"""Buckets of a histogram with the one above all bounds."""
 
 UserKey = tuple[str, str, str]
 """An organization, a template and a user as shown."""
@@ -33,7 +37,7 @@ class Counts(Struct, gc=False):
     @property
     def buckets(self) -> tuple[int, ...]:
         """The observations of each bucket."""
-        return split(self.lanes)
+        return split(self.lanes, PLACES)
 
     def observe(self, lanes: int, seconds: float, fine: Mapping[int, int]) -> None:
         """Add observations, and the sum of them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.families.rows import Row, distributions, numbers
+from insights_exporter.metrics.families.rows import Row, numbers, packed
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.label_values import LabelValues
 from insights_exporter.metrics.text import Samples
@@ -35,9 +35,9 @@ def agent_stats(part: AgentStats, values: LabelValues) -> Iterator[Samples]:
 
 
 def _latency(family: Family, part: AgentStats, rows: Callable[[], Iterable[_Seen]]) -> Samples:
-    return distributions(
+    return packed(
         family,
-        ((labels, seen.counts, seen.total) for labels, seen in rows()),
+        ((labels, seen.lanes, seen.total) for labels, seen in rows()),
         since=part.since,
         fine=((labels, seen.fine) for labels, seen in rows()) if part.exponential else None,
     )

@@ -13,9 +13,9 @@ from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.label_values import LabelValues
 from insights_exporter.metrics.portions import LARGEST, Pairs, Portion, Portions
-from insights_exporter.metrics.text import Distribution, Fine, Number, Samples
+from insights_exporter.metrics.text import Distribution, Fine, Number, Packed, Samples
 
-__all__ = ["Bucketed", "Crowd", "Row", "bucketed", "distributions", "infos", "numbers", "of_users"]
+__all__ = ["Bucketed", "Crowd", "Row", "bucketed", "distributions", "infos", "numbers", "of_users", "packed"]
 
 S = TypeVar("S")
 
@@ -72,6 +72,14 @@ def distributions(
     return Samples(
         family, distributions=_cumulative(rows), bounds=LATENCY_BUCKETS, created=created, fine=fine
     )
+
+
+def packed(
+    family: Family, rows: Iterable[Packed], *, since: datetime, fine: Iterable[Fine] | None = None
+) -> Samples:
+    """Return a histogram family over the latency buckets, of which there may be very many rows."""
+    whole = ((labels, lanes, total + 0.0) for labels, lanes, total in rows if 0 <= total <= LARGEST)
+    return Samples(family, packed=whole, bounds=LATENCY_BUCKETS, created=since.timestamp(), fine=fine)
 
 
 def bucketed(labels: tuple[str, ...], observed: Iterable[float | None]) -> Bucketed:
