@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from insights_exporter.clock import Clock
@@ -15,6 +16,8 @@ __all__ = ["Naming"]
 
 USERS_HOLD: Final = 3600.0
 """How long users' names are held; whoever is new is asked for at once."""
+
+_TURN: Final = 200
 
 
 class Naming:
@@ -49,5 +52,9 @@ class Naming:
         """Learn all users."""
         self.identities.strangers = False
         if self.by_user:
-            for number, username in await self._database.rows(queries.USERS):
-                self.identities.user_named(number, username)
+            users = await self._database.rows(queries.USERS)
+            for begin in range(0, len(users), _TURN):
+                for number, username in users[begin : begin + _TURN]:
+                    self.identities.user_named(number, username)
+                # Ten thousand at a time would hold up scrapes.
+                await asyncio.sleep(0)
