@@ -46,7 +46,7 @@ _TIMES_BARE: Final = 1.5
 _ABOVE_REST: Final = 100.0
 _SHARE: Final = 0.01
 _SLOWER: Final = 1.25
-"""Scrapes of one and the same exporter differ by as much from run to run on a busy machine."""
+"""A tolerance that was chosen, not measured: two runs never agree to the last millisecond."""
 
 _NOTE = f"""\
 {AGENTS:,} agents with one row each half minute, all with an open session. The bare sums are one query over
