@@ -1,10 +1,9 @@
 """A simulated Coder in a process of its own.
 
 Start it with ``python -m benchmarks.upstream WORLD TEMPLATES USERS ACTIVE MOMENT``. WORLD is ``usual``, where
-people keep to
-a template or two, or ``crowded``, where everybody uses all. It writes its address as a line. Each line that
-it then reads is a new moment; it answers with an empty line once it lives at it, and stops where its input
-ends.
+people keep to a template or two, or ``crowded``, where everybody uses all. It writes its address as a line.
+Each line that it then reads is a new moment; it answers with an empty line once it lives at it, and stops
+where its input ends.
 """
 
 from __future__ import annotations

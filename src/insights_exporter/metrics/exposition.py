@@ -35,8 +35,8 @@ _SELF: Final = "exporter"
 _GIVE_WAY: Final = 5e-5
 _LARGE: Final = 15 * 2**20
 
-_Written = tuple[str, float | None, Format | None, tuple[Portion, ...]]
-"""What the text of some portions goes by; no format where it is the same in all."""
+_Written = tuple[str, float | None, Format, tuple[Portion, ...]]
+"""What the text of some portions goes by."""
 
 logger = logging.getLogger(__name__)
 
@@ -140,25 +140,28 @@ class Exposition:
             rendered.series[name], rendered.folded[name] = family.series, family.folded
             if self._pass_on is not None:
                 rendered.families.append(family.samples)
-            for form in Format:
-                opening = deflate([head(family.samples.family, form)])
-                pieces = [opening, *self._bodies(family.samples, form, rendered)]
+            for form, bodies in self._bodies(family.samples).items():
+                pieces = [deflate([head(family.samples.family, form)]), *bodies]
                 rendered.pieces[form].append((family.samples.family.collector, pieces))
         return rendered
 
-    def _bodies(self, samples: Samples, form: Format, rendered: _Rendered) -> Sequence[Piece]:
-        """Return the series of a family in pieces; those that were there before are the same."""
-        rows, common = samples.numbers, is_common(samples)
+    def _bodies(self, samples: Samples) -> dict[Format, list[Piece]]:
+        """Return the series of a family in pieces by format, the same ones where they look the same."""
+        text = self._body(samples, Format.TEXT)
+        openmetrics = text if is_common(samples) else self._body(samples, Format.OPENMETRICS)
+        return {Format.TEXT: text, Format.OPENMETRICS: openmetrics}
+
+    def _body(self, samples: Samples, form: Format) -> list[Piece]:
+        rows = samples.numbers
         if isinstance(rows, Portions):
             text = PortionText(samples, rows, form)
-            return [self._portion(samples, chunk, text, None if common else form) for chunk in rows.chunks()]
-        if common and form is not Format.TEXT:
-            return rendered.pieces[Format.TEXT][-1][1][1:]
+            return [self._portion(samples, chunk, text, form) for chunk in rows.chunks()]
         return [deflate(blocks(samples, form), pause=self._pause)]
 
     def _portion(
-        self, samples: Samples, chunk: tuple[Portion, ...], text: PortionText, form: Format | None
+        self, samples: Samples, chunk: tuple[Portion, ...], text: PortionText, form: Format
     ) -> Piece:
+        """Return some portions as they were written before, where nothing in them has changed."""
         key = samples.family.name, samples.created, form, chunk
         known = self._written.recall(key)
         return known or self._written.keep(key, deflate(text.blocks(chunk), pause=self._pause))

@@ -37,8 +37,7 @@ class _Backlog:
 class Slices:
     """Counts the reports of a table of one shape into a ledger.
 
-    ``batch`` is how many reports a slice has at most; after one that takes too long,
-    make it smaller.
+    ``batch`` is how many reports a slice has at most; make it smaller after one that takes too long.
     """
 
     def __init__(
