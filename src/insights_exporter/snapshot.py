@@ -6,7 +6,7 @@ fetch anew is the same object as before, so whoever derives something from it ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
@@ -26,6 +26,7 @@ __all__ = [
     "Distribution",
     "Insights",
     "Inventory",
+    "Latency",
     "Parameter",
     "ParameterOption",
     "ParameterUse",
@@ -179,6 +180,32 @@ class UserLatency(Struct, frozen=True, gc=False):
     p95: float | None
 
 
+class Latency(Struct, frozen=True, gc=False):
+    """Round trips in seconds by username, of those who have one; ``users`` are all whom Coder names.
+
+    Columns, as families read one of the two for thousands of users at a time.
+    """
+
+    users: tuple[str, ...] = ()
+    p50: dict[str, float] = {}
+    p95: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, rows: Iterable[UserLatency]) -> Latency:
+        """Return the round trips of users, each of whom comes once."""
+        rows = tuple(rows)
+        return cls(
+            tuple(row.username for row in rows),
+            {row.username: row.p50 for row in rows if row.p50 is not None},
+            {row.username: row.p95 for row in rows if row.p95 is not None},
+        )
+
+    def rows(self) -> Iterator[UserLatency]:
+        """Yield user after user."""
+        for user in self.users:
+            yield UserLatency(user, self.p50.get(user), self.p95.get(user))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowUse:
     """The use of one template, or of all, in one window.
@@ -196,7 +223,7 @@ class WindowUse:
     apps: Sequence[AppUse] = ()
     parameters: Sequence[ParameterUse] = ()
     activity: Mapping[str, float] = field(default_factory=dict)
-    latency: Sequence[UserLatency] = ()
+    latency: Latency = field(default_factory=Latency)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

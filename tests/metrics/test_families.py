@@ -22,6 +22,7 @@ from insights_exporter.snapshot import (
     Deployment,
     Insights,
     Inventory,
+    Latency,
     ParameterOption,
     ParameterUse,
     Reading,
@@ -171,7 +172,7 @@ def test_what_is_no_number_of_seconds_is_not_served(number: float) -> None:
         seconds=number,
         apps=[AppUse("ssh", "builtin", number, opens=-3)],
         activity={"ada": number, "bo": 60.0},
-        latency=[UserLatency("ada", number, number), UserLatency("bo", 0.1, 0.2)],
+        latency=Latency.of([UserLatency("ada", number, number), UserLatency("bo", 0.1, 0.2)]),
     )
     page = series(bytes(render(catalogued(snapshot).samples, Format.OPENMETRICS)))
     total = sum(value for (name, _), value in page.items() if name == catalogue.USER_ACTIVITY_WINDOW.name)
@@ -210,11 +211,13 @@ def test_totals_are_counters_since_the_anchor() -> None:
 def test_users_fall_into_latency_bands_whose_upper_bounds_belong_to_them() -> None:
     snapshot = used_go(
         activity={"ada": 60.0, "dan": 60.0},
-        latency=[
-            UserLatency("ada", 0.15, 0.3),
-            UserLatency("bo", 0.1500001, 7.0),
-            UserLatency("cleo", None, None),
-        ],
+        latency=Latency.of(
+            [
+                UserLatency("ada", 0.15, 0.3),
+                UserLatency("bo", 0.1500001, 7.0),
+                UserLatency("cleo", None, None),
+            ]
+        ),
     )
     found = catalogued(snapshot)
     (bands,) = [samples for samples in found.samples if samples.family is catalogue.TEMPLATE_USER_LATENCY]
@@ -310,7 +313,8 @@ def test_long_names_that_come_to_be_equal_are_added_where_a_sum_is_legal() -> No
 
 
 def test_long_names_that_come_to_be_equal_leave_the_first_where_a_sum_is_not() -> None:
-    snapshot = used_go(latency=[UserLatency("a" * 200, 0.1, 0.2), UserLatency("a" * 300, 0.3, 0.4)])
+    rows = [UserLatency("a" * 200, 0.1, 0.2), UserLatency("a" * 300, 0.3, 0.4)]
+    snapshot = used_go(latency=Latency.of(rows))
     found = catalogued(snapshot)
 
     assert numbers(found, catalogue.USER_LATENCY_P50) == {("acme", "go", "a" * 128, "7d"): 0.1}

@@ -11,6 +11,7 @@ from insights_exporter.snapshot import (
     Deployment,
     Insights,
     Inventory,
+    Latency,
     ParameterOption,
     ParameterUse,
     Reading,
@@ -72,11 +73,11 @@ def _use(dice: random.Random, number: int, hostile: str, users: int) -> Template
         hostile + str(n) if hostile else _PEOPLE[n % 10] + (str(n // 10) if n > 9 else "")
         for n in range(users)
     ]
-    latency = [
+    latency = Latency.of(
         UserLatency(user, None if dice.random() < 0.1 else (p50 := dice.lognormvariate(-2.4, 0.9)), p50 * 1.9)
         for user in people
         if (p50 := 0.1)
-    ]
+    )
     apps = [
         AppUse(hostile + slug, kind, dice.random() ** 3 * 3600 * 60, dice.randrange(300), hostile or title)
         for slug, title, kind in _APPS

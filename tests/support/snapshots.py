@@ -21,6 +21,7 @@ from insights_exporter.snapshot import (
     Distribution,
     Insights,
     Inventory,
+    Latency,
     Parameter,
     ParameterOption,
     ParameterUse,
@@ -215,7 +216,7 @@ class _World:
             ],
             parameters=[self.parameter(parameter, len(people)) for parameter in _PARAMETERS],
             activity=activity,
-            latency=[self.latency(person, n) for n, person in enumerate(people)],
+            latency=Latency.of(self.latency(person, n) for n, person in enumerate(people)),
         )
 
     def latency(self, person: str, number: int) -> UserLatency:

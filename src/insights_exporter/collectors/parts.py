@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from insights_exporter.coder import responses
 from insights_exporter.collectors.plan import Ask
-from insights_exporter.snapshot import AppUse, ParameterOption, ParameterUse, UserLatency
+from insights_exporter.snapshot import AppUse, Latency, ParameterOption, ParameterUse, UserLatency
 
 __all__ = [
     "BUILTIN",
@@ -20,7 +20,6 @@ __all__ = [
     "NO_LATENCY",
     "NO_REPORT",
     "Activity",
-    "Latency",
     "Part",
     "Report",
     "activity_part",
@@ -59,12 +58,6 @@ class Activity(Struct, frozen=True):
     seconds: float = 0.0
     by_name: dict[str, float] = {}
     by_id: dict[str, float] = {}
-
-
-class Latency(Struct, frozen=True):
-    """Round trips of users."""
-
-    users: tuple[UserLatency, ...] = ()
 
 
 Part: TypeAlias = Report | Activity | Latency
@@ -189,21 +182,19 @@ def latency_part(
     admits: Callable[[str], bool] | None = None,
 ) -> Latency:
     """Return the round trips of each user, once by name; of two accounts of one name the slower counts."""
-    rows = [
-        UserLatency(
-            intern(user.username or name_of(user.user_id)),
-            median / 1000 if (median := user.latency_ms.p50) > 0 else None,
-            high / 1000 if (high := user.latency_ms.p95) > 0 else None,
+    names = [intern(user.username) for user in report.users]
+    if admits is None and "" not in (each := set(names)) and len(each) == len(names):
+        numbers = [user.latency_ms for user in report.users]
+        return Latency(
+            tuple(names),
+            {name: one.p50 / 1000 for name, one in zip(names, numbers, strict=True) if one.p50 > 0},
+            {name: one.p95 / 1000 for name, one in zip(names, numbers, strict=True) if one.p95 > 0},
         )
-        for user in report.users
-    ]
-    if admits is not None:
-        rows = [row for row in rows if admits(row.username)]
-    if len({row.username for row in rows}) == len(rows):
-        return Latency(tuple(rows))
     found: dict[str, UserLatency] = {}
-    for row in rows:
-        known = found.get(row.username)
-        if known is None or (known.p50 or 0.0) < (row.p50 or 0.0):
-            found[row.username] = row
-    return Latency(tuple(found.values()))
+    for user in report.users:
+        name = intern(user.username or name_of(user.user_id))
+        if admits is None or admits(name):
+            row, known = UserLatency(name, user.p50_seconds, user.p95_seconds), found.get(name)
+            if known is None or (known.p50 or 0.0) < (row.p50 or 0.0):
+                found[name] = row
+    return Latency.of(found.values())

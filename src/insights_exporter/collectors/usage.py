@@ -16,7 +16,6 @@ from insights_exporter.collectors.parts import (
     NO_LATENCY,
     NO_REPORT,
     Activity,
-    Latency,
     Part,
     Report,
 )
@@ -25,6 +24,7 @@ from insights_exporter.collectors.reach import Reach, Use
 from insights_exporter.collectors.subject import Built, MadeOf, Subject
 from insights_exporter.snapshot import (
     AppUse,
+    Latency,
     Parameter,
     ParameterOption,
     ParameterUse,
@@ -118,7 +118,7 @@ class UsageBuilder:
             apps=_with_unused_apps(report.apps, known),
             parameters=_with_unchosen_options(report.parameters, parameters),
             activity=activity.by_name,
-            latency=latency.users,
+            latency=latency,
         )
         subject.uses[window.name] = Built(made_of, use)
         return use

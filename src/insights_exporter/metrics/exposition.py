@@ -19,7 +19,7 @@ from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.deflated import Piece, deflate, gunzipped, gzipped, joined
 from insights_exporter.metrics.families import each_family
 from insights_exporter.metrics.limits import Standing
-from insights_exporter.metrics.portions import Memory, Portion, PortionMemory, Portions
+from insights_exporter.metrics.portions import Derived, Memory, Portion, Portions
 from insights_exporter.metrics.text import END, Format, PortionText, Samples, blocks, head, is_common
 from insights_exporter.redaction import Redaction
 from insights_exporter.settings import LimitSettings
@@ -72,7 +72,7 @@ class Exposition:
         self._standing = standing if standing is not None else Standing()
         self._publishing = asyncio.Lock()
         self._rendered = _Rendered()
-        self._portions = PortionMemory()
+        self._derived = Derived()
         self._written: Memory[_Written, Piece] = Memory()
 
     async def publish(self, snapshot: Snapshot) -> None:
@@ -126,7 +126,7 @@ class Exposition:
 
     def _render(self, snapshot: Snapshot) -> _Rendered:
         rendered = _Rendered()
-        self._portions.turn()
+        self._derived.turn()
         self._written.turn()
         for family in each_family(
             snapshot,
@@ -134,7 +134,7 @@ class Exposition:
             limits=self._limits,
             free_text=self._free_text,
             standing=self._standing,
-            portions=self._portions,
+            derived=self._derived,
         ):
             name = family.samples.family.name
             rendered.series[name], rendered.folded[name] = family.series, family.folded

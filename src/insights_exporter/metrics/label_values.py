@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from insights_exporter.metrics.family import Family
-from insights_exporter.metrics.portions import PortionMemory
+from insights_exporter.metrics.portions import Derived
 from insights_exporter.redaction import Redaction
 from insights_exporter.snapshot import TemplateKey
 
@@ -20,7 +20,7 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 class LabelValues:
     """Turns raw values into served ones, each once, and knows the labels whose values came to be equal.
 
-    ``portions`` remembers from one publication to the next what came of parts that are still the same.
+    ``derived`` remembers from one publication to the next what came of parts that are still the same.
     """
 
     def __init__(
@@ -28,9 +28,9 @@ class LabelValues:
         redaction: Redaction,
         *,
         length: int,
-        portions: PortionMemory | None = None,
+        derived: Derived | None = None,
     ) -> None:
-        self.portions = portions if portions is not None else PortionMemory()
+        self.derived = derived if derived is not None else Derived()
         self._length = length
         self._by_label: dict[str, _Served] = {}
         self.redaction = redaction

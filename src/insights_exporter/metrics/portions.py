@@ -2,17 +2,21 @@
 
 A part that a poll did not fetch anew is the same object as before. Its portion is then the same object too,
 so whatever was made of it, such as text, can be kept by identity.
+
+There may be millions of rows, so that what is usual, numbers all in order and names all different, is found
+out without a step of Python for each.
 """
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeGuard, TypeVar, cast
 
-__all__ = ["LARGEST", "Memory", "Pairs", "Portion", "PortionMemory", "Portions"]
+__all__ = ["LARGEST", "Derived", "Memory", "Pairs", "Portion", "Portions", "all_floats"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -28,6 +32,7 @@ Row: TypeAlias = tuple[tuple[str, ...], float]
 """Label values and a number."""
 
 LARGEST: Final = sys.float_info.max
+SMALLEST: Final = sys.float_info.min
 
 _CHUNK_ROWS: Final = 500
 
@@ -36,15 +41,16 @@ _CHUNK_ROWS: Final = 500
 class Portion:
     """Rows that differ in their user alone.
 
-    ``labels`` holds an empty text in the user's place, ``read`` makes the pairs of ``source``. ``count`` says
-    how many rows there are, ``distinct`` whether each has a name of its own.
+    ``labels`` holds an empty text in the user's place, ``read`` makes the pairs. ``count`` says how many rows
+    there are, ``distinct`` whether each has a name of its own, ``plain`` whether all numbers are floats above
+    zero.
     """
 
     labels: tuple[str, ...]
-    source: object
     read: Callable[[], Pairs]
     count: int
     distinct: bool
+    plain: bool
 
     def numbers(self, below: float = LARGEST) -> list[float]:
         """Return the numbers of its rows that are not above ``below``."""
@@ -54,6 +60,8 @@ class Portion:
     def rows(self) -> tuple[list[str], list[float]]:
         """Return the users and the numbers of its rows, floats all of them."""
         names, numbers = self.read()
+        if self.plain:
+            return list(names), cast("list[float]", list(numbers))
         return (
             [
                 name
@@ -74,14 +82,28 @@ class Portion:
     ) -> Portion:
         """Return the portion that is read of a source; ``users`` tells how users are served."""
         names, numbers = read(source)
-        served = {users[name] for name in names}
+        served = set(map(users.__getitem__, names))
+        plain = all_floats(numbers, SMALLEST, LARGEST)
         return cls(
             labels,
-            source,
             lambda: read(source),
-            count=sum([number is not None and 0 <= number <= LARGEST for number in numbers]),
+            count=len(numbers) if plain else _valid(numbers),
             distinct=len(served) == len(names) and None not in served,
+            plain=plain,
         )
+
+
+def _valid(numbers: Iterable[float | None]) -> int:
+    """Return how many numbers can be served."""
+    return sum([number is not None and 0 <= number <= LARGEST for number in numbers])
+
+
+def all_floats(numbers: Collection[Any], least: float, most: float) -> TypeGuard[Collection[float]]:
+    """Say whether there are any, and all of them are floats in that range."""
+    if set(map(type, numbers)) != {float}:
+        return False
+    # What is no number is neither too low nor too high, but makes the sum none as well.
+    return least <= min(numbers) and max(numbers) <= most and not math.isnan(sum(numbers))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,5 +176,20 @@ class Memory(Generic[K, V]):
         return value
 
 
-PortionMemory: TypeAlias = Memory[tuple[str, tuple[str, ...]], Portion]
-"""Portions by the name of their family and their labels."""
+class Derived:
+    """What was derived from parts of a snapshot, the same objects again while the parts are the same."""
+
+    def __init__(self) -> None:
+        self._memory: Memory[Hashable, tuple[object, Any]] = Memory()
+
+    def turn(self) -> None:
+        """Begin a round: what the last one did not use is forgotten."""
+        self._memory.turn()
+
+    def of(self, key: Hashable, part: S, derive: Callable[[S], V]) -> V:
+        """Return what comes of a part; the key says what of it, and where it belongs."""
+        known = self._memory.recall(key)
+        if known is None or known[0] is not part:
+            known = self._memory.keep(key, (part, derive(part)))
+        found: V = known[1]
+        return found

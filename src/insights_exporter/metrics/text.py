@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from math import inf
+from math import inf, nextafter
 from typing import Final
 
 import msgspec
 
 from insights_exporter.metrics.family import Family, Kind
-from insights_exporter.metrics.portions import Portion, Portions
+from insights_exporter.metrics.portions import Portion, Portions, all_floats
 
 __all__ = [
     "END",
@@ -39,6 +39,10 @@ END: Final = b"# EOF\n"
 """What closes a page of OpenMetrics."""
 
 _BLOCK_ROWS = 1000
+
+# JSON's writer and Go's both write the shortest text that reads back as the number; in this range the same.
+_LEAST: Final = 1e-4
+_MOST: Final = nextafter(1e6, 0.0)
 
 
 class Format(StrEnum):
@@ -311,12 +315,16 @@ def _escaped(value: str) -> str:
 
 def _texts(numbers: Iterable[float]) -> list[str]:
     """Write many numbers; Python takes a microsecond for each long one, JSON's writer a tenth."""
-    # Multiplying by one makes a float of an integer and keeps the sign of a zero.
-    floats = [number * 1.0 for number in numbers]
+    floats = list(numbers)
+    easy = all_floats(floats, _LEAST, _MOST)
+    if not easy:
+        # Multiplying by one makes a float of an integer and keeps the sign of a zero.
+        floats = [number * 1.0 for number in floats]
     texts = msgspec.json.encode(floats)[1:-1].decode().split(",") if floats else []
-    # Both write the shortest text that reads back as the number, and in this range the same one.
+    if easy:
+        return texts
     return [
-        text if 1e-4 <= number < 1e6 or not number else written(number)
+        text if _LEAST <= number <= _MOST or not number else written(number)
         for number, text in zip(floats, texts, strict=True)
     ]
 

@@ -14,6 +14,7 @@ from insights_exporter.page.numbers import Band, band
 from insights_exporter.redaction import Redaction
 from insights_exporter.snapshot import (
     Inventory,
+    Latency,
     ParameterUse,
     Snapshot,
     Template,
@@ -135,8 +136,8 @@ def _template(
     title = "All templates" if use.key is None else use.key.template_name
     if template is not None and template.display_name:
         title = template.display_name
-    measured = () if window is None else tuple(one for one in window.latency if one.p50 is not None)
-    middle = [one.p50 for one in measured if one.p50 is not None]
+    latency = Latency() if window is None else window.latency
+    middle = list(latency.p50.values())
     return TemplateFacts(
         key=use.key,
         title=title,
@@ -146,10 +147,10 @@ def _template(
         apps=() if window is None else _apps(window),
         days=_days(use.days, today),
         weeks=_weeks(use.weeks, today),
-        latency=_latency(measured, lens.redaction),
+        latency=_latency(latency, lens.redaction),
         latency_bands=_bands(middle),
         latency_median=median(middle) if middle else None,
-        unmeasured=0 if window is None else len(window.latency) - len(measured),
+        unmeasured=len(latency.users) - len(latency.p50),
         activity=() if window is None else _activity(window.activity, lens.redaction),
         parameters=() if window is None else tuple(_values(one, lens) for one in window.parameters),
         deprecated=template is not None and template.deprecated,
@@ -188,11 +189,11 @@ def _weeks(found: Sequence[int | None], today: date) -> tuple[Bar, ...]:
     return tuple(bars)
 
 
-def _latency(measured: Iterable[UserLatency], redaction: Redaction) -> tuple[UserLatency, ...]:
+def _latency(latency: Latency, redaction: Redaction) -> tuple[UserLatency, ...]:
     shown = [
-        UserLatency(name, one.p50, one.p95)
-        for one in measured
-        if (name := redaction.name(one.username)) is not None
+        UserLatency(name, p50, latency.p95.get(user))
+        for user, p50 in latency.p50.items()
+        if (name := redaction.name(user)) is not None
     ]
     return tuple(sorted(shown, key=lambda one: (-(one.p50 or 0), one.username)))
 
@@ -209,9 +210,8 @@ def _slowest(uses: Iterable[TemplateUse]) -> dict[str, float]:
     found: dict[str, float] = {}
     for use in uses:
         window = _window(use.windows)
-        for one in () if window is None else window.latency:
-            if one.p50 is not None:
-                found[one.username] = max(one.p50, found.get(one.username, 0.0))
+        for user, p50 in () if window is None else window.latency.p50.items():
+            found[user] = max(p50, found.get(user, 0.0))
     return found
 
 

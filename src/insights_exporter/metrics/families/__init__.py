@@ -11,7 +11,7 @@ from insights_exporter.metrics.families.insights import insights
 from insights_exporter.metrics.families.inventory import inventory
 from insights_exporter.metrics.label_values import LabelValues
 from insights_exporter.metrics.limits import Limited, Standing, limited
-from insights_exporter.metrics.portions import PortionMemory
+from insights_exporter.metrics.portions import Derived
 from insights_exporter.metrics.text import Samples
 from insights_exporter.redaction import Redaction
 from insights_exporter.settings import LimitSettings
@@ -58,15 +58,15 @@ def each_family(  # noqa: PLR0913 - everything from outside is a parameter.
     limits: LimitSettings,
     free_text: bool = False,
     standing: Standing | None = None,
-    portions: PortionMemory | None = None,
+    derived: Derived | None = None,
 ) -> Iterator[Limited]:
     """Yield family after family in the catalogue's order, the rows of each held only until the next.
 
     A part that is unknown has no families. ``free_text`` lets values of parameters out that no template
     declares. Whoever passes the same ``standing`` each time spares counters from falling; the same
-    ``portions`` spare looking again through parts that did not change, if nothing but the snapshot does.
+    ``derived`` spares looking again through parts that did not change, if nothing but the snapshot does.
     """
-    values = LabelValues(redaction, length=limits.label_value_length, portions=portions)
+    values = LabelValues(redaction, length=limits.label_value_length, derived=derived)
     standing = standing if standing is not None else Standing()
     for samples in _samples(snapshot, values, free_text=free_text):
         limit = limits.families.get(samples.family.name, limits.series_per_family)

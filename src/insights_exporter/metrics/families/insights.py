@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.families.parameters import counted
@@ -19,7 +20,7 @@ from insights_exporter.metrics.families.rows import (
 from insights_exporter.metrics.label_values import LabelValues
 from insights_exporter.metrics.portions import Pairs
 from insights_exporter.metrics.text import Samples
-from insights_exporter.snapshot import Insights, TemplateUse, UserLatency, WindowUse
+from insights_exporter.snapshot import Insights, Latency, TemplateUse, WindowUse
 
 __all__ = ["insights"]
 
@@ -52,7 +53,7 @@ def insights(part: Insights, values: LabelValues, *, free_text: bool) -> Iterato
         yield of_users(catalogue.USER_LATENCY_P50, _latency(uses, values, _p50), values)
         yield of_users(catalogue.USER_LATENCY_P95, _latency(uses, values, _p95), values)
     yield distributions(catalogue.TEMPLATE_USER_LATENCY, _users_by_latency(uses, values))
-    yield numbers(catalogue.TEMPLATE_USERS_WITHOUT_LATENCY, _by_window(uses, values, _unmeasured))
+    yield numbers(catalogue.TEMPLATE_USERS_WITHOUT_LATENCY, _without_latency(uses, values))
     parameters = counted(part.templates, values, free_text=free_text)
     yield numbers(catalogue.TEMPLATE_PARAMETER_WORKSPACES, parameters)
     enabled = part.collection_enabled
@@ -116,9 +117,7 @@ def _activity(uses: _Uses, values: LabelValues) -> Iterator[Crowd[Mapping[str, f
             yield Crowd((*labels, "", values["window"][window.window]), window.activity, _seconds)
 
 
-def _latency(
-    uses: _Uses, values: LabelValues, read: Callable[[Sequence[UserLatency]], Pairs]
-) -> Iterator[Crowd[Sequence[UserLatency]]]:
+def _latency(uses: _Uses, values: LabelValues, read: Callable[[Latency], Pairs]) -> Iterator[Crowd[Latency]]:
     for labels, use in uses:
         for window in use.windows:
             yield Crowd((*labels, "", values["window"][window.window]), window.latency, read)
@@ -128,32 +127,42 @@ def _seconds(activity: Mapping[str, float]) -> Pairs:
     return activity.keys(), activity.values()
 
 
-def _p50(latency: Sequence[UserLatency]) -> Pairs:
-    return [user.username for user in latency], [user.p50 for user in latency]
+def _p50(latency: Latency) -> Pairs:
+    return latency.p50.keys(), latency.p50.values()
 
 
-def _p95(latency: Sequence[UserLatency]) -> Pairs:
-    return [user.username for user in latency], [user.p95 for user in latency]
+def _p95(latency: Latency) -> Pairs:
+    return latency.p95.keys(), latency.p95.values()
 
 
 def _users_by_latency(uses: _Uses, values: LabelValues) -> Iterator[Bucketed]:
     for labels, use in uses:
         for window in use.windows:
-            name = values["window"][window.window]
-            for statistic, observed in _statistics(window.latency):
-                row = bucketed((*labels, statistic, name), observed)
-                # Nobody's latency is unknown, not good; and idle templates would fill the page.
-                if any(row[1]):
-                    yield row
+            place = *labels, values["window"][window.window]
+            key = catalogue.TEMPLATE_USER_LATENCY.name, place
+            yield from values.derived.of(key, window.latency, partial(_by_band, place))
 
 
-def _statistics(latency: Sequence[UserLatency]) -> Iterable[tuple[str, Iterable[float | None]]]:
-    yield "p50", [user.p50 for user in latency]
-    yield "p95", [user.p95 for user in latency]
+def _by_band(place: tuple[str, ...], latency: Latency) -> Sequence[Bucketed]:
+    *labels, window = place
+    rows = (
+        bucketed((*labels, statistic, window), numbers.values())
+        for statistic, numbers in (("p50", latency.p50), ("p95", latency.p95))
+    )
+    # Nobody's latency is unknown, not good; and idle templates would fill the page.
+    return [row for row in rows if any(row[1])]
+
+
+def _without_latency(uses: _Uses, values: LabelValues) -> Iterator[Row]:
+    for labels, use in uses:
+        for window in use.windows:
+            place = *labels, values["window"][window.window]
+            key = catalogue.TEMPLATE_USERS_WITHOUT_LATENCY.name, place
+            yield place, values.derived.of(key, window, _unmeasured)
 
 
 def _unmeasured(window: WindowUse) -> int:
     """Count the users of a window that have no latency."""
-    measured = {user.username for user in window.latency if user.p50 is not None or user.p95 is not None}
-    seen = {user.username for user in window.latency}
-    return len(seen.union(window.activity) - measured)
+    latency = window.latency
+    measured = latency.p50.keys() | latency.p95.keys()
+    return len(set(latency.users).union(window.activity) - measured)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Generic, TypeVar
 
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.metrics.portions import LARGEST, Pairs, Portion, Portions
+from insights_exporter.metrics.portions import LARGEST, Pairs, Portion, Portions, all_floats
 from insights_exporter.metrics.text import Distribution, Fine, Number, Packed, Samples
 
 __all__ = ["Bucketed", "Crowd", "Row", "bucketed", "distributions", "infos", "numbers", "of_users", "packed"]
@@ -44,13 +45,11 @@ def of_users(
     family: Family, crowds: Iterable[Crowd[S]], values: LabelValues, *, since: datetime | None = None
 ) -> Samples:
     """Return a family with a row per user; the portion of a part that was there before is the same."""
-    known, users, portions = values.portions, values.users, []
+    derived, users = values.derived, values.users
+    portions = []
     for crowd in crowds:
-        key = family.name, crowd.labels
-        portion = known.recall(key)
-        if portion is None or portion.source is not crowd.part:
-            portion = known.keep(key, Portion.of(crowd.labels, crowd.part, crowd.read, users))
-        portions.append(portion)
+        derive = partial(Portion.of, crowd.labels, read=crowd.read, users=users)
+        portions.append(derived.of((family.name, crowd.labels), crowd.part, derive))
     rows = Portions(family.labels.index("username"), users, portions)
     return Samples(family, numbers=rows, created=None if since is None else since.timestamp())
 
@@ -82,9 +81,12 @@ def packed(
     return Samples(family, packed=whole, bounds=LATENCY_BUCKETS, created=since.timestamp(), fine=fine)
 
 
-def bucketed(labels: tuple[str, ...], observed: Iterable[float | None]) -> Bucketed:
+def bucketed(labels: tuple[str, ...], observed: Collection[float | None]) -> Bucketed:
     """Count observations by latency bucket; what is unknown, negative or not finite is left out."""
-    found = [seconds for seconds in observed if seconds is not None and 0 <= seconds <= LARGEST]
+    if all_floats(observed, 0.0, LARGEST):
+        found: Collection[float] = observed
+    else:
+        found = [seconds for seconds in observed if seconds is not None and 0 <= seconds <= LARGEST]
     ordered = sorted(found)
     # Looking for each bound among the observations takes fewer steps than the other way round.
     reached = [0, *(bisect_right(ordered, bound) for bound in LATENCY_BUCKETS), len(ordered)]
