@@ -356,6 +356,48 @@ async def test_what_cannot_have_changed_is_not_asked_again() -> None:
     assert sorted(asked) == ["report", "report", "report"]
 
 
+async def test_time_of_earlier_days_is_added_to_that_of_today() -> None:
+    """A week's time per user moves with today's alone, so only that is asked for."""
+    exporter = Exporter("go")
+    exporter.coder.use(Used("go", "ada", TODAY, 60), Used("go", "bo", YESTERDAY, 600))
+    await exporter.poll()
+    exporter.coder.use(Used("go", "ada", TODAY + timedelta(hours=1), 120), Used("go", "bo", TODAY, 5))
+    use = use_of(await exporter.poll(after=300), "go")
+    asked = [call.start for call in exporter.coder.calls if call.endpoint == "activity"]
+
+    assert asked == [TODAY, TODAY]
+    assert [one.activity for one in use.windows] == [
+        {"ada": 180, "bo": 5},
+        {"bo": 600},
+        {"ada": 180, "bo": 605},
+        {"ada": 180, "bo": 605},
+    ]
+    assert [one.seconds for one in use.windows] == [185, 600, 785, 785]
+
+
+async def test_somebody_renamed_today_is_one_user_of_the_week() -> None:
+    exporter = Exporter("go")
+    exporter.coder.accounts = [responses.User("id-1", "ada")]
+    exporter.coder.use(Used("go", "id-1", YESTERDAY, 600))
+    await exporter.poll()
+    exporter.coder.accounts = [responses.User("id-1", "ada-lovelace")]
+    exporter.coder.use(Used("go", "id-1", TODAY, 60))
+    use = use_of(await exporter.poll(after=300), "go")
+
+    assert window(use, "7d").activity == {"ada-lovelace": 660}
+
+
+async def test_time_of_a_range_with_a_missing_day_is_unknown() -> None:
+    """Less than everything would look as if people had worked less."""
+    exporter = Exporter("go")
+    exporter.coder.use(Used("go", "ada", TODAY, 60), Used("go", "ada", YESTERDAY, 600))
+    week = TODAY - timedelta(days=6)
+    exporter.coder.fault = failing(SERVER_ERROR, endpoint="activity", template="go", start=week)
+    use = use_of(await exporter.poll(), "go")
+
+    assert [one.window for one in use.windows] == ["today", "yesterday", "30d"]
+
+
 async def test_slow_questions_spread_over_the_hour() -> None:
     """All templates were first asked at the same moment, and still they do not come back together."""
     exporter = Exporter(*(f"t{number}" for number in range(120)))

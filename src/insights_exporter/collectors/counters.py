@@ -84,7 +84,7 @@ class Ledger:
     def close(self, through: date, report: Report, activity: Activity) -> None:
         """Add closed days up to and with ``through``."""
         _add(self.apps, (((app.slug, app.type), app.seconds) for app in report.apps))
-        _add(self.users, activity.by_id.items())
+        _add(self.users, activity.users.items())
         self.extensions.append((through, report.used))
         self.closed_through = through
 
@@ -96,7 +96,7 @@ class Ledger:
         users = dict(self.users)
         for report, activity in open_days:
             _add(apps, (((app.slug, app.type), app.seconds) for app in report.apps))
-            _add(users, activity.by_id.items())
+            _add(users, activity.users.items())
         zero_first = self.primed or self.newborn
         fallen = (
             self.served_apps.serve(apps, zero_first=zero_first)

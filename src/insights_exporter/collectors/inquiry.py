@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from sys import intern
 
 from insights_exporter.coder.client import Section
+from insights_exporter.coder.responses import UserActivityReport
 from insights_exporter.collectors.faults import Faults
-from insights_exporter.collectors.parts import Part, activity_part, latency_part, report_part
+from insights_exporter.collectors.parts import Activity, Part, activity_part, latency_part, report_part
 from insights_exporter.collectors.plan import Ask, Endpoint
 from insights_exporter.collectors.source import Coder
 from insights_exporter.collectors.subject import Subject
@@ -22,6 +24,7 @@ from insights_exporter.errors import (
     TlsFailed,
     UpstreamError,
 )
+from insights_exporter.snapshot import Latency
 
 __all__ = ["Inquiry"]
 
@@ -116,18 +119,29 @@ class Inquiry:
     async def _read(self, subject: Subject, ask: Ask) -> Part:
         start, end = ask.window.start, ask.window.end
         ids = () if subject.id is None else (subject.id,)
+        before = subject.part(ask.key)
         if ask.key.endpoint is Endpoint.ACTIVITY:
             activity = await self._coder.user_activity(start, end, template_ids=ids)
-            if ask.additive:
-                self._names.update({user.user_id: user.username for user in activity.users if user.username})
-            return activity_part(activity, additive=ask.additive, name_of=self._name_of, admits=self._admits)
+            self._learn_names(activity)
+            return activity_part(activity, before=before if isinstance(before, Activity) else None)
         if ask.key.endpoint is Endpoint.LATENCY:
             latency = await self._coder.user_latency(start, end, template_ids=ids)
-            return latency_part(latency, name_of=self._name_of, admits=self._admits)
+            return latency_part(
+                latency,
+                name_of=self._name_of,
+                admits=self._admits,
+                before=before if isinstance(before, Latency) else None,
+            )
         report = await self._coder.template_insights(
             start, end, template_ids=ids, interval=ask.interval, sections=_sections(ask)
         )
         return report_part(report, ask)
+
+    def _learn_names(self, report: UserActivityReport) -> None:
+        told = {user.user_id: user.username for user in report.users if user.username}
+        # Nearly always they are known, and then each name stays the same object.
+        if not told.items() <= self._names.items():
+            self._names.update({identity: intern(name) for identity, name in told.items()})
 
     def _name_of(self, identity: str) -> str:
         return self._names.get(identity) or identity

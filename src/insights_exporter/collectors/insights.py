@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from sys import intern
 
 from insights_exporter.coder import windows
 from insights_exporter.coder.version import Feature
@@ -97,7 +98,7 @@ class InsightsCollector:
         # Only a fresh list: newer answers may know newer names than an old one.
         if accounts is not self.state.accounts:
             self.state.accounts = accounts
-            self.state.names.update({account.id: account.username for account in accounts})
+            self.state.names.update({account.id: intern(account.username) for account in accounts})
 
     # Asking
 

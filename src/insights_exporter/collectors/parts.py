@@ -53,11 +53,9 @@ class Report(Struct, frozen=True):
 
 
 class Activity(Struct, frozen=True):
-    """Seconds of all users together, by username, and, where they go into totals, by id."""
+    """Seconds by user id, which stays where a name may change, so that ranges can be added."""
 
-    seconds: float = 0.0
-    by_name: dict[str, float] = {}
-    by_id: dict[str, float] = {}
+    users: dict[str, float] = {}
 
 
 Part: TypeAlias = Report | Activity | Latency
@@ -148,31 +146,11 @@ def _parameters(rows: Iterable[responses.ParameterUsage]) -> tuple[ParameterUse,
 # Users ----------------------------------------------------------------------------------------------------
 
 
-def activity_part(
-    report: responses.UserActivityReport,
-    *,
-    additive: bool,
-    name_of: Callable[[str], str],
-    admits: Callable[[str], bool] | None = None,
-) -> Activity:
-    """Return the time of each user; ``name_of`` tells what a user without a name goes by, by id.
-
-    Users whom ``admits`` refuses count in the sum only.
-    """
+def activity_part(report: responses.UserActivityReport, *, before: Activity | None = None) -> Activity:
+    """Return the time of each user; ``before`` is what the question gave the last time."""
     users = report.users
-    # The same names come in many answers; interned, they are there once.
-    by_name = {intern(user.username): float(user.seconds) for user in users}
-    if len(by_name) != len(users) or "" in by_name:
-        by_name = {}
-        # A user who comes twice is one user; two who have one name count together.
-        for user in {user.user_id: user for user in users}.values():
-            name = intern(user.username or name_of(user.user_id))
-            by_name[name] = by_name.get(name, 0.0) + user.seconds
-    seconds = sum(by_name.values())
-    if admits is not None:
-        by_name = {name: time for name, time in by_name.items() if admits(name)}
-    by_id = {intern(user.user_id): float(user.seconds) for user in users} if additive else {}
-    return Activity(seconds, by_name, by_id)
+    ids = _once([user.user_id for user in users], (before or NO_ACTIVITY).users)
+    return Activity({one: float(user.seconds) for one, user in zip(ids, users, strict=True)})
 
 
 def latency_part(
@@ -180,9 +158,13 @@ def latency_part(
     *,
     name_of: Callable[[str], str],
     admits: Callable[[str], bool] | None = None,
+    before: Latency | None = None,
 ) -> Latency:
-    """Return the round trips of each user, once by name; of two accounts of one name the slower counts."""
-    names = [intern(user.username) for user in report.users]
+    """Return the round trips of each user, once by name; of two accounts of one name the slower counts.
+
+    ``before`` is what the question gave the last time.
+    """
+    names = _once([user.username for user in report.users], (before or NO_LATENCY).users)
     if admits is None and "" not in (each := set(names)) and len(each) == len(names):
         numbers = [user.latency_ms for user in report.users]
         return Latency(
@@ -198,3 +180,12 @@ def latency_part(
             if known is None or (known.p50 or 0.0) < (row.p50 or 0.0):
                 found[name] = row
     return Latency.of(found.values())
+
+
+def _once(texts: list[str], before: Iterable[str]) -> list[str]:
+    """Return the texts as objects that are there once, as the same come in many answers.
+
+    Mostly they are those of the answer before, which is quicker to see than to look up each.
+    """
+    known = list(before)
+    return known if known == texts else [intern(text) for text in texts]

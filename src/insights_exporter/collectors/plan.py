@@ -42,7 +42,7 @@ class Ask:
     """One question on one template, or on all of them.
 
     ``interval`` adds counts per day or week; ``report`` is False where these are all that is wanted.
-    ``additive`` says that its seconds go into totals, and so are kept by user id.
+    ``additive`` says that its seconds go into totals.
     """
 
     key: AskKey
@@ -86,6 +86,13 @@ class Plan:
         """Return the key of a question on a range as a whole."""
         return _key(endpoint, window, self.today.start)
 
+    def spans(self, window: Window) -> tuple[Window, ...]:
+        """Return the ranges whose seconds add up to those of a window.
+
+        Each half hour counts for itself, so days may be added; those before today hardly ever change.
+        """
+        return _spans(window, self.today.start)
+
     def closed_asks(self, through: date) -> tuple[Ask, ...]:
         """Return what must be asked to know all closed days after ``through``."""
         window = windows.closed_days(through + DAY, self.now, self.utc_offset)
@@ -118,8 +125,10 @@ def plan(settings: InsightsSettings, now: datetime) -> Plan:
     for window in named:
         single = window.end - window.start <= DAY
         for endpoint in Endpoint:
-            key = _key(endpoint, window, today.start)
-            asks.setdefault(key, Ask(key, window, additive=single and endpoint is not Endpoint.LATENCY))
+            spans = _spans(window, today.start) if endpoint is Endpoint.ACTIVITY else (window,)
+            for span in spans:
+                key = _key(endpoint, span, today.start)
+                asks.setdefault(key, Ask(key, span, additive=single and endpoint is not Endpoint.LATENCY))
     days = _with_intervals(asks, windows.last_days(now, settings.days, offset), "day", today.start)
     weeks = _with_intervals(asks, windows.weeks(now, settings.weeks, offset), "week", today.start)
     return Plan(
@@ -134,6 +143,12 @@ def plan(settings: InsightsSettings, now: datetime) -> Plan:
         days=days,
         weeks=weeks,
     )
+
+
+def _spans(window: Window, midnight: datetime) -> tuple[Window, ...]:
+    if not window.start < midnight < window.end:
+        return (window,)
+    return replace(window, end=midnight), replace(window, start=midnight)
 
 
 def _key(endpoint: Endpoint, window: Window, midnight: datetime) -> AskKey:

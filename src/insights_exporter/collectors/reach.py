@@ -115,6 +115,7 @@ class ActiveSets:
 
     def __init__(self, plan: Plan, reports: Mapping[AskKey, tuple[Ask, Report]]) -> None:
         self.plan = plan
+        self._planned = {ask.key for ask in plan.asks}
         self._reports = reports
         self._within: dict[AskKey, frozenset[str] | None] = {}
         self._closed: list[tuple[date, frozenset[str]]] = []
@@ -127,21 +128,33 @@ class ActiveSets:
 
     def within(self, ask: Ask) -> frozenset[str] | None:
         """Return the templates of a range; None where the deployment's answer on it is missing."""
-        key = ask.key._replace(endpoint=Endpoint.REPORT)
-        usage_only = ask.key.endpoint is not Endpoint.REPORT or not ask.report
-        memory = ask.key
-        if memory not in self._within:
-            self._within[memory] = self._union(ask, usage_only=usage_only) if key in self._reports else None
-        return self._within[memory]
+        if ask.key not in self._within:
+            self._within[ask.key] = self._union(ask)
+        return self._within[ask.key]
 
-    def _union(self, ask: Ask, *, usage_only: bool) -> frozenset[str]:
+    def _union(self, ask: Ask) -> frozenset[str] | None:
+        key = ask.key._replace(endpoint=Endpoint.REPORT)
+        whole = self._reports.get(key) if key in self._planned else self._around(ask)
+        if whole is None:
+            return None
+        usage_only = ask.key.endpoint is not Endpoint.REPORT or not ask.report
         # A long range is asked for less often; what is newer stands in the answers on the ranges inside it.
         inside = (
-            report.used if usage_only else report.shown
+            report
             for other, report in self._reports.values()
             if ask.window.start <= other.window.start and other.window.end <= ask.window.end
         )
-        return frozenset().union(*inside)
+        found = (report.used if usage_only else report.shown for report in (whole[1], *inside))
+        return frozenset().union(*found)
+
+    def _around(self, ask: Ask) -> tuple[Ask, Report] | None:
+        """Return the shortest known range around one of which only the users are asked for."""
+        around = (
+            (other, report)
+            for other, report in self._reports.values()
+            if other.window.start <= ask.window.start and ask.window.end <= other.window.end
+        )
+        return min(around, key=lambda one: one[0].window.seconds, default=None)
 
     def since(self, day: date) -> frozenset[str] | None:
         """Return the templates used on the closed days after ``day``; None where that is unknown."""

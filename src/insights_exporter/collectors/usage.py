@@ -19,7 +19,7 @@ from insights_exporter.collectors.parts import (
     Part,
     Report,
 )
-from insights_exporter.collectors.plan import Ask, AskKey, Endpoint, Plan
+from insights_exporter.collectors.plan import Ask, Endpoint, Plan
 from insights_exporter.collectors.reach import Reach, Use
 from insights_exporter.collectors.subject import Built, MadeOf, Subject
 from insights_exporter.snapshot import (
@@ -83,11 +83,12 @@ class UsageBuilder:
 
     # Windows
 
-    def _part(self, key: AskKey, window: Window, subject: Subject, reach: Reach) -> Part | None:
-        if subject.id is None and key.endpoint is Endpoint.LATENCY:
+    def _part(self, endpoint: Endpoint, window: Window, subject: Subject, reach: Reach) -> Part | None:
+        if subject.id is None and endpoint is Endpoint.LATENCY:
             return NO_LATENCY
+        key = self.plan.key(endpoint, window)
         if reach.use(Ask(key, window)) is Use.NONE:
-            return NONE[key.endpoint]
+            return NONE[endpoint]
         return subject.part(key)
 
     def _window(
@@ -98,26 +99,27 @@ class UsageBuilder:
         known: KnownApps,
         parameters: Sequence[Parameter],
     ) -> WindowUse | None:
-        keys = (self.plan.key(endpoint, window) for endpoint in Endpoint)
-        report, activity, latency = (self._part(key, window, subject, reach) for key in keys)
-        if not (
-            isinstance(report, Report) and isinstance(activity, Activity) and isinstance(latency, Latency)
-        ):
+        report = self._part(Endpoint.REPORT, window, subject, reach)
+        latency = self._part(Endpoint.LATENCY, window, subject, reach)
+        spans = self.plan.spans(window)
+        activity = _activity([self._part(Endpoint.ACTIVITY, span, subject, reach) for span in spans])
+        if not isinstance(report, Report) or not isinstance(latency, Latency) or activity is None:
             subject.uses.pop(window.name, None)
             return None
-        made_of = MadeOf((report, activity, latency, known), (window.start, parameters))
+        made_of = MadeOf((report, *activity, latency, known), (window.start, parameters))
         built = subject.uses.get(window.name)
         if built is not None and built.made_of == made_of:
             return built.value
+        users = _together(activity)
         use = WindowUse(
             window=window.name,
             start=window.start.astimezone(UTC),
             end=window.end.astimezone(UTC),
             active_users=report.active_users,
-            seconds=activity.seconds,
+            seconds=sum(users.values()),
             apps=_with_unused_apps(report.apps, known),
             parameters=_with_unchosen_options(report.parameters, parameters),
-            activity=activity.by_name,
+            activity=self._by_name(users),
             latency=latency,
         )
         subject.uses[window.name] = Built(made_of, use)
@@ -149,8 +151,7 @@ class UsageBuilder:
         closed = subject.close_days(self.plan, reach)
         parts = [
             tuple(
-                self._part(self.plan.key(endpoint, day), day, subject, reach)
-                for endpoint in (Endpoint.REPORT, Endpoint.ACTIVITY)
+                self._part(endpoint, day, subject, reach) for endpoint in (Endpoint.REPORT, Endpoint.ACTIVITY)
             )
             for day in self.plan.open_days
         ]
@@ -193,6 +194,21 @@ class UsageBuilder:
                 name = names.get(identity) or identity
                 named[name] = named.get(name, 0.0) + seconds
         return named if admits is None else {name: named[name] for name in named if admits(name)}
+
+
+def _activity(parts: Sequence[Part | None]) -> list[Activity] | None:
+    """Return the parts where none is missing."""
+    found = [part for part in parts if isinstance(part, Activity)]
+    return found if len(found) == len(parts) else None
+
+
+def _together(parts: Sequence[Activity]) -> dict[str, float]:
+    """Return the time of each user in all of the parts."""
+    users = dict(parts[0].users)
+    for part in parts[1:]:
+        for identity, seconds in part.users.items():
+            users[identity] = users.get(identity, 0.0) + seconds
+    return users
 
 
 def _with_unused_apps(apps: Sequence[AppUse], known: KnownApps) -> tuple[AppUse, ...]:

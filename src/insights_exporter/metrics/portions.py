@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final, Generic, TypeAlias, TypeGuard, TypeVar, cast
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
-__all__ = ["LARGEST", "Derived", "Memory", "Pairs", "Portion", "Portions", "all_floats"]
+__all__ = ["LARGEST", "Derived", "Memory", "Pairs", "Portion", "Portions", "span"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -32,7 +32,6 @@ Row: TypeAlias = tuple[tuple[str, ...], float]
 """Label values and a number."""
 
 LARGEST: Final = sys.float_info.max
-SMALLEST: Final = sys.float_info.min
 
 _CHUNK_ROWS: Final = 500
 
@@ -42,15 +41,15 @@ class Portion:
     """Rows that differ in their user alone.
 
     ``labels`` holds an empty text in the user's place, ``read`` makes the pairs. ``count`` says how many rows
-    there are, ``distinct`` whether each has a name of its own, ``plain`` whether all numbers are floats above
-    zero.
+    there are, ``distinct`` whether each has a name of its own. ``span`` are the lowest and the highest number
+    where all are floats above zero.
     """
 
     labels: tuple[str, ...]
     read: Callable[[], Pairs]
     count: int
     distinct: bool
-    plain: bool
+    span: tuple[float, float] | None
 
     def numbers(self, below: float = LARGEST) -> list[float]:
         """Return the numbers of its rows that are not above ``below``."""
@@ -60,7 +59,7 @@ class Portion:
     def rows(self) -> tuple[list[str], list[float]]:
         """Return the users and the numbers of its rows, floats all of them."""
         names, numbers = self.read()
-        if self.plain:
+        if self.span is not None:
             return list(names), cast("list[float]", list(numbers))
         return (
             [
@@ -83,13 +82,14 @@ class Portion:
         """Return the portion that is read of a source; ``users`` tells how users are served."""
         names, numbers = read(source)
         served = set(map(users.__getitem__, names))
-        plain = all_floats(numbers, SMALLEST, LARGEST)
+        lowest, highest = span(numbers) or (0.0, 0.0)
+        plain = lowest > 0 and highest <= LARGEST
         return cls(
             labels,
             lambda: read(source),
             count=len(numbers) if plain else _valid(numbers),
             distinct=len(served) == len(names) and None not in served,
-            plain=plain,
+            span=(lowest, highest) if plain else None,
         )
 
 
@@ -98,12 +98,12 @@ def _valid(numbers: Iterable[float | None]) -> int:
     return sum([number is not None and 0 <= number <= LARGEST for number in numbers])
 
 
-def all_floats(numbers: Collection[Any], least: float, most: float) -> TypeGuard[Collection[float]]:
-    """Say whether there are any, and all of them are floats in that range."""
-    if set(map(type, numbers)) != {float}:
-        return False
-    # What is no number is neither too low nor too high, but makes the sum none as well.
-    return least <= min(numbers) and max(numbers) <= most and not math.isnan(sum(numbers))
+def span(numbers: Collection[Any]) -> tuple[float, float] | None:
+    """Return the lowest and the highest number where there are some, and all of them are floats."""
+    # What is no number is neither low nor high, but makes the sum none as well.
+    if set(map(type, numbers)) != {float} or math.isnan(sum(numbers)):
+        return None
+    return min(numbers), max(numbers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from insights_exporter.metrics.family import Family, Kind
-from insights_exporter.metrics.portions import Portion, Portions, all_floats
+from insights_exporter.metrics.portions import Portion, Portions
 
 __all__ = [
     "END",
@@ -162,9 +162,11 @@ class PortionText:
         for portion in portions:
             head, tail = self._around(portion.labels)
             names, numbers = portion.rows()
+            easy = portion.span is not None and portion.span[0] >= _LEAST and portion.span[1] <= _MOST
+            write = _easily if easy else _texts
             for begin in range(0, len(names), _BLOCK_ROWS):
                 block = names[begin : begin + _BLOCK_ROWS]
-                texts.append(self._text(head, tail, block, _texts(numbers[begin : begin + _BLOCK_ROWS])))
+                texts.append(self._text(head, tail, block, write(numbers[begin : begin + _BLOCK_ROWS])))
                 rows += len(block)
                 if rows >= _BLOCK_ROWS:
                     yield "".join(texts).encode()
@@ -315,18 +317,18 @@ def _escaped(value: str) -> str:
 
 def _texts(numbers: Iterable[float]) -> list[str]:
     """Write many numbers; Python takes a microsecond for each long one, JSON's writer a tenth."""
-    floats = list(numbers)
-    easy = all_floats(floats, _LEAST, _MOST)
-    if not easy:
-        # Multiplying by one makes a float of an integer and keeps the sign of a zero.
-        floats = [number * 1.0 for number in floats]
-    texts = msgspec.json.encode(floats)[1:-1].decode().split(",") if floats else []
-    if easy:
-        return texts
+    # Multiplying by one makes a float of an integer and keeps the sign of a zero.
+    floats = [number * 1.0 for number in numbers]
+    texts = _easily(floats) if floats else []
     return [
         text if _LEAST <= number <= _MOST or not number else written(number)
         for number, text in zip(floats, texts, strict=True)
     ]
+
+
+def _easily(floats: Sequence[float]) -> list[str]:
+    """Write floats whose texts are the same in JSON."""
+    return msgspec.json.encode(floats)[1:-1].decode().split(",")
 
 
 def written(value: float) -> str:

@@ -164,5 +164,7 @@ def _without_latency(uses: _Uses, values: LabelValues) -> Iterator[Row]:
 def _unmeasured(window: WindowUse) -> int:
     """Count the users of a window that have no latency."""
     latency = window.latency
+    if len(latency.p50) == len(latency.users) and window.activity.keys() <= latency.p50.keys():
+        return 0
     measured = latency.p50.keys() | latency.p95.keys()
     return len(set(latency.users).union(window.activity) - measured)

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.metrics.portions import LARGEST, Pairs, Portion, Portions, all_floats
+from insights_exporter.metrics.portions import LARGEST, Pairs, Portion, Portions
 from insights_exporter.metrics.text import Distribution, Fine, Number, Packed, Samples
 
 __all__ = ["Bucketed", "Crowd", "Row", "bucketed", "distributions", "infos", "numbers", "of_users", "packed"]
@@ -83,10 +83,7 @@ def packed(
 
 def bucketed(labels: tuple[str, ...], observed: Collection[float | None]) -> Bucketed:
     """Count observations by latency bucket; what is unknown, negative or not finite is left out."""
-    if all_floats(observed, 0.0, LARGEST):
-        found: Collection[float] = observed
-    else:
-        found = [seconds for seconds in observed if seconds is not None and 0 <= seconds <= LARGEST]
+    found = [seconds for seconds in observed if seconds is not None and 0 <= seconds <= LARGEST]
     ordered = sorted(found)
     # Looking for each bound among the observations takes fewer steps than the other way round.
     reached = [0, *(bisect_right(ordered, bound) for bound in LATENCY_BUCKETS), len(ordered)]
