@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -84,7 +85,7 @@ def window(use: TemplateUse, name: str) -> WindowUse:
     return next(one for one in use.windows if one.window == name)
 
 
-def failing(error: Exception, **where: str) -> object:
+def failing(error: Exception, **where: object) -> Callable[[Call], Exception | None]:
     """Fail each call that has these traits."""
 
     def fault(call: Call) -> Exception | None:
@@ -468,7 +469,7 @@ async def test_fault_of_one_template_leaves_the_others(caplog: pytest.LogCapture
     exporter = Exporter("go", "rust")
     exporter.coder.use(Used("go", "ada", TODAY, 60), Used("rust", "bob", TODAY, 60))
     await exporter.poll()
-    exporter.coder.fault = failing(SERVER_ERROR, template="go", endpoint="activity")  # type: ignore[assignment]  # A fault.
+    exporter.coder.fault = failing(SERVER_ERROR, template="go", endpoint="activity")
     exporter.coder.use(Used("go", "ada", TODAY, 60), Used("rust", "bob", TODAY, 60))
     with caplog.at_level(logging.WARNING):
         insights = await exporter.poll(after=300)
@@ -484,7 +485,7 @@ async def test_template_that_keeps_failing_disappears_when_its_data_is_too_old()
     exporter = Exporter("go", "rust")
     exporter.coder.use(Used("go", "ada", TODAY, 60), Used("rust", "bob", TODAY, 60))
     await exporter.poll()
-    exporter.coder.fault = failing(SERVER_ERROR, template="go")  # type: ignore[assignment]  # A fault.
+    exporter.coder.fault = failing(SERVER_ERROR, template="go")
     for _ in range(6):
         kept = await exporter.poll(after=300)
     soon = await exporter.poll(after=300)
@@ -505,7 +506,7 @@ async def test_day_is_not_closed_on_an_answer_from_before_its_end() -> None:
     exporter.coder.use(Used("go", "ada", YESTERDAY, 60))
     await exporter.poll()
     exporter.coder.use(Used("go", "ada", YESTERDAY, 600))
-    exporter.coder.fault = failing(SERVER_ERROR, template="go")  # type: ignore[assignment]  # A fault.
+    exporter.coder.fault = failing(SERVER_ERROR, template="go")
     await exporter.poll(after=300)
     exporter.coder.fault = lambda _: None
     totals = use_of(await exporter.poll(after=300), "go").totals
@@ -517,7 +518,7 @@ async def test_day_is_not_closed_on_an_answer_from_before_its_end() -> None:
 async def test_template_deleted_while_we_poll_is_counted_once() -> None:
     exporter = Exporter("go", "rust")
     exporter.coder.use(Used("go", "ada", TODAY, 60), Used("rust", "bob", TODAY, 60))
-    exporter.coder.fault = failing(HIDDEN, template="go")  # type: ignore[assignment]  # A fault.
+    exporter.coder.fault = failing(HIDDEN, template="go")
     insights = await exporter.poll()
 
     assert exporter.told.errors == [("insights", "not_permitted")]
@@ -531,7 +532,7 @@ async def test_poll_ends_early_when_its_time_is_over() -> None:
     await exporter.poll()
     late = DeadlineExceeded("too late", endpoint="/insights/user-latency")
     exporter.coder.use(Used("go", "ada", TODAY, 60), Used("rust", "bob", TODAY, 60))
-    exporter.coder.fault = failing(late, endpoint="latency")  # type: ignore[assignment]  # A fault.
+    exporter.coder.fault = failing(late, endpoint="latency")
     insights = await exporter.poll(after=300)
 
     assert window(insights.deployment, "today").seconds == 240
