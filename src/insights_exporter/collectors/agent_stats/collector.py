@@ -146,9 +146,9 @@ class LedgerCollector:
     async def _save(self) -> None:
         if self._file is None or self.ledger.since is None or self.ledger.mark == self._saved:
             return
-        mark, content = self.ledger.mark, self._file.content(self.ledger)
+        mark = self.ledger.mark
         try:
-            await asyncio.to_thread(self._file.save, content)
+            await asyncio.to_thread(self._file.keep, self.ledger)
         except OSError as error:
             self._telemetry.collector_error(NAME, "state_unwritable")
             if self._saved != "failed":

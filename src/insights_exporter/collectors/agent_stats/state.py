@@ -99,6 +99,10 @@ class StateFile:
         told = {"path": str(self.path), "moved_to": str(aside), "why": why}
         logger.warning("The state file cannot be used; counting begins anew.", extra=told)
 
+    def keep(self, ledger: Ledger) -> None:
+        """Save what was counted; takes long enough to be done beside the event loop. Raises OSError."""
+        self.save(self.content(ledger))
+
     def content(self, ledger: Ledger) -> bytes:
         """Return what to save."""
         assert ledger.since is not None  # noqa: S101 - nothing is saved before counting began.
