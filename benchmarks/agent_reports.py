@@ -45,16 +45,18 @@ COPY (
 _TIMES_BARE: Final = 1.5
 _ABOVE_REST: Final = 100.0
 _SHARE: Final = 0.01
-_SLOWER: Final = 1.25
-"""A tolerance that was chosen, not measured: two runs never agree to the last millisecond."""
+_SLOWER: Final = 1.0
+_STRIDE: Final = 5
+"""So many readings of a minute each close a slice once."""
 
 _NOTE = f"""\
 {AGENTS:,} agents with one row each half minute, all with an open session. The bare sums are one query over
 the same rows in psql, by template, user, apps and bucket, with work_mem at 256 MB; it runs before and after,
 and the mean counts. The exporter also finds the minutes of each session, and keeps a state file. psql's query
-gets PostgreSQL's parallel workers, and those of the exporter, which are smaller, run in one process each, two
-at a time. The database is on the same machine and takes its cores, so scrapes while rows are taken in stand
-beside those while psql alone keeps it busy."""
+gets PostgreSQL's parallel workers, and those of the exporter, which are smaller, run in one process. The
+database is on the same machine and takes its cores, so scrapes while rows are taken in stand beside those
+while psql alone keeps it busy. Each fifth minute is counted for good, which costs more than the others; the
+share of a core is that of the mean."""
 
 
 def backlog() -> Table:
@@ -71,7 +73,7 @@ def backlog() -> Table:
             readings.append(exporter.read()["cpu"])
     times = taken["seconds"] / statistics.mean((before, after))
     above = taken["peak_megabytes"] - resting
-    spent = statistics.median(readings[1:])
+    median, spent = statistics.median(readings[1:]), statistics.mean(readings[-_STRIDE:])
     slower = [percentile(meanwhile, share) / percentile(beside + more, share) for share in (0.5, 0.99)]
     rows = [
         ("rows of the backlog", f"{MINUTES * AGENTS * 2:,}", ""),
@@ -89,7 +91,12 @@ def backlog() -> Table:
             " and ".join(f"{one:.2f}" for one in slower),
             _bar(f"{_SLOWER:g}", met=max(slower) <= _SLOWER),
         ),
-        ("a reading of one more minute, CPU time, median", f"{spent * 1e3:.0f} ms", ""),
+        (
+            "a reading of one more minute, CPU time, median",
+            f"{median * 1e3:.0f} ms",
+            "",
+        ),
+        (f"mean of {_STRIDE} in a row, one of which closes a slice", f"{spent * 1e3:.0f} ms", ""),
         (
             f"share of a core at one reading each {INTERVAL:g} s",
             f"{spent / INTERVAL:.2%}",
