@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import Final
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, TypeVar
 
-__all__ = ["settle"]
+__all__ = ["give_way", "in_turns", "settle"]
+
+T = TypeVar("T")
 
 _SWITCH_INTERVAL: Final = 5e-4
+_GIVE_WAY: Final = 5e-5
+_TURN: Final = 100
 
 
 def settle() -> None:
@@ -21,3 +28,17 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(_SWITCH_INTERVAL)
+
+
+def give_way() -> None:
+    """Let the event loop run now, and not only after its switch interval; for other threads to call."""
+    time.sleep(_GIVE_WAY)
+
+
+def in_turns(rows: Iterable[T]) -> Iterator[T]:
+    """Yield the same, and give way now and then."""
+    rows = iter(rows)
+    while turn := list(islice(rows, _TURN)):
+        yield from turn
+        if len(turn) == _TURN:
+            give_way()

@@ -1,13 +1,15 @@
-"""Much that is left over is counted two slices at a time, in order, whatever becomes of one of them."""
+"""Much that is left over is counted slice by slice on one connection, whatever becomes of one of them."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from insights_exporter.collectors.agent_stats import PostgresCollector
+from insights_exporter.collectors.agent_stats import PostgresCollector, slices
+from insights_exporter.collectors.agent_stats.counting import Counting
 from insights_exporter.collectors.agent_stats.database import Database
 from tests.agent_stats.reading import Collect, compare, statement
 from tests.support.agent_table import Report, Table
@@ -51,23 +53,7 @@ async def behind(reader: PostgresCollector, table: Table) -> None:
     reader.ledger.begin(PAST, identity=reader.ledger.identity, position=PAST.isoformat())
 
 
-async def test_two_connections_share_a_backlog(
-    table: Table, collector: Collect, used: list[Database]
-) -> None:
-    reader = collector(table, batch_rows=25)
-    await behind(reader, table)
-    used.clear()
-
-    await reader.read_once()
-    await reader.read_once()
-
-    assert len(set(used)) == 2
-    compare(table.truth(PAST), statement(reader))
-
-
-async def test_one_connection_does_where_there_is_no_other(
-    table: Table, collector: Collect, used: list[Database]
-) -> None:
+async def test_one_connection_does(table: Table, collector: Collect, used: list[Database]) -> None:
     role = f"alone_{table.database}"
     table.grant(role, "pw")
     table.sql(f"ALTER ROLE {role} CONNECTION LIMIT 1")
@@ -78,13 +64,86 @@ async def test_one_connection_does_where_there_is_no_other(
     assert await reader.read_once()
     assert await reader.read_once()
 
+    assert len(used) > 10
     assert len(set(used)) == 1
     compare(table.truth(PAST), statement(reader))
 
 
-@pytest.mark.parametrize("slices", [1, 2, 3, 6])
-async def test_what_one_connection_loses_is_read_again(
-    table: Table, collector: Collect, monkeypatch: pytest.MonkeyPatch, slices: int
+async def test_the_database_adds_up_one_slice_while_one_is_counted_and_no_more(
+    table: Table, collector: Collect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = collector(table, batch_rows=25)
+    await behind(reader, table)
+    lines, take, second = Database.lines, Counting.take, asyncio.Event()
+    asked, seen = 0, []
+
+    async def noted(database: Database, query: str, take: Take) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            second.set()
+        await lines(database, query, take)
+
+    async def held(counting: Counting, some: list[str]) -> None:
+        await asyncio.wait_for(second.wait(), 10)
+        # Whoever asked for a third slice would have done so by now.
+        for _ in range(50):
+            await asyncio.sleep(0)
+        seen.append(asked)
+        await take(counting, some)
+
+    monkeypatch.setattr(Database, "lines", noted)
+    monkeypatch.setattr(Counting, "take", held)
+
+    assert await reader.read_once()
+    assert await reader.read_once()
+
+    assert seen[0] == 2
+    compare(table.truth(PAST), statement(reader))
+
+
+async def test_lines_that_wait_are_bounded(
+    table: Table, collector: Collect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "_PIECE", 1)
+    monkeypatch.setattr(slices, "_AHEAD", 1)
+    reader = collector(table, batch_rows=25)
+    await behind(reader, table)
+
+    assert await reader.read_once()
+    assert await reader.read_once()
+
+    compare(table.truth(PAST), statement(reader))
+
+
+async def test_a_fault_in_counting_ends_the_reading_and_loses_nothing(
+    table: Table, collector: Collect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+    reader = collector(table, told=told, batch_rows=25)
+    await behind(reader, table)
+    take, taken = Counting.take, 0
+
+    async def broken(counting: Counting, lines: list[str]) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == 3:
+            raise RuntimeError("It cannot be counted.")
+        await take(counting, lines)
+
+    monkeypatch.setattr(Counting, "take", broken)
+
+    assert not await reader.read_once()
+    assert len(reader.ledger.lateness.slices) == 2
+    assert await reader.read_once()
+    assert await reader.read_once()
+    assert told.errors == [("agent_stats", "internal")]
+    compare(table.truth(PAST), statement(reader))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 6])
+async def test_what_a_connection_loses_is_read_again_and_nothing_else(
+    table: Table, collector: Collect, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     told = Told()
     reader = collector(table, told=told, batch_rows=25)
@@ -94,13 +153,14 @@ async def test_what_one_connection_loses_is_read_again(
     async def broken(database: Database, query: str, take: Take) -> None:
         nonlocal asked
         asked += 1
-        if asked == slices:
+        if asked == number:
             await database.rows("SELECT pg_terminate_backend(pg_backend_pid())")
         await lines(database, query, take)
 
     monkeypatch.setattr(Database, "lines", broken)
 
     assert not await reader.read_once()
+    assert len(reader.ledger.lateness.slices) == number - 1
     assert await reader.read_once()
     assert await reader.read_once()
     assert told.errors == [("agent_stats", "database_unreachable")]

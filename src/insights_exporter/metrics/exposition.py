@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from insights_exporter.interpreter import give_way
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.deflated import Piece, deflate, gunzipped, gzipped, joined
 from insights_exporter.metrics.families import each_family
@@ -32,18 +32,12 @@ COLLECTORS: Final = frozenset(family.collector for family in catalogue.FAMILIES)
 """The names that a scrape can select by; ``exporter`` stands for the live tail."""
 
 _SELF: Final = "exporter"
-_GIVE_WAY: Final = 5e-5
 _LARGE: Final = 15 * 2**20
 
 _Written = tuple[str, float | None, Format, tuple[Portion, ...]]
 """What the text of some portions goes by."""
 
 logger = logging.getLogger(__name__)
-
-
-def _give_way() -> None:
-    # Releasing the interpreter this way lets the event loop run now, not after its switch interval.
-    time.sleep(_GIVE_WAY)
 
 
 class Exposition:
@@ -60,7 +54,7 @@ class Exposition:
         free_text: bool = False,
         telemetry: Telemetry | None = None,
         standing: Standing | None = None,
-        pause: Callable[[], None] = _give_way,
+        pause: Callable[[], None] = give_way,
         pass_on: Callable[[Snapshot, Sequence[Samples]], None] | None = None,
     ) -> None:
         self._redaction = redaction

@@ -1,9 +1,8 @@
-"""Reports by slices of time: counts them for good, in order, two slices at a time where there are many."""
+"""Reports by slices of time: counts them for good, in order, one while the database adds up the next."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,7 +10,6 @@ from typing import Final
 from insights_exporter.collectors.agent_stats import queries
 from insights_exporter.collectors.agent_stats.counting import Apps, Counting, Groups
 from insights_exporter.collectors.agent_stats.database import Database
-from insights_exporter.collectors.agent_stats.faults import SourceError
 from insights_exporter.collectors.agent_stats.ledger import Ledger
 from insights_exporter.collectors.agent_stats.naming import Naming
 from insights_exporter.collectors.agent_stats.shape import Shape
@@ -22,16 +20,29 @@ __all__ = ["Slices", "minute_of"]
 
 _MINUTE: Final = timedelta(minutes=1)
 
+_PIECE: Final = 100
+_AHEAD: Final = 200
+"""How many pieces of so many lines of a slice may wait; the database waits where there are more."""
+
 
 @dataclass(slots=True)
-class _Backlog:
-    """What is left: slices are taken from ``begin`` up to ``end``, and are counted up to ``position``."""
+class _Slice:
+    """Reports of a span, and lines about them that wait to be counted; None ends them."""
 
     begin: datetime
     end: datetime
-    position: datetime
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    moved: asyncio.Condition = field(default_factory=asyncio.Condition)
+    counting: Counting
+    lines: asyncio.Queue[list[str] | None] = field(default_factory=lambda: asyncio.Queue(_AHEAD))
+
+    async def take(self, lines: list[str]) -> None:
+        """Let lines wait."""
+        for begin in range(0, len(lines), _PIECE):
+            await self.lines.put(lines[begin : begin + _PIECE])
+
+    async def count(self) -> None:
+        """Count all lines as they come."""
+        while (lines := await self.lines.get()) is not None:
+            await self.counting.take(lines)
 
 
 class Slices:
@@ -49,7 +60,6 @@ class Slices:
         telemetry: Telemetry,
     ) -> None:
         self.batch = self._most_rows = settings.batch_rows
-        self._settings = settings
         self._database = database
         self._naming = naming
         self._ledger = ledger
@@ -64,16 +74,16 @@ class Slices:
 
     async def count(self, begin: datetime, end: datetime | None) -> Counting:
         """Return the counts of a range; names of users that are newer than ours are asked for."""
-        counting = await self._count(self._database, begin, end)
+        counting = await self._count(begin, end)
         if self._naming.identities.strangers:
             await self._naming.learn_users()
-            counting = await self._count(self._database, begin, end)
+            counting = await self._count(begin, end)
         return counting
 
     async def close(self, position: datetime, end: datetime) -> None:
         """Count everything up to ``end`` for good; after a fault, slices before it are counted."""
         async with self._database.reading():
-            reach = await self._reach(self._database, position, end)
+            reach = await self._reach(position, end)
             if reach == end:
                 counting = await self.count(position, end)
             else:
@@ -82,48 +92,47 @@ class Slices:
         if reach == end:
             await self._add(position, end, counting)
         else:
-            await self._close_many(_Backlog(position, end, position))
+            await self._close_many(position, end)
 
-    async def _close_many(self, backlog: _Backlog) -> None:
-        """Use two connections: one process of a database uses one core."""
-        second = Database(self._settings)
-        databases = [self._database]
-        with suppress(SourceError):
-            # The database may not have another connection for us; then one has to do.
-            await second.open()
-            databases.append(second)
+    async def _close_many(self, position: datetime, end: datetime) -> None:
+        """Use one connection, and so one core of the database: scrapes, and others, need some as well."""
+        order = asyncio.Lock()
+        before: asyncio.Task[None] | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                for database in databases:
-                    group.create_task(self._close_some(database, backlog))
+                while position < end:
+                    try:
+                        async with self._database.reading():
+                            one = await self._next(position, end)
+                            counted = group.create_task(self._close_one(one, order))
+                            await self._database.lines(self._query(one.begin, one.end), one.take)
+                            await one.lines.put(None)
+                    finally:
+                        # Two slices at most are under way, and a fault of one leaves the other whole.
+                        if before is not None:
+                            await before
+                    position, before = one.end, counted
         except ExceptionGroup as faults:
             raise faults.exceptions[0] from None
-        finally:
-            second.drop()
 
-    async def _close_some(self, database: Database, backlog: _Backlog) -> None:
-        """Count slice after slice of those that nobody else has taken."""
-        while backlog.begin < backlog.end:
-            async with database.reading():
-                async with backlog.turn:
-                    begin = backlog.begin
-                    if begin >= backlog.end:
-                        return
-                    end = backlog.begin = await self._reach(database, begin, backlog.end)
-                counting = await self._count(database, begin, end)
-            async with backlog.moved:
-                await backlog.moved.wait_for(lambda: backlog.position == begin)  # noqa: B023 - it waits here.
-                await self._add(begin, end, counting)
-                backlog.position = end
-                backlog.moved.notify_all()
+    async def _next(self, position: datetime, end: datetime) -> _Slice:
+        return _Slice(position, await self._reach(position, end), Counting(self._groups))
 
-    async def _count(self, database: Database, begin: datetime, end: datetime | None) -> Counting:
-        query = queries.grouped(
+    async def _close_one(self, one: _Slice, order: asyncio.Lock) -> None:
+        """Count a slice for good after those that asked for it earlier."""
+        async with order:
+            await one.count()
+            await self._add(one.begin, one.end, one.counting)
+
+    async def _count(self, begin: datetime, end: datetime | None) -> Counting:
+        counting = Counting(self._groups)
+        await self._database.lines(self._query(begin, end), counting.take)
+        return counting
+
+    def _query(self, begin: datetime, end: datetime | None) -> str:
+        return queries.grouped(
             self._shape, begin, end, by_user=self._naming.by_user, exponential=self._ledger.exponential
         )
-        counting = Counting(self._groups)
-        await database.lines(query, counting.take)
-        return counting
 
     async def _add(self, begin: datetime, end: datetime, counting: Counting) -> None:
         """Count a slice for good."""
@@ -136,11 +145,11 @@ class Slices:
         self._telemetry.agent_rows("unobserved", counting.rows - counting.observed)
         self.batch = min(self._most_rows, self.batch * 2)
 
-    async def _reach(self, database: Database, begin: datetime, end: datetime) -> datetime:
+    async def _reach(self, begin: datetime, end: datetime) -> datetime:
         """Return how far a batch reaches: to a whole minute, so that none is counted on both sides."""
         if end - begin <= _MINUTE:
             return end
-        rows, last = (await database.rows(queries.BATCH, begin, end, self.batch))[0]
+        rows, last = (await self._database.rows(queries.BATCH, begin, end, self.batch))[0]
         if rows < self.batch:
             return end
         # The minute that the last report is in may go on beyond the batch.

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from insights_exporter.interpreter import in_turns
 from insights_exporter.lanes import LANE, split
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.snapshot import TemplateKey
@@ -116,7 +117,7 @@ def counts_of(counts: dict[K, Counts], key: K) -> Counts:
 
 def merged(one: Mapping[K, Counts], other: Mapping[K, Counts]) -> Iterator[tuple[K, Counts]]:
     """Yield the counts of both, added up where both have some."""
-    for key, counts in one.items():
+    for key, counts in in_turns(one.items()):
         more = other.get(key)
         yield key, counts if more is None else counts.plus(more)
     for key, counts in other.items():
@@ -126,7 +127,7 @@ def merged(one: Mapping[K, Counts], other: Mapping[K, Counts]) -> Iterator[tuple
 
 def added(one: Mapping[K, V], other: Mapping[K, V]) -> Iterator[tuple[K, V]]:
     """Yield the numbers of both, added up where both have one."""
-    for key, number in one.items():
+    for key, number in in_turns(one.items()):
         yield key, number + other.get(key, 0)
     for key, number in other.items():
         if key not in one:
