@@ -43,6 +43,8 @@ _BLOCK_ROWS = 1000
 # JSON's writer and Go's both write the shortest text that reads back as the number; in this range the same.
 _LEAST: Final = 1e-4
 _MOST: Final = nextafter(1e6, 0.0)
+_WITH_A_POINT: Final = 1e15
+_EXPONENTS: Final = [f"e+{digits - 1:02d}" for digits in range(20)]
 
 
 class Format(StrEnum):
@@ -208,14 +210,26 @@ class _Shown(dict[str, str]):
 
 
 class _Escaped(dict[str, str]):
-    """Label values with what they look like inside a pattern; each is escaped once."""
+    """Label values with what stands before and behind them; each is escaped once."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, before: str = "", after: str = "") -> None:
         super().__init__()
-        self._pattern = pattern
+        self._before = before
+        self._after = after
 
     def __missing__(self, value: str) -> str:
-        self[value] = text = self._pattern % _escaped(value)
+        self[value] = text = self._before + _escaped(value) + self._after
+        return text
+
+
+class _Written(dict[float, str]):
+    """Numbers with their texts, for counts: most are small and come again and again."""
+
+    def __missing__(self, number: float) -> str:
+        text = written(number)
+        # Zero and negative zero are one key.
+        if number:
+            self[number] = text
         return text
 
 
@@ -226,11 +240,11 @@ _Block = Sequence[Number]
 def _columns(name: str, labels: tuple[str, ...]) -> _Columns:
     """Return what turns label values into the parts of ``name{…}``, in order, and where each value stands."""
     order = sorted(range(len(labels)), key=labels.__getitem__)
-    patterns = [f',{labels[index]}="%s"' for index in order]
-    if patterns:
-        patterns[0] = f"{name}{{{patterns[0][1:]}"
-        patterns[-1] += "}"
-    return [(_Escaped(pattern), index) for pattern, index in zip(patterns, order, strict=True)]
+    last = len(order) - 1
+    return [
+        (_Escaped(f'{"," if place else name + "{"}{labels[index]}="', '"' if place < last else '"}'), index)
+        for place, index in enumerate(order)
+    ]
 
 
 def _any(columns: _Columns, block: _Block) -> list[str]:
@@ -262,23 +276,29 @@ def _five(columns: _Columns, block: _Block) -> list[str]:
     return [f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]}{e[v[o]]} {text}\n" for (v, _), text in rows]
 
 
-_LINES: Final = {3: _three, 4: _four, 5: _five}
+def _six(columns: _Columns, block: _Block) -> list[str]:
+    (a, i), (b, j), (c, k), (d, m), (e, o), (f, p) = columns
+    rows = zip(block, _texts(n for _, n in block), strict=True)
+    return [f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]}{e[v[o]]}{f[v[p]]} {text}\n" for (v, _), text in rows]
+
+
+_LINES: Final = {3: _three, 4: _four, 5: _five, 6: _six}
 
 
 def _distributions(samples: Samples, count: str, total: str, created: float | None = None) -> Iterator[bytes]:
     """Yield each label set with its buckets, with count and sum where those have names, and its beginning."""
     name, labels = samples.family.name, samples.family.labels
     bounds = [f'le="{written(bound)}"' for bound in (*samples.bounds, inf)]
-    escaped = _Escaped("%s")
+    escaped, numbers = _Escaped(), _Written()
     order = sorted(range(len(labels)), key=labels.__getitem__)
     lines: list[str] = []
     for values, counts, observed in samples.distributions:
         pairs = [(labels[index], f'{labels[index]}="{escaped[values[index]]}"') for index in order]
         before = "".join([f"{pair}," for label, pair in pairs if label < "le"])
         after = "".join([f",{pair}" for label, pair in pairs if label > "le"])
+        begin, end = f"{name}_bucket{{{before}", f"{after}}} "
         lines += [
-            f"{name}_bucket{{{before}{bound}{after}}} {written(number)}\n"
-            for bound, number in zip(bounds, counts, strict=True)
+            f"{begin}{bound}{end}{numbers[number]}\n" for bound, number in zip(bounds, counts, strict=True)
         ]
         if count:
             braced = f"{{{','.join([pair for _, pair in pairs])}}}" if pairs else ""
@@ -312,6 +332,9 @@ def _plain_help(family: Family) -> str:
 
 
 def _escaped(value: str) -> str:
+    # Looking is quicker than replacing, and there is hardly ever anything to replace.
+    if '"' not in value and "\\" not in value and "\n" not in value:
+        return value
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
@@ -321,7 +344,11 @@ def _texts(numbers: Iterable[float]) -> list[str]:
     floats = [number * 1.0 for number in numbers]
     texts = _easily(floats) if floats else []
     return [
-        text if _LEAST <= number <= _MOST or not number else written(number)
+        text
+        if _LEAST <= number <= _MOST or not number
+        else _with_exponent(text)
+        if _MOST < number < _WITH_A_POINT
+        else written(number)
         for number, text in zip(floats, texts, strict=True)
     ]
 
@@ -341,7 +368,11 @@ def written(value: float) -> str:
     if value in {float("inf"), float("-inf")}:
         return "+Inf" if value > 0 else "-Inf"
     dot = text.find(".")
-    if value > 0 and dot > 6:
-        mantissa = f"{text[0]}.{text[1:dot]}{text[dot + 1 :]}".rstrip("0.")
-        return f"{mantissa}e+{dot - 1:02d}"
-    return text
+    return _with_exponent(text) if value > 0 and dot > 6 else text
+
+
+def _with_exponent(text: str) -> str:
+    """Turn a large number with a point into one with an exponent."""
+    whole, _, fraction = text.partition(".")
+    mantissa = f"{text[0]}.{whole[1:]}{fraction}".rstrip("0.")
+    return mantissa + _EXPONENTS[len(whole)]
