@@ -91,11 +91,7 @@ def backlog() -> Table:
             " and ".join(f"{one:.2f}" for one in slower),
             _bar(f"{_SLOWER:g}", met=max(slower) <= _SLOWER),
         ),
-        (
-            "a reading of one more minute, CPU time, median",
-            f"{median * 1e3:.0f} ms",
-            "",
-        ),
+        ("a reading of one more minute, CPU time, median", f"{median * 1e3:.0f} ms", ""),
         (f"mean of {_STRIDE} in a row, one of which closes a slice", f"{spent * 1e3:.0f} ms", ""),
         (
             f"share of a core at one reading each {INTERVAL:g} s",

@@ -36,7 +36,7 @@ def give_way() -> None:
 
 
 def in_turns(rows: Iterable[T]) -> Iterator[T]:
-    """Yield the same, and give way now and then."""
+    """Yield the same, and give way now and then; for other threads than the event loop's."""
     rows = iter(rows)
     while turn := list(islice(rows, _TURN)):
         yield from turn

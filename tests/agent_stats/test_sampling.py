@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from insights_exporter import interpreter
 from insights_exporter.collectors.agent_stats import FAMILIES
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.settings import UserNames
@@ -368,6 +370,19 @@ async def test_lag_grows_only_where_coderd_no_longer_looks() -> None:
 
     assert while_idle == 0
     assert sampled.told.lag == 180
+
+
+async def test_adding_up_never_makes_the_event_loop_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What gives way to the event loop must not be the event loop."""
+    rested: set[int] = set()
+    monkeypatch.setattr(interpreter, "_TURN", 1)
+    monkeypatch.setattr(interpreter, "give_way", lambda: rested.add(threading.get_ident()))
+    sampled = Sampled(busy())
+    await sampled.sample()
+    await sampled.samples(3)
+
+    assert rested
+    assert threading.get_ident() not in rested
 
 
 async def test_samples_keep_to_their_beat_however_long_they_take() -> None:

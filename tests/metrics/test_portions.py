@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from insights_exporter.metrics.catalogue import OTHER, USER_ACTIVITY, USER_ACTIVITY_WINDOW, USER_LATENCY_P50
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.limits import Limited, Standing, limited
-from insights_exporter.metrics.portions import Memory, Pairs, Portion, Portions
+from insights_exporter.metrics.portions import Derived, Memory, Pairs, Portion, Portions, span
 from insights_exporter.metrics.text import Format, Samples, render
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -129,3 +130,26 @@ def test_a_memory_keeps_what_is_used_round_by_round() -> None:
     memory.turn()
 
     assert (used, memory.recall("used"), memory.recall("unused")) == (1, 1, None)
+
+
+def test_what_is_derived_of_a_part_is_the_same_while_the_part_is() -> None:
+    derived, part = Derived(), {"ada": 1.0}
+    first = derived.of("users", part, list)
+    derived.turn()
+    again = derived.of("users", part, list)
+    derived.turn()
+    of_an_equal_one = derived.of("users", dict(part), list)
+
+    assert again is first
+    assert of_an_equal_one == first
+    assert of_an_equal_one is not first
+
+
+@given(st.lists(NUMBERS, max_size=5))
+def test_numbers_have_a_span_where_all_are_floats(numbers: list[float | None]) -> None:
+    floats = [number for number in numbers if isinstance(number, float) and not math.isnan(number)]
+    plain = bool(numbers) and len(floats) == len(numbers)
+    # Both infinities together come to no number.
+    plain = plain and not math.isnan(sum(floats))
+
+    assert span(numbers) == ((min(floats), max(floats)) if plain else None)

@@ -43,6 +43,7 @@ _BLOCK_ROWS = 1000
 # JSON's writer and Go's both write the shortest text that reads back as the number; in this range the same.
 _LEAST: Final = 1e-4
 _MOST: Final = nextafter(1e6, 0.0)
+# Above it Go turns to an exponent; up to here JSON does not.
 _WITH_A_POINT: Final = 1e15
 _EXPONENTS: Final = [f"e+{digits - 1:02d}" for digits in range(20)]
 
@@ -344,11 +345,7 @@ def _texts(numbers: Iterable[float]) -> list[str]:
     floats = [number * 1.0 for number in numbers]
     texts = _easily(floats) if floats else []
     return [
-        text
-        if _LEAST <= number <= _MOST or not number
-        else _with_exponent(text)
-        if _MOST < number < _WITH_A_POINT
-        else written(number)
+        text if _LEAST <= number <= _MOST or not number else _unlike_json(number, text)
         for number, text in zip(floats, texts, strict=True)
     ]
 
@@ -356,6 +353,11 @@ def _texts(numbers: Iterable[float]) -> list[str]:
 def _easily(floats: Sequence[float]) -> list[str]:
     """Write floats whose texts are the same in JSON."""
     return msgspec.json.encode(floats)[1:-1].decode().split(",")
+
+
+def _unlike_json(number: float, text: str) -> str:
+    """Write a number that JSON, which says ``text``, writes in another way."""
+    return _with_exponent(text) if _MOST < number < _WITH_A_POINT else written(number)
 
 
 def written(value: float) -> str:

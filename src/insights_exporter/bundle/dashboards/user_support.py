@@ -89,8 +89,11 @@ def build() -> dict[str, Any]:
 
 
 def _headline() -> list[Built]:
+    return [*_connections(), *_machines()]
+
+
+def _connections() -> list[Built]:
     unmeasured = latency.unmeasured(SEVERAL).max(*KEY)
-    away = inventory.agents(SEVERAL, inventory.AWAY).sum()
     return [
         number(
             About(
@@ -128,6 +131,12 @@ def _headline() -> list[Built]:
             series(unmeasured.max()),
             steps=IN_TEXT,
         ),
+    ]
+
+
+def _machines() -> list[Built]:
+    away = inventory.agents(SEVERAL, inventory.AWAY).sum()
+    return [
         number(
             About(
                 title="Agents away",

@@ -95,7 +95,7 @@ class SamplingReader:
         elif place.is_elsewhere(page):
             self._look_aside(page, joined)
         else:
-            self._go_on(page, place, joined)
+            await self._go_on(page, place, joined)
         if self._looked_at is not None:
             self._telemetry.agent_lag(self._clock.monotonic() - self._looked_at)
 
@@ -176,7 +176,9 @@ class SamplingReader:
         per_tick = self._traffic.per_tick
         self._note(Place(page.started, page.ticks, page.fingerprint, at, per_tick=per_tick))
 
-    def _go_on(self, page: Page, place: Place, joined: dict[AgentName, tuple[TemplateKey, AgentRow]]) -> None:
+    async def _go_on(
+        self, page: Page, place: Place, joined: dict[AgentName, tuple[TemplateKey, AgentRow]]
+    ) -> None:
         assert self._traffic is not None  # noqa: S101 - as above.
         at = self._clock.now().timestamp()
         if self._looked_at is None or place.is_later(page):
@@ -193,8 +195,9 @@ class SamplingReader:
         # What a tick tells of holds until the next one, and never longer than has really passed.
         passed = min(max(0.0, at - place.changed_at), max(self._interval, TICK))
         tally = self._count(joined, added, passed)
+        closed = await asyncio.to_thread(self._ledger.closed.plus, tally)
         # From here on nothing may fail or wait: what is added and up to where belongs together.
-        self._ledger.closed = self._ledger.closed.plus(tally)
+        self._ledger.closed = closed
         self._ledger.now = _open(joined)
         self._note(Place(page.started, page.ticks, page.fingerprint, at, per_tick=self._traffic.per_tick))
         self._telemetry.agent_rows("unjoined", len(page.rows) - len(joined))
