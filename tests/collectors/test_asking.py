@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
+from insights_exporter.coder import responses
 from insights_exporter.errors import (
     NotPermitted,
 )
@@ -167,6 +169,24 @@ async def test_unchanged_windows_stay_the_same_objects() -> None:
         for old, new in zip(use_of(before, name).windows, use_of(after, name).windows, strict=True):
             assert old is new
         assert use_of(before, name).totals is use_of(after, name).totals
+
+
+async def test_parameters_stay_the_same_objects_while_users_work_on() -> None:
+    exporter = Exporter("go")
+    eu = responses.ParameterUsage(
+        name="region", type="string", template_ids=["go"], values=[responses.ParameterValue("eu", 2)]
+    )
+    exporter.coder.chosen["go"] = [(TODAY, eu)]
+    exporter.coder.use(Used("go", "ada", TODAY, 60))
+    before = window(use_of(await exporter.poll(), "go"), "today")
+    exporter.coder.use(Used("go", "ada", NOW - timedelta(minutes=5), 60))
+    after = window(use_of(await exporter.poll(after=300), "go"), "today")
+    exporter.coder.chosen["go"] = [(TODAY, eu), (NOW, msgspec.structs.replace(eu, description="where"))]
+    moved = window(use_of(await exporter.poll(after=300), "go"), "today")
+
+    assert after.seconds == before.seconds + 60
+    assert after.parameters is before.parameters
+    assert [one.values for one in moved.parameters] == [{"eu": 4}]
 
 
 async def test_server_time_decides_the_ranges() -> None:

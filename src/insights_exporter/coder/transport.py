@@ -36,8 +36,6 @@ USER_AGENT = f"insights-exporter/{__version__}"
 
 REDIRECTS = 3
 
-CHUNK = 64 * 1024
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -195,10 +193,10 @@ async def _read(response: aiohttp.ClientResponse, endpoint: str, limit: int) -> 
             endpoint=endpoint,
             status=response.status,
         )
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(CHUNK):
+    parts, size = [], 0
+    async for chunk in response.content.iter_any():
         try:
-            body += chunk if inflater is None else inflater.decompress(chunk, limit + 1 - len(body))
+            part = chunk if inflater is None else inflater.decompress(chunk, limit + 1 - size)
         except zlib.error:
             raise BadResponse(
                 "the answer is compressed wrongly; look at the proxies before Coder.",
@@ -206,7 +204,9 @@ async def _read(response: aiohttp.ClientResponse, endpoint: str, limit: int) -> 
                 status=response.status,
                 truncated=True,
             ) from None
-        if len(body) > limit:
+        parts.append(part)
+        size += len(part)
+        if size > limit:
             # What is left on this connection is not worth reading.
             response.close()
             raise ResponseTooLarge(
@@ -214,11 +214,11 @@ async def _read(response: aiohttp.ClientResponse, endpoint: str, limit: int) -> 
                 endpoint=endpoint,
                 status=response.status,
             )
-    if inflater is not None and body and not inflater.eof:
+    if inflater is not None and size and not inflater.eof:
         raise BadResponse(
             "the compressed answer was cut short.", endpoint=endpoint, status=response.status, truncated=True
         )
-    return bytes(body)
+    return b"".join(parts)
 
 
 def redirected(url: URL, location: str, answer: Answer) -> URL:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
 
-from insights_exporter.collectors.parts import Activity, Report
+from insights_exporter.collectors.names import Roll
+from insights_exporter.collectors.parts import Activity, Report, add
 from insights_exporter.snapshot import Totals
 
 __all__ = ["Counters", "Ledger"]
@@ -38,8 +39,9 @@ class Counters(Generic[K]):
         """Take the totals found now; return how many of them have newly fallen."""
         served, fallen = self.served, 0
         self.begun = False
-        for key, value in found.items():
-            before = served.get(key)
+        # Few totals move between two polls.
+        rows = zip(found, found.values(), map(served.get, found), strict=True)
+        for key, value, before in [row for row in rows if row[1] != row[2] or self.held]:
             if before is None:
                 begins = zero_first and value > 0
                 self.begun |= begins
@@ -50,7 +52,8 @@ class Counters(Generic[K]):
             elif key not in self.held:
                 self.held.add(key)
                 fallen += 1
-        for key in served.keys() - found.keys():
+        missing = served.keys() - found.keys() if len(served) > len(found) else ()
+        for key in missing:
             if served[key] > 0 and key not in self.held:
                 self.held.add(key)
                 fallen += 1
@@ -63,7 +66,7 @@ class Ledger:
 
     ``newborn`` says that what it counts did not exist when the exporter began, so that even its first totals
     are preceded by 0. ``extensions`` are the closed parts in the order in which they came: up to which day,
-    and which templates were used.
+    and which templates were used. ``roll`` names the users who have a total.
     """
 
     anchor: date
@@ -76,6 +79,7 @@ class Ledger:
     served_apps: Counters[AppKey] = field(default_factory=Counters[AppKey])
     served_users: Counters[str] = field(default_factory=Counters[str])
     served_seconds: Counters[str] = field(default_factory=Counters[str])
+    roll: Roll = field(default_factory=Roll)
     primed: bool = False
 
     def __post_init__(self) -> None:
@@ -83,8 +87,8 @@ class Ledger:
 
     def close(self, through: date, report: Report, activity: Activity) -> None:
         """Add closed days up to and with ``through``."""
-        _add(self.apps, (((app.slug, app.type), app.seconds) for app in report.apps))
-        _add(self.users, activity.users.items())
+        add(self.apps, (((app.slug, app.type), app.seconds) for app in report.apps))
+        add(self.users, activity.users.items())
         self.extensions.append((through, report.used))
         self.closed_through = through
 
@@ -95,8 +99,8 @@ class Ledger:
         apps = dict.fromkeys(known_apps, 0.0) | self.apps
         users = dict(self.users)
         for report, activity in open_days:
-            _add(apps, (((app.slug, app.type), app.seconds) for app in report.apps))
-            _add(users, activity.users.items())
+            add(apps, (((app.slug, app.type), app.seconds) for app in report.apps))
+            add(users, activity.users.items())
         zero_first = self.primed or self.newborn
         fallen = (
             self.served_apps.serve(apps, zero_first=zero_first)
@@ -123,8 +127,3 @@ class Ledger:
     def begun(self) -> bool:
         """Whether some total waits at 0 for its value."""
         return self.served_apps.begun or self.served_users.begun or self.served_seconds.begun
-
-
-def _add(sums: dict[K, float], more: Iterable[tuple[K, float]]) -> None:
-    for key, value in more:
-        sums[key] = sums.get(key, 0.0) + value

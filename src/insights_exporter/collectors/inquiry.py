@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from sys import intern
 
 from insights_exporter.coder.client import Section
 from insights_exporter.coder.responses import UserActivityReport
 from insights_exporter.collectors.faults import Faults
+from insights_exporter.collectors.names import Names
 from insights_exporter.collectors.parts import Activity, Part, activity_part, latency_part, report_part
 from insights_exporter.collectors.plan import Ask, Endpoint
 from insights_exporter.collectors.source import Coder
@@ -46,7 +46,7 @@ class Inquiry:
         coder: Coder,
         *,
         faults: Faults,
-        names: dict[str, str],
+        names: Names,
         admits: Callable[[str], bool] | None,
     ) -> None:
         self._coder = coder
@@ -122,13 +122,14 @@ class Inquiry:
         before = subject.part(ask.key)
         if ask.key.endpoint is Endpoint.ACTIVITY:
             activity = await self._coder.user_activity(start, end, template_ids=ids)
-            self._learn_names(activity)
-            return activity_part(activity, before=before if isinstance(before, Activity) else None)
+            part = activity_part(activity, before=before if isinstance(before, Activity) else None)
+            self._learn_names(activity, part)
+            return part
         if ask.key.endpoint is Endpoint.LATENCY:
             latency = await self._coder.user_latency(start, end, template_ids=ids)
             return latency_part(
                 latency,
-                name_of=self._name_of,
+                name_of=self._names.of,
                 admits=self._admits,
                 before=before if isinstance(before, Latency) else None,
             )
@@ -137,14 +138,10 @@ class Inquiry:
         )
         return report_part(report, ask)
 
-    def _learn_names(self, report: UserActivityReport) -> None:
-        told = {user.user_id: user.username for user in report.users if user.username}
-        # Nearly always they are known, and then each name stays the same object.
-        if not told.items() <= self._names.items():
-            self._names.update({identity: intern(name) for identity, name in told.items()})
-
-    def _name_of(self, identity: str) -> str:
-        return self._names.get(identity) or identity
+    def _learn_names(self, report: UserActivityReport, part: Activity) -> None:
+        # The ids of the part are the same objects as ever, which are found more quickly.
+        if not self._names.agree(part.users, [user.username for user in report.users]):
+            self._names.learn({user.user_id: user.username for user in report.users if user.username})
 
 
 def _sections(ask: Ask) -> tuple[Section, ...]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from sys import intern
 
 from insights_exporter.coder import windows
 from insights_exporter.coder.version import Feature
@@ -21,6 +20,7 @@ from insights_exporter.collectors.counters import Ledger
 from insights_exporter.collectors.errands import run_errands
 from insights_exporter.collectors.faults import Faults, KnownFaults
 from insights_exporter.collectors.inquiry import Inquiry
+from insights_exporter.collectors.names import Names
 from insights_exporter.collectors.plan import AskKey, Endpoint, Plan, plan
 from insights_exporter.collectors.reach import ActiveSets, Everything, OwnReach, Reach, SiteReach
 from insights_exporter.collectors.source import Coder
@@ -45,7 +45,7 @@ class InsightsState:
 
     deployment: Subject | None = None
     templates: dict[str, Subject] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
     """What user ids go by."""
     accounts: Sequence[Account] = ()
     """The accounts whose names were taken last."""
@@ -98,7 +98,7 @@ class InsightsCollector:
         # Only a fresh list: newer answers may know newer names than an old one.
         if accounts is not self.state.accounts:
             self.state.accounts = accounts
-            self.state.names.update({account.id: intern(account.username) for account in accounts})
+            self.state.names.learn({account.id: account.username for account in accounts})
 
     # Asking
 

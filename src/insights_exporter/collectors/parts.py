@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from sys import intern
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from insights_exporter.coder import responses
+from insights_exporter.collectors.names import Names, Roll
 from insights_exporter.collectors.plan import Ask
 from insights_exporter.snapshot import AppUse, Latency, ParameterOption, ParameterUse, UserLatency
 
@@ -23,9 +25,13 @@ __all__ = [
     "Part",
     "Report",
     "activity_part",
+    "add",
+    "by_name",
     "latency_part",
     "report_part",
 ]
+
+K = TypeVar("K", bound=Hashable)
 
 BUILTIN: Mapping[str, tuple[str, str]] = {
     "vscode": ("Visual Studio Code", "/icon/code.svg"),
@@ -52,10 +58,16 @@ class Report(Struct, frozen=True):
     shown: frozenset[str] = frozenset()
 
 
-class Activity(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Activity:
     """Seconds by user id, which stays where a name may change, so that ranges can be added."""
 
-    users: dict[str, float] = {}
+    users: Mapping[str, float] = field(default_factory=dict)
+    roll: Roll = field(default_factory=Roll, compare=False, repr=False)
+
+    def by_name(self, names: Names) -> dict[str, float]:
+        """Return the seconds by name."""
+        return by_name(self.users, self.roll.call(self.users, names))
 
 
 Part: TypeAlias = Report | Activity | Latency
@@ -164,13 +176,11 @@ def latency_part(
 
     ``before`` is what the question gave the last time.
     """
-    names = _once([user.username for user in report.users], (before or NO_LATENCY).users)
-    if admits is None and "" not in (each := set(names)) and len(each) == len(names):
-        numbers = [user.latency_ms for user in report.users]
+    if admits is None and (names := _names_once(report, (before or NO_LATENCY).users)) is not None:
         return Latency(
-            tuple(names),
-            {name: one.p50 / 1000 for name, one in zip(names, numbers, strict=True) if one.p50 > 0},
-            {name: one.p95 / 1000 for name, one in zip(names, numbers, strict=True) if one.p95 > 0},
+            names,
+            _seconds(names, [user.latency_ms.p50 for user in report.users]),
+            _seconds(names, [user.latency_ms.p95 for user in report.users]),
         )
     found: dict[str, UserLatency] = {}
     for user in report.users:
@@ -182,10 +192,43 @@ def latency_part(
     return Latency.of(found.values())
 
 
+def by_name(users: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
+    """Return the seconds of users under their names, which come in the same order."""
+    named = dict(zip(names, users.values(), strict=True))
+    if len(named) < len(names):
+        # Two who have one name count together.
+        named.clear()
+        add(named, zip(names, users.values(), strict=True))
+    return named
+
+
+def add(sums: dict[K, float], more: Iterable[tuple[K, float]]) -> None:
+    """Add numbers to those under the same keys."""
+    for key, value in more:
+        sums[key] = sums.get(key, 0.0) + value
+
+
+def _names_once(report: responses.LatencyReport, before: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the names where each user has one and nobody else has the same."""
+    names = tuple([user.username for user in report.users])
+    if names == before:
+        return before
+    names = tuple(map(intern, names))
+    each = set(names)
+    return names if "" not in each and len(each) == len(names) else None
+
+
+def _seconds(names: tuple[str, ...], milliseconds: list[float]) -> dict[str, float]:
+    """Return the times of those who have one."""
+    if min(milliseconds, default=0.0) > 0.0:
+        return dict(zip(names, [one / 1000.0 for one in milliseconds], strict=True))
+    return {name: one / 1000.0 for name, one in zip(names, milliseconds, strict=True) if one > 0.0}
+
+
 def _once(texts: list[str], before: Iterable[str]) -> list[str]:
     """Return the texts as objects that are there once, as the same come in many answers.
 
     Mostly they are those of the answer before, which is quicker to see than to look up each.
     """
     known = list(before)
-    return known if known == texts else [intern(text) for text in texts]
+    return known if known == texts else list(map(intern, texts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 from insights_exporter.coder import windows
@@ -20,8 +20,8 @@ LIVELY = timedelta(days=7)
 """Windows up to this length are read anew at each poll while they move; in longer ones little changes."""
 
 
-class Endpoint(Enum):
-    """The three routes."""
+class Endpoint(StrEnum):
+    """The three routes; texts, whose hash the interpreter keeps, as each key holds one."""
 
     REPORT = "report"
     ACTIVITY = "activity"

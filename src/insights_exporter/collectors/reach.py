@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Protocol
@@ -82,8 +82,7 @@ class SiteReach:
 
     def moved(self, ask: Ask, since: datetime) -> bool:
         """Say whether the template was used on a day of the range that was open at that moment."""
-        plan = self._active.plan
-        return any(self._id in self._active.on(day, ask) for day in open_days(plan, ask, since))
+        return self._id in self._active.moved(ask, since)
 
 
 class OwnReach:
@@ -118,6 +117,7 @@ class ActiveSets:
         self._planned = {ask.key for ask in plan.asks}
         self._reports = reports
         self._within: dict[AskKey, frozenset[str] | None] = {}
+        self._moved: dict[tuple[AskKey, datetime], frozenset[str] | Anything] = {}
         self._closed: list[tuple[date, frozenset[str]]] = []
         self._closed_through: date | None = None
 
@@ -162,7 +162,24 @@ class ActiveSets:
             return None
         return frozenset().union(*(ids for last, ids in self._closed if last > day))
 
-    def on(self, day: date, ask: Ask) -> frozenset[str] | Anything:
+    def moved(self, ask: Ask, since: datetime) -> frozenset[str] | Anything:
+        """Return the templates used on a day of the range that was open at that moment."""
+        # Nearly all templates were asked at the same moment, that of the last poll.
+        known = self._moved.get((ask.key, since))
+        if known is None:
+            known = self._moved[ask.key, since] = self._moved_on(open_days(self.plan, ask, since), ask)
+        return known
+
+    def _moved_on(self, days: Iterable[date], ask: Ask) -> frozenset[str] | Anything:
+        found: frozenset[str] = frozenset()
+        for day in days:
+            ids = self._on(day, ask)
+            if isinstance(ids, Anything):
+                return ids
+            found |= ids
+        return found
+
+    def _on(self, day: date, ask: Ask) -> frozenset[str] | Anything:
         """Return the templates that a question on a day can have found."""
         found = self._reports.get(day_key(self.plan, day))
         if found is None:

@@ -6,6 +6,8 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from insights_exporter.collectors.cadence import is_due
 from insights_exporter.collectors.counters import Ledger
 from insights_exporter.collectors.parts import Activity, Part, Report
@@ -47,9 +49,13 @@ class MadeOf:
 
 @dataclass(slots=True)
 class Built:
-    """A value with what it was made of: while that is the same, the value stays the same object."""
+    """A value with what it was made of: while that is the same, the value stays the same object.
+
+    ``choices`` is what its parameters alone were made of.
+    """
 
     made_of: MadeOf
+    choices: MadeOf
     value: WindowUse
 
 
@@ -100,8 +106,8 @@ class Subject:
     def keep(self, ask: Ask, part: Part, now: datetime) -> None:
         """Take an answer; where it says what the last one said, that one stays."""
         held = self.held.get(ask.key)
-        if held is not None and held.part == part:
-            part = held.part
+        if held is not None:
+            part = _as_before(part, held.part)
         self.held[ask.key] = Held(ask, part, now, now)
 
     def prune(self, plan: Plan, *, max_age: float) -> None:
@@ -149,3 +155,12 @@ class Subject:
             return False
         self.ledger.close(plan.last_closed, report, activity)
         return True
+
+
+def _as_before(part: Part, before: Part) -> Part:
+    """Return the part before where it says the same; of a report, keep parameters that do."""
+    if part == before:
+        return before
+    if isinstance(part, Report) and isinstance(before, Report) and part.parameters == before.parameters:
+        return msgspec.structs.replace(part, parameters=before.parameters)
+    return part

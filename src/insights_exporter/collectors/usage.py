@@ -10,6 +10,7 @@ from datetime import UTC
 import msgspec
 
 from insights_exporter.coder.windows import Window
+from insights_exporter.collectors.names import Names
 from insights_exporter.collectors.parts import (
     BUILTIN,
     NO_ACTIVITY,
@@ -18,6 +19,8 @@ from insights_exporter.collectors.parts import (
     Activity,
     Part,
     Report,
+    add,
+    by_name,
 )
 from insights_exporter.collectors.plan import Ask, Endpoint, Plan
 from insights_exporter.collectors.reach import Reach, Use
@@ -56,7 +59,7 @@ class UsageBuilder:
     """
 
     plan: Plan
-    names: Mapping[str, str]
+    names: Names
     admits: Callable[[str], bool] | None
     corrected: Callable[[int], None]
     max_staleness: float
@@ -110,7 +113,8 @@ class UsageBuilder:
         built = subject.uses.get(window.name)
         if built is not None and built.made_of == made_of:
             return built.value
-        users = _together(activity)
+        choices = MadeOf((report.parameters,), (parameters,))
+        users = self._together(activity)
         use = WindowUse(
             window=window.name,
             start=window.start.astimezone(UTC),
@@ -118,11 +122,13 @@ class UsageBuilder:
             active_users=report.active_users,
             seconds=sum(users.values()),
             apps=_with_unused_apps(report.apps, known),
-            parameters=_with_unchosen_options(report.parameters, parameters),
-            activity=self._by_name(users),
+            parameters=built.value.parameters
+            if built is not None and built.choices == choices
+            else _with_unchosen_options(report.parameters, parameters),
+            activity=self._admitted(users),
             latency=latency,
         )
-        subject.uses[window.name] = Built(made_of, use)
+        subject.uses[window.name] = Built(made_of, choices, use)
         return use
 
     def _counts(self, ask: Ask, subject: Subject, reach: Reach) -> tuple[int | None, ...]:
@@ -173,7 +179,10 @@ class UsageBuilder:
         if fallen:
             self.corrected(fallen)
         subject.totals = Totals(
-            since=found.since, seconds=found.seconds, apps=found.apps, users=self._by_name(found.users)
+            since=found.since,
+            seconds=found.seconds,
+            apps=found.apps,
+            users=self._admitted(by_name(found.users, ledger.roll.call(found.users, self.names))),
         )
         subject.totals_of = made_of
         return subject.totals
@@ -184,31 +193,24 @@ class UsageBuilder:
             subject.totals, subject.totals_of, subject.totals_at = None, None, None
         return subject.totals
 
-    def _by_name(self, users: Mapping[str, float]) -> dict[str, float]:
-        names, admits = self.names, self.admits
-        named = {names.get(identity) or identity: seconds for identity, seconds in users.items()}
-        if len(named) < len(users):
-            named.clear()
-            # Two who have one name count together.
-            for identity, seconds in users.items():
-                name = names.get(identity) or identity
-                named[name] = named.get(name, 0.0) + seconds
-        return named if admits is None else {name: named[name] for name in named if admits(name)}
+    # Users
+
+    def _together(self, parts: Sequence[Activity]) -> dict[str, float]:
+        """Return the time of each user, by name, in all of the parts."""
+        users = parts[0].by_name(self.names)
+        for part in parts[1:]:
+            add(users, part.by_name(self.names).items())
+        return users
+
+    def _admitted(self, users: dict[str, float]) -> dict[str, float]:
+        admits = self.admits
+        return users if admits is None else {name: users[name] for name in users if admits(name)}
 
 
 def _activity(parts: Sequence[Part | None]) -> list[Activity] | None:
     """Return the parts where none is missing."""
     found = [part for part in parts if isinstance(part, Activity)]
     return found if len(found) == len(parts) else None
-
-
-def _together(parts: Sequence[Activity]) -> dict[str, float]:
-    """Return the time of each user in all of the parts."""
-    users = dict(parts[0].users)
-    for part in parts[1:]:
-        for identity, seconds in part.users.items():
-            users[identity] = users.get(identity, 0.0) + seconds
-    return users
 
 
 def _with_unused_apps(apps: Sequence[AppUse], known: KnownApps) -> tuple[AppUse, ...]:
