@@ -65,7 +65,7 @@ class _Request:
 class _Content:
     body: bytes
 
-    async def iter_chunked(self, _: int) -> AsyncIterator[bytes]:
+    async def iter_any(self) -> AsyncIterator[bytes]:
         yield self.body
 
 

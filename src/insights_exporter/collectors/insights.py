@@ -124,9 +124,10 @@ class InsightsCollector:
         self.state.asked_at = to_ask.now
         for subject in (deployment, *subjects.values()):
             subject.prune(to_ask, max_age=self._poll.max_staleness)
+        apps = _shown_apps(inventory)
         return Insights(
-            deployment=self._deployment_use(to_ask, inventory, deployment) if sitewide else TemplateUse(None),
-            templates=await self._template_uses(to_ask, inventory, reaches),
+            deployment=self._deployment_use(to_ask, apps, deployment) if sitewide else TemplateUse(None),
+            templates=await self._template_uses(to_ask, inventory, apps, reaches),
             collection_enabled=None if coder.lacks(Feature.INSIGHTS_SWITCH) else True,
         )
 
@@ -203,15 +204,20 @@ class InsightsCollector:
             max_staleness=self._poll.max_staleness,
         )
 
-    def _deployment_use(self, to_ask: Plan, inventory: Inventory, deployment: Subject) -> TemplateUse:
-        apps = _all_apps(_shown_apps(inventory).values())
-        return self._builder(to_ask).build(deployment, Everything(to_ask), key=None, apps=apps)
+    def _deployment_use(
+        self, to_ask: Plan, apps: Mapping[TemplateKey, ShownApps], deployment: Subject
+    ) -> TemplateUse:
+        shown = _all_apps(apps.values())
+        return self._builder(to_ask).build(deployment, Everything(to_ask), key=None, apps=shown)
 
     async def _template_uses(
-        self, to_ask: Plan, inventory: Inventory, reaches: Mapping[str, Reach]
+        self,
+        to_ask: Plan,
+        inventory: Inventory,
+        apps: Mapping[TemplateKey, ShownApps],
+        reaches: Mapping[str, Reach],
     ) -> tuple[TemplateUse, ...]:
-        builder, apps = self._builder(to_ask), _shown_apps(inventory)
-        uses = []
+        builder, uses = self._builder(to_ask), []
         for template in inventory.templates:
             # Others have their turn between two templates.
             await asyncio.sleep(0)

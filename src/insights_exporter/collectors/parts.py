@@ -174,14 +174,16 @@ def latency_part(
 ) -> Latency:
     """Return the round trips of each user, once by name; of two accounts of one name the slower counts.
 
-    ``before`` is what the question gave the last time.
+    ``before`` is what the question gave the last time, and is returned where it says the same.
     """
-    if admits is None and (names := _names_once(report, (before or NO_LATENCY).users)) is not None:
-        return Latency(
-            names,
-            _seconds(names, [user.latency_ms.p50 for user in report.users]),
-            _seconds(names, [user.latency_ms.p95 for user in report.users]),
-        )
+    before = before or NO_LATENCY
+    if admits is None and (names := _names_once(report, before.users)) is not None:
+        # Of the same users most have the same numbers.
+        p50, p95 = (before.p50, before.p95) if names is before.users else ({}, {})
+        p50 = _seconds(names, [user.latency_ms.p50 for user in report.users], before=p50)
+        p95 = _seconds(names, [user.latency_ms.p95 for user in report.users], before=p95)
+        same = names is before.users and p50 is before.p50 and p95 is before.p95
+        return before if same else Latency(names, p50, p95)
     found: dict[str, UserLatency] = {}
     for user in report.users:
         name = intern(user.username or name_of(user.user_id))
@@ -189,7 +191,8 @@ def latency_part(
             row, known = UserLatency(name, user.p50_seconds, user.p95_seconds), found.get(name)
             if known is None or (known.p50 or 0.0) < (row.p50 or 0.0):
                 found[name] = row
-    return Latency.of(found.values())
+    part = Latency.of(found.values())
+    return before if part == before else part
 
 
 def by_name(users: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
@@ -218,11 +221,20 @@ def _names_once(report: responses.LatencyReport, before: tuple[str, ...]) -> tup
     return names if "" not in each and len(each) == len(names) else None
 
 
-def _seconds(names: tuple[str, ...], milliseconds: list[float]) -> dict[str, float]:
-    """Return the times of those who have one."""
-    if min(milliseconds, default=0.0) > 0.0:
-        return dict(zip(names, [one / 1000.0 for one in milliseconds], strict=True))
-    return {name: one / 1000.0 for name, one in zip(names, milliseconds, strict=True) if one > 0.0}
+def _seconds(
+    names: tuple[str, ...], milliseconds: list[float], *, before: dict[str, float]
+) -> dict[str, float]:
+    """Return the times of those who have one; ``before`` are those of the same users the last time."""
+    if min(milliseconds, default=0.0) <= 0.0:
+        rows = zip(names, milliseconds, strict=True)
+        found = {name: one / 1000.0 for name, one in rows if one > 0.0}
+        return before if found == before else found
+    seconds = [one / 1000.0 for one in milliseconds]
+    if len(before) < len(seconds):
+        return dict(zip(names, seconds, strict=True))
+    both = zip(names, seconds, before.values(), strict=True)
+    moved = {name: one for name, one, other in both if one != other}
+    return before | moved if moved else before
 
 
 def _once(texts: list[str], before: Iterable[str]) -> list[str]:

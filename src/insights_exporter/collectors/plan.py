@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -13,7 +13,7 @@ from insights_exporter.coder.client import Interval
 from insights_exporter.coder.windows import Window
 from insights_exporter.settings import InsightsSettings
 
-__all__ = ["Ask", "AskKey", "Endpoint", "Plan", "plan"]
+__all__ = ["Ask", "AskKey", "Endpoint", "Parts", "Plan", "plan"]
 
 DAY = timedelta(days=1)
 LIVELY = timedelta(days=7)
@@ -63,10 +63,19 @@ class Ask:
         return -(-(self.window.end - self.window.start) // step) if self.interval else 0
 
 
+class Parts(NamedTuple):
+    """The questions whose answers make up a range."""
+
+    report: Ask
+    latency: Ask
+    activity: tuple[Ask, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All ranges of a poll; the same for every template.
 
+    ``parts`` says what the windows and the open days are made of.
     ``open_days`` are those since the anchor whose numbers may still change, today included. ``last_closed``
     is the newest day whose numbers do not.
     """
@@ -78,6 +87,7 @@ class Plan:
     last_closed: date
     windows: tuple[Window, ...]
     open_days: tuple[Window, ...]
+    parts: Mapping[Window, Parts]
     asks: tuple[Ask, ...]
     days: Ask
     weeks: Ask
@@ -85,13 +95,6 @@ class Plan:
     def key(self, endpoint: Endpoint, window: Window) -> AskKey:
         """Return the key of a question on a range as a whole."""
         return _key(endpoint, window, self.today.start)
-
-    def spans(self, window: Window) -> tuple[Window, ...]:
-        """Return the ranges whose seconds add up to those of a window.
-
-        Each half hour counts for itself, so days may be added; those before today hardly ever change.
-        """
-        return _spans(window, self.today.start)
 
     def closed_asks(self, through: date) -> tuple[Ask, ...]:
         """Return what must be asked to know all closed days after ``through``."""
@@ -139,13 +142,26 @@ def plan(settings: InsightsSettings, now: datetime) -> Plan:
         last_closed=last_closed,
         windows=named,
         open_days=open_days,
+        parts={window: _parts(window, today.start) for window in (*named, *open_days)},
         asks=tuple(asks.values()),
         days=days,
         weeks=weeks,
     )
 
 
+def _parts(window: Window, midnight: datetime) -> Parts:
+    report, latency = (
+        Ask(_key(endpoint, window, midnight), window) for endpoint in (Endpoint.REPORT, Endpoint.LATENCY)
+    )
+    spans = _spans(window, midnight)
+    return Parts(report, latency, tuple(Ask(_key(Endpoint.ACTIVITY, span, midnight), span) for span in spans))
+
+
 def _spans(window: Window, midnight: datetime) -> tuple[Window, ...]:
+    """Return the ranges whose seconds add up to those of a window.
+
+    Each half hour counts for itself, so days may be added; those before today hardly ever change.
+    """
     if not window.start < midnight < window.end:
         return (window,)
     return replace(window, end=midnight), replace(window, start=midnight)

@@ -86,13 +86,13 @@ class UsageBuilder:
 
     # Windows
 
-    def _part(self, endpoint: Endpoint, window: Window, subject: Subject, reach: Reach) -> Part | None:
+    def _part(self, ask: Ask, subject: Subject, reach: Reach) -> Part | None:
+        endpoint = ask.key.endpoint
         if subject.id is None and endpoint is Endpoint.LATENCY:
             return NO_LATENCY
-        key = self.plan.key(endpoint, window)
-        if reach.use(Ask(key, window)) is Use.NONE:
+        if reach.use(ask) is Use.NONE:
             return NONE[endpoint]
-        return subject.part(key)
+        return subject.part(ask.key)
 
     def _window(
         self,
@@ -102,10 +102,10 @@ class UsageBuilder:
         known: KnownApps,
         parameters: Sequence[Parameter],
     ) -> WindowUse | None:
-        report = self._part(Endpoint.REPORT, window, subject, reach)
-        latency = self._part(Endpoint.LATENCY, window, subject, reach)
-        spans = self.plan.spans(window)
-        activity = _activity([self._part(Endpoint.ACTIVITY, span, subject, reach) for span in spans])
+        asked = self.plan.parts[window]
+        report = self._part(asked.report, subject, reach)
+        latency = self._part(asked.latency, subject, reach)
+        activity = _activity([self._part(ask, subject, reach) for ask in asked.activity])
         if not isinstance(report, Report) or not isinstance(latency, Latency) or activity is None:
             subject.uses.pop(window.name, None)
             return None
@@ -155,11 +155,9 @@ class UsageBuilder:
     def _totals(self, subject: Subject, reach: Reach, known: KnownApps) -> Totals | None:
         """Return the totals; where a part is missing those of an earlier poll, while not too old."""
         closed = subject.close_days(self.plan, reach)
+        asked = [self.plan.parts[day] for day in self.plan.open_days]
         parts = [
-            tuple(
-                self._part(endpoint, day, subject, reach) for endpoint in (Endpoint.REPORT, Endpoint.ACTIVITY)
-            )
-            for day in self.plan.open_days
+            tuple(self._part(ask, subject, reach) for ask in (day.report, *day.activity)) for day in asked
         ]
         open_days = [
             (report, activity)
