@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
 
+from insights_exporter.collectors.moves import Moves
 from insights_exporter.collectors.names import Roll
 from insights_exporter.collectors.parts import Activity, Report, add
-from insights_exporter.snapshot import Totals
 
 __all__ = ["Counters", "Ledger"]
 
@@ -36,7 +36,31 @@ class Counters(Generic[K]):
     """Whether some total waits at 0 for its value."""
 
     def serve(self, found: Mapping[K, float], *, zero_first: bool) -> int:
-        """Take the totals found now; return how many of them have newly fallen."""
+        """Take all totals found now; return how many of them have newly fallen."""
+        served, fallen = self.served, self._take(found, zero_first=zero_first)
+        missing = served.keys() - found.keys() if len(served) > len(found) else ()
+        for key in missing:
+            if served[key] > 0 and key not in self.held:
+                self.held.add(key)
+                fallen += 1
+        return fallen
+
+    @property
+    def even(self) -> bool:
+        """Whether what is served is what was found: nothing is held, and nothing waits."""
+        return not self.held and not self.begun
+
+    def advance(self, moved: Mapping[K, float], *, zero_first: bool) -> tuple[dict[K, float], int]:
+        """Take by how much some totals moved since they were found even.
+
+        Return by how much what is served did, and how many have newly fallen.
+        """
+        served = self.served
+        before = {key: served.get(key, 0.0) for key in moved}
+        fallen = self._take({key: before[key] + moved[key] for key in moved}, zero_first=zero_first)
+        return {key: served[key] - before[key] for key in moved}, fallen
+
+    def _take(self, found: Mapping[K, float], *, zero_first: bool) -> int:
         served, fallen = self.served, 0
         self.begun = False
         # Few totals move between two polls.
@@ -52,12 +76,17 @@ class Counters(Generic[K]):
             elif key not in self.held:
                 self.held.add(key)
                 fallen += 1
-        missing = served.keys() - found.keys() if len(served) > len(found) else ()
-        for key in missing:
-            if served[key] > 0 and key not in self.held:
-                self.held.add(key)
-                fallen += 1
         return fallen
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Totals as they are served now, how many have newly fallen, and by how much users moved where known."""
+
+    seconds: float
+    apps: dict[AppKey, float]
+    fallen: int
+    steps: Mapping[str, float] | None
 
 
 @dataclass(slots=True)
@@ -81,6 +110,8 @@ class Ledger:
     served_seconds: Counters[str] = field(default_factory=Counters[str])
     roll: Roll = field(default_factory=Roll)
     primed: bool = False
+    counted: tuple[date, tuple[Activity, ...]] | None = None
+    """What the users' totals were last made of: closed days up to which, and open ones."""
 
     def __post_init__(self) -> None:
         self.closed_through = self.anchor - timedelta(days=1)
@@ -93,28 +124,44 @@ class Ledger:
         self.closed_through = through
 
     def total(
-        self, open_days: Iterable[tuple[Report, Activity]], *, known_apps: Iterable[AppKey]
-    ) -> tuple[Totals, int]:
-        """Return the totals by user id, and how many have newly fallen."""
-        apps = dict.fromkeys(known_apps, 0.0) | self.apps
-        users = dict(self.users)
+        self, open_days: Iterable[tuple[Report, Activity]], *, known_apps: Iterable[AppKey], moves: Moves
+    ) -> Found:
+        """Take the open days, and return what is served then."""
+        apps, days = dict.fromkeys(known_apps, 0.0) | self.apps, []
         for report, activity in open_days:
             add(apps, (((app.slug, app.type), app.seconds) for app in report.apps))
-            add(users, activity.users.items())
-        zero_first = self.primed or self.newborn
-        fallen = (
-            self.served_apps.serve(apps, zero_first=zero_first)
-            + self.served_users.serve(users, zero_first=zero_first)
-            + self.served_seconds.serve({"": sum(users.values())}, zero_first=zero_first)
-        )
+            days.append(activity)
+        fallen = self.served_apps.serve(apps, zero_first=self.zero_first)
+        steps, fallen_users = self._serve_users(tuple(days), moves)
         self.primed = True
-        totals = Totals(
-            since=self.since,
-            seconds=self.served_seconds.served[""],
-            apps=dict(self.served_apps.served),
-            users=self.served_users.served,
+        return Found(
+            self.served_seconds.served[""], dict(self.served_apps.served), fallen + fallen_users, steps
         )
-        return totals, fallen
+
+    def _serve_users(
+        self, days: tuple[Activity, ...], moves: Moves
+    ) -> tuple[Mapping[str, float] | None, int]:
+        """Take the users of the open days; return by how much they moved if known, and how many fell."""
+        before, self.counted = self.counted, (self.closed_through, days)
+        same = before is not None and before[0] == self.closed_through
+        even = self.served_users.even and self.served_seconds.even
+        moved = moves.between(before[1], days) if before is not None and same and even else None
+        if moved is None:
+            users = dict(self.users)
+            for day in days:
+                add(users, day.users.items())
+            fallen = self.served_users.serve(users, zero_first=self.zero_first)
+            return None, fallen + self._serve_seconds(sum(users.values()))
+        steps, fallen = self.served_users.advance(moved, zero_first=self.zero_first)
+        return steps, fallen + self._serve_seconds(self.served_seconds.served[""] + sum(moved.values()))
+
+    def _serve_seconds(self, seconds: float) -> int:
+        return self.served_seconds.serve({"": seconds}, zero_first=self.zero_first)
+
+    @property
+    def zero_first(self) -> bool:
+        """Whether a total that appears now did not exist before."""
+        return self.primed or self.newborn
 
     def used_apps(self) -> Iterator[AppKey]:
         """Yield the apps that have a total."""

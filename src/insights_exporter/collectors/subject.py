@@ -51,11 +51,13 @@ class MadeOf:
 class Built:
     """A value with what it was made of: while that is the same, the value stays the same object.
 
-    ``choices`` is what its parameters alone were made of.
+    ``choices`` is what its parameters alone were made of, ``activity`` and ``naming`` what its users were.
     """
 
     made_of: MadeOf
     choices: MadeOf
+    activity: tuple[Activity, ...]
+    naming: MadeOf
     value: WindowUse
 
 
@@ -71,6 +73,7 @@ class Subject:
     """Name and icon of each app that it is known to have, by slug and type."""
     totals: Totals | None = None
     totals_of: MadeOf | None = None
+    totals_naming: MadeOf | None = None
     totals_at: datetime | None = None
     label: str = "deployment"
     """What people call it."""

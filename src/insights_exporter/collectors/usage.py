@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 
 import msgspec
 
 from insights_exporter.coder.windows import Window
+from insights_exporter.collectors.moves import Moves
 from insights_exporter.collectors.names import Names
 from insights_exporter.collectors.parts import (
     BUILTIN,
@@ -63,6 +64,7 @@ class UsageBuilder:
     admits: Callable[[str], bool] | None
     corrected: Callable[[int], None]
     max_staleness: float
+    moves: Moves = field(default_factory=Moves)
 
     def build(
         self,
@@ -113,22 +115,22 @@ class UsageBuilder:
         built = subject.uses.get(window.name)
         if built is not None and built.made_of == made_of:
             return built.value
-        choices = MadeOf((report.parameters,), (parameters,))
-        users = self._together(activity)
+        choices, naming = MadeOf((report.parameters,), (parameters,)), self._naming
+        users, seconds = self._users(built, activity)
         use = WindowUse(
             window=window.name,
             start=window.start.astimezone(UTC),
             end=window.end.astimezone(UTC),
             active_users=report.active_users,
-            seconds=sum(users.values()),
+            seconds=seconds,
             apps=_with_unused_apps(report.apps, known),
             parameters=built.value.parameters
             if built is not None and built.choices == choices
             else _with_unchosen_options(report.parameters, parameters),
-            activity=self._admitted(users),
+            activity=users,
             latency=latency,
         )
-        subject.uses[window.name] = Built(made_of, choices, use)
+        subject.uses[window.name] = Built(made_of, choices, activity, naming, use)
         return use
 
     def _counts(self, ask: Ask, subject: Subject, reach: Reach) -> tuple[int | None, ...]:
@@ -173,16 +175,17 @@ class UsageBuilder:
         )
         if subject.totals is not None and not ledger.begun and subject.totals_of == made_of:
             return subject.totals
-        found, fallen = ledger.total(open_days, known_apps=known)
-        if fallen:
-            self.corrected(fallen)
-        subject.totals = Totals(
-            since=found.since,
-            seconds=found.seconds,
-            apps=found.apps,
-            users=self._admitted(by_name(found.users, ledger.roll.call(found.users, self.names))),
-        )
-        subject.totals_of = made_of
+        found = ledger.total(open_days, known_apps=known, moves=self.moves)
+        if found.fallen:
+            self.corrected(found.fallen)
+        before, naming = subject.totals, self._naming
+        if found.steps is None or before is None or subject.totals_naming != naming:
+            served = ledger.served_users.served
+            users = self._admitted(by_name(served, ledger.roll.call(served, self.names)))
+        else:
+            users = self._moved(before.users, found.steps)
+        subject.totals = Totals(since=ledger.since, seconds=found.seconds, apps=found.apps, users=users)
+        subject.totals_of, subject.totals_naming = made_of, naming
         return subject.totals
 
     def _last_totals(self, subject: Subject) -> Totals | None:
@@ -192,6 +195,30 @@ class UsageBuilder:
         return subject.totals
 
     # Users
+
+    @property
+    def _naming(self) -> MadeOf:
+        """What decides under which names users appear, if at all."""
+        return MadeOf((self.names.edition,), (self.admits,))
+
+    def _users(self, built: Built | None, activity: tuple[Activity, ...]) -> tuple[dict[str, float], float]:
+        """Return the time of each user by name, and that of all."""
+        if built is not None and built.naming == self._naming:
+            moved = self.moves.between(built.activity, activity)
+            if moved is not None:
+                users = self._moved(built.value.activity, moved)
+                return users, built.value.seconds + sum(moved.values())
+        users = self._together(activity)
+        return self._admitted(users), sum(users.values())
+
+    def _moved(self, before: Mapping[str, float], moved: Mapping[str, float]) -> dict[str, float]:
+        """Return the times of before with those added by which they moved."""
+        users, admits = dict(before), self.admits
+        for identity, seconds in moved.items():
+            name = self.names.of(identity)
+            if admits is None or admits(name):
+                users[name] = users.get(name, 0.0) + seconds
+        return users
 
     def _together(self, parts: Sequence[Activity]) -> dict[str, float]:
         """Return the time of each user, by name, in all of the parts."""
@@ -205,9 +232,9 @@ class UsageBuilder:
         return users if admits is None else {name: users[name] for name in users if admits(name)}
 
 
-def _activity(parts: Sequence[Part | None]) -> list[Activity] | None:
+def _activity(parts: Sequence[Part | None]) -> tuple[Activity, ...] | None:
     """Return the parts where none is missing."""
-    found = [part for part in parts if isinstance(part, Activity)]
+    found = tuple([part for part in parts if isinstance(part, Activity)])
     return found if len(found) == len(parts) else None
 
 
