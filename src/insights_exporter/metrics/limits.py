@@ -13,11 +13,10 @@ again: whoever comes later counts under ``_other``, however high. A restart choo
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain, islice
-from operator import add
 from typing import Any, Generic, TypeVar
 
 from insights_exporter.lanes import split
@@ -71,17 +70,17 @@ def limited(
         if rows.count <= limit:
             standing.chosen.pop(samples.family.name, None)
             return Limited(samples, rows.count, 0)
-        numbers = _Selection[float](samples, limit, lambda a, b: a + b, float, may_add, standing)
+        numbers = _Selection[float](samples, limit, sum, float, may_add, standing)
         chosen = numbers.select_of(rows, numbers.best(rows))
         return Limited(replace(samples, numbers=chosen.items()), len(chosen), numbers.folded)
     if not samples.bounds:
-        numbers = _Selection[float](samples, limit, lambda a, b: a + b, float, may_add, standing)
+        numbers = _Selection[float](samples, limit, sum, float, may_add, standing)
         chosen = numbers.select(rows)
         return Limited(replace(samples, numbers=chosen.items()), len(chosen), numbers.folded)
     most = max(1, limit // _lines(samples))
     if samples.packed is not None:
         return _limited_packed(samples, samples.packed, most, may_add, standing)
-    buckets = _Selection[_Buckets](samples, most, _add_buckets, lambda value: value[0][-1], may_add, standing)
+    buckets = _Selection[_Buckets](samples, most, _sum_buckets, lambda value: value[0][-1], may_add, standing)
     found = buckets.select((labels, (counts, total)) for labels, counts, total in samples.distributions)
     return _histograms(samples, buckets, found)
 
@@ -96,9 +95,9 @@ def _limited_packed(
     """Unpack only what is served: most users of a big deployment are among the others."""
     places = len(samples.bounds) + 1
     selection = _Selection[_Lanes](
-        samples, most, _add_lanes, lambda value: sum(split(value[0], places)), may_add, standing
+        samples, most, _sum_lanes, lambda value: sum(split(value[0], places)), may_add, standing
     )
-    found = selection.select((labels, (lanes, total)) for labels, lanes, total in rows)
+    found = selection.select(rows)
     buckets = {
         labels: (tuple(map(float, accumulate(split(lanes, places)))), total)
         for labels, (lanes, total) in found.items()
@@ -122,12 +121,13 @@ def _lines(samples: Samples) -> int:
     return len(samples.bounds) + 3
 
 
-def _add_lanes(one: _Lanes, other: _Lanes) -> _Lanes:
-    return one[0] + other[0], one[1] + other[1]
+def _sum_lanes(values: Collection[_Lanes]) -> _Lanes:
+    return sum([lanes for lanes, _ in values]), sum([total for _, total in values])
 
 
-def _add_buckets(one: _Buckets, other: _Buckets) -> _Buckets:
-    return tuple(map(add, one[0], other[0])), one[1] + other[1]
+def _sum_buckets(values: Collection[_Buckets]) -> _Buckets:
+    counts = zip(*(counts for counts, _ in values), strict=True)
+    return tuple(map(sum, counts)), sum([total for _, total in values])
 
 
 @dataclass(slots=True, eq=False)
@@ -146,7 +146,7 @@ class _Selection(Generic[V]):
 
     samples: Samples
     limit: int
-    add: Callable[[V, V], V]
+    total: Callable[[Collection[V]], V]
     rank: Callable[[V], float]
     may_add: Callable[[Family], bool]
     standing: Standing
@@ -164,7 +164,8 @@ class _Selection(Generic[V]):
     def select(self, rows: Iterable[tuple[_Labels, V]]) -> dict[_Labels, V]:
         """Return what is served, by label values."""
         rows = iter(rows)
-        while len(self._kept) <= self.limit and (chunk := list(islice(rows, _CHUNK))):
+        size = min(_CHUNK, self.limit + 1)
+        while len(self._kept) <= self.limit and (chunk := list(islice(rows, size))):
             fresh = dict(chunk)
             if len(fresh) == len(chunk) and self._kept.keys().isdisjoint(fresh):
                 self._kept.update(fresh)
@@ -223,7 +224,7 @@ class _Selection(Generic[V]):
             self._kept[labels] = value
             return True
         if self.may_add(self.samples.family):
-            self._kept[labels] = self.add(self._kept[labels], value)
+            self._kept[labels] = self.total((self._kept[labels], value))
         else:
             self.folded += 1
         return False
@@ -233,14 +234,23 @@ class _Selection(Generic[V]):
         self.folded += rows
         if (position := self._position) is not None:
             group = (*labels[:position], OTHER, *labels[position + 1 :])
-            self._others[group] = self.add(self._others[group], value) if group in self._others else value
+            known = self._others.get(group)
+            self._others[group] = value if known is None else self.total((known, value))
 
     def _keep(self, rows: Iterable[tuple[_Labels, V]], chosen: frozenset[_Labels]) -> None:
+        # Of a family that is far too large most are folded, so they are added up all at once.
+        others: defaultdict[_Labels, list[V]] = defaultdict(list)
+        place = self._position
+        after = None if place is None else place + 1
         for labels, value in rows:
             if labels in chosen:
                 self._admit(labels, value)
+            elif place is not None:
+                others[labels[:place] + labels[after:]].append(value)
             else:
-                self._fold(labels, value)
+                self.folded += 1
+        for labels, values in others.items():
+            self._fold((*labels[:place], "", *labels[place:]), self.total(values), len(values))
 
     def _choose(self, rows: Iterable[tuple[_Labels, V]]) -> None:
         """Keep the highest, and make room for as many ``_other`` as there are."""

@@ -61,8 +61,8 @@ Number = tuple[tuple[str, ...], float]
 Distribution = tuple[tuple[str, ...], tuple[float, ...], float]
 """Label values, cumulative counts per bound with infinity last, and the sum of what was observed."""
 
-Packed = tuple[tuple[str, ...], int, float]
-"""Label values, counts per bucket side by side, none cumulative, and the sum of what was observed."""
+Packed = tuple[tuple[str, ...], tuple[int, float]]
+"""Label values; counts per bucket side by side, none cumulative, and the sum of what was observed."""
 
 Fine = tuple[tuple[str, ...], Mapping[int, int]]
 """Label values and counts by exponential bucket, none cumulative."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -126,6 +127,7 @@ class Groups:
         self._apps = apps
         self._known: dict[str, _Group | None] = {}
         self._renamed = identities.renamed
+        self.observed = _Observed()
 
     def refresh(self) -> None:
         """Forget everything where something was renamed."""
@@ -181,13 +183,11 @@ class Counting:
     def __init__(self, groups: Groups) -> None:
         self.tally = Tally()
         self.rows = 0
-        self._taken = 0
         groups.refresh()
         self._groups = groups
-        self._observed = _Observed()
         self._lanes = 0
-        self._traffic: dict[TemplateKey, list[int]] = {}
-        self._minutes: dict[str, dict[tuple[str, str, str, str], int]] = {}
+        self._traffic: defaultdict[TemplateKey, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self._minutes: defaultdict[str, dict[tuple[str, str, str, str], int]] = defaultdict(dict)
 
     @property
     def observed(self) -> int:
@@ -196,35 +196,30 @@ class Counting:
 
     async def take(self, lines: list[str]) -> None:
         """Count some lines, and leave time for others now and then."""
-        for line in lines:
-            self._take(line)
-            self._taken += 1
-            if self._taken % _TURN == 0:
-                await asyncio.sleep(_REST)
+        for begin in range(0, len(lines), _TURN):
+            self._take(lines[begin : begin + _TURN])
+            await asyncio.sleep(_REST)
 
-    def _take(self, line: str) -> None:
-        columns, chunk, minutes, reports, received, sent, latency, observations = line.rsplit("\t", 7)
-        self.rows += int(reports)
-        group = self._groups.of(columns)
-        if group is None:
-            return
-        traffic = self._traffic.get(group.template)
-        if traffic is None:
-            traffic = self._traffic[group.template] = [0, 0]
-        traffic[0] += int(float(received))
-        traffic[1] += int(float(sent))
-        if observations != _NULL:
-            self._observe(group, observations, float(latency) / 1000)
-        if group.sessions:
-            mask = int(minutes)
-            masks = self._minutes.get(chunk)
-            if masks is None:
-                masks = self._minutes[chunk] = {}
-            for key in group.sessions:
-                masks[key] = masks.get(key, 0) | mask
+    def _take(self, lines: Iterable[str]) -> None:
+        of, traffic, minutes = self._groups.of, self._traffic, self._minutes
+        for line in lines:
+            columns, chunk, mask, reports, received, sent, latency, observations = line.rsplit("\t", 7)
+            self.rows += int(reports)
+            group = of(columns)
+            if group is None:
+                continue
+            both = traffic[group.template]
+            both[0] += float(received)
+            both[1] += float(sent)
+            if observations != _NULL:
+                self._observe(group, observations, float(latency) / 1000)
+            if group.sessions:
+                masks, bits = minutes[chunk], int(mask)
+                for key in group.sessions:
+                    masks[key] = masks.get(key, 0) | bits
 
     def _observe(self, group: _Group, observations: str, seconds: float) -> None:
-        lanes, fine = self._observed[observations]
+        lanes, fine = self._groups.observed[observations]
         self._lanes += lanes
         for app in group.apps:
             counts_of(self.tally.app_latency, app).observe(lanes, seconds, fine)
@@ -234,7 +229,7 @@ class Counting:
     def finish(self) -> Tally:
         """Count bytes, and the minutes in which sessions were open, each once whatever told of it."""
         for template, (received, sent) in self._traffic.items():
-            self.tally.traffic(template, received=received, transmitted=sent)
+            self.tally.traffic(template, received=int(received), transmitted=int(sent))
         self._traffic.clear()
         seconds = self.tally.session_seconds
         for masks in self._minutes.values():

@@ -11,7 +11,7 @@ from typing import TypeVar
 from insights_exporter.collectors.agent_stats.apps import FAMILIES
 from insights_exporter.collectors.agent_stats.lateness import Closed, Lateness
 from insights_exporter.collectors.agent_stats.people import People
-from insights_exporter.collectors.agent_stats.tally import PLACES, Counts, Tally, added, merged
+from insights_exporter.collectors.agent_stats.tally import NOTHING, PLACES, Counts, Tally, added, merged
 from insights_exporter.filters import Filters
 from insights_exporter.lanes import less_anywhere
 from insights_exporter.redaction import Redaction
@@ -138,7 +138,7 @@ class Ledger:
                 self.held += 1
                 found[key] = before
             elif before is not None or first:
-                found[key] = Distribution(lanes, PLACES, counts.total, since, counts.fine)
+                found[key] = Distribution(lanes, PLACES, counts.total, since, counts.fine or NOTHING)
             else:
                 found[key] = Distribution(0, PLACES, 0.0, since)
         return found

@@ -230,7 +230,7 @@ def _histograms(
 
 
 def _fine(closed: Tally) -> list[dict[int, int]]:
-    return [one.fine for one in chain(closed.latency.values(), closed.app_latency.values())]
+    return [one.fine or {} for one in chain(closed.latency.values(), closed.app_latency.values())]
 
 
 def _fine_of(body: _Body, *, wanted: bool) -> Iterator[dict[int, int]]:

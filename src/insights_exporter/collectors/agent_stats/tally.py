@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -12,10 +13,13 @@ from insights_exporter.lanes import LANE, split
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.snapshot import TemplateKey
 
-__all__ = ["PLACES", "Counts", "Tally", "UserKey", "added", "counts_of", "merged"]
+__all__ = ["NOTHING", "PLACES", "Counts", "Tally", "UserKey", "added", "counts_of", "merged"]
 
 PLACES = len(LATENCY_BUCKETS) + 1
 """Buckets of a histogram with the one above all bounds."""
+
+NOTHING: Final[Mapping[int, int]] = MappingProxyType({})
+"""No exponential buckets, one object for all that have none."""
 
 UserKey = tuple[str, str, str]
 """An organization, a template and a user as shown."""
@@ -28,12 +32,12 @@ class Counts(Struct, gc=False):
     """Observations by bucket, none cumulative, and their sum in seconds.
 
     ``lanes`` has the buckets side by side; ``fine`` has the observations by exponential bucket once more,
-    where that is wanted.
+    where that is wanted, and is None where there are none: thousands of empty ones would take time.
     """
 
     lanes: int = 0
     total: float = 0.0
-    fine: dict[int, int] = {}
+    fine: dict[int, int] | None = None
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -44,13 +48,15 @@ class Counts(Struct, gc=False):
         """Add observations, and the sum of them."""
         self.lanes += lanes
         self.total += seconds
-        for index, count in fine.items():
-            self.fine[index] = self.fine.get(index, 0) + count
+        if fine:
+            if self.fine is None:
+                self.fine = {}
+            for index, count in fine.items():
+                self.fine[index] = self.fine.get(index, 0) + count
 
     def plus(self, other: Counts) -> Counts:
         """Return the observations of both."""
-        fine = _both(self.fine, other.fine) if other.fine else self.fine
-        return Counts(self.lanes + other.lanes, self.total + other.total, fine)
+        return Counts(self.lanes + other.lanes, self.total + other.total, _both(self.fine, other.fine))
 
 
 class Tally:
@@ -134,7 +140,9 @@ def added(one: Mapping[K, V], other: Mapping[K, V]) -> Iterator[tuple[K, V]]:
             yield key, number
 
 
-def _both(one: Mapping[int, int], other: Mapping[int, int]) -> dict[int, int]:
+def _both(one: dict[int, int] | None, other: dict[int, int] | None) -> dict[int, int] | None:
+    if not one or not other:
+        return one or other
     found = dict(one)
     for index, count in other.items():
         found[index] = found.get(index, 0) + count

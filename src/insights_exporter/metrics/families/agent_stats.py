@@ -37,7 +37,7 @@ def agent_stats(part: AgentStats, values: LabelValues) -> Iterator[Samples]:
 def _latency(family: Family, part: AgentStats, rows: Callable[[], Iterable[_Seen]]) -> Samples:
     return packed(
         family,
-        ((labels, seen.lanes, seen.total) for labels, seen in rows()),
+        ((labels, (seen.lanes, seen.total + 0.0)) for labels, seen in rows()),
         since=part.since,
         fine=((labels, seen.fine) for labels, seen in rows()) if part.exponential else None,
     )

@@ -77,7 +77,7 @@ def packed(
     family: Family, rows: Iterable[Packed], *, since: datetime, fine: Iterable[Fine] | None = None
 ) -> Samples:
     """Return a histogram family over the latency buckets, of which there may be very many rows."""
-    whole = ((labels, lanes, total + 0.0) for labels, lanes, total in rows if 0 <= total <= LARGEST)
+    whole = (row for row in rows if 0 <= row[1][1] <= LARGEST)
     return Samples(family, packed=whole, bounds=LATENCY_BUCKETS, created=since.timestamp(), fine=fine)
 
 
