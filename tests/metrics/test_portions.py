@@ -12,16 +12,11 @@ from hypothesis import strategies as st
 from insights_exporter.metrics.catalogue import OTHER, USER_ACTIVITY, USER_ACTIVITY_WINDOW, USER_LATENCY_P50
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.limits import Limited, Standing, limited
-from insights_exporter.metrics.portions import Derived, Memory, Pairs, Portion, Portions, span
+from insights_exporter.metrics.portions import Derived, Memory, Portion, Portions, span
 from insights_exporter.metrics.text import Format, Samples, render
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 NUMBERS = st.none() | st.floats() | st.integers(-2, 2**53) | st.sampled_from([0.0, -0.0, 1e6, 999_999.5])
-
-
-def read(source: Mapping[str, float | None]) -> Pairs:
-    """Return what a source holds."""
-    return source.keys(), source.values()
 
 
 def portions(
@@ -34,7 +29,7 @@ def portions(
         2,
         served,
         [
-            Portion.of(("acme", f"go{place}", "", *windows), source, read, served)
+            Portion.of(("acme", f"go{place}", "", *windows), source, served)
             for place, source in enumerate(sources)
         ],
     )

@@ -19,8 +19,9 @@ from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.deflated import Piece, deflate, gunzipped, gzipped, joined
 from insights_exporter.metrics.families import each_family
 from insights_exporter.metrics.limits import Standing
+from insights_exporter.metrics.portion_text import PortionText
 from insights_exporter.metrics.portions import Derived, Memory, Portion, Portions
-from insights_exporter.metrics.text import END, Format, PortionText, Samples, blocks, head, is_common
+from insights_exporter.metrics.text import END, Format, Samples, blocks, head, is_common
 from insights_exporter.redaction import Redaction
 from insights_exporter.settings import LimitSettings
 from insights_exporter.snapshot import Snapshot
@@ -148,7 +149,8 @@ class Exposition:
     def _body(self, samples: Samples, form: Format) -> list[Piece]:
         rows = samples.numbers
         if isinstance(rows, Portions):
-            text = PortionText(samples, rows, form)
+            created = samples.created if form is Format.OPENMETRICS else None
+            text = PortionText(samples.family, rows, created)
             return [self._portion(samples, chunk, text, form) for chunk in rows.chunks()]
         return [deflate(blocks(samples, form), pause=self._pause)]
 

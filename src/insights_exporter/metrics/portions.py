@@ -16,17 +16,14 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
-__all__ = ["LARGEST", "Derived", "Memory", "Pairs", "Portion", "Portions", "span"]
+__all__ = ["LARGEST", "Derived", "Memory", "Numbers", "Portion", "Portions", "span"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 S = TypeVar("S")
 
-Pairs: TypeAlias = tuple[Collection[str], Collection[float | None]]
-"""Users as the snapshot names them, and a number for each that may be unknown.
-
-They stand apart, as thousands of pairs would be made only to be taken apart again.
-"""
+Numbers: TypeAlias = Mapping[str, float | None]
+"""A number for each user, as the snapshot names them, that may be unknown."""
 
 Row: TypeAlias = tuple[tuple[str, ...], float]
 """Label values and a number."""
@@ -40,55 +37,46 @@ _CHUNK_ROWS: Final = 500
 class Portion:
     """Rows that differ in their user alone.
 
-    ``labels`` holds an empty text in the user's place, ``read`` makes the pairs. ``count`` says how many rows
-    there are, ``distinct`` whether each has a name of its own. ``span`` are the lowest and the highest number
-    where all are floats above zero.
+    ``labels`` holds an empty text in the user's place. ``count`` says how many rows there are, ``distinct``
+    whether each has a name of its own, ``named`` whether that is the one in the source. ``span`` are the
+    lowest and the highest number where all are floats above zero.
     """
 
     labels: tuple[str, ...]
-    read: Callable[[], Pairs]
+    source: Numbers
     count: int
     distinct: bool
+    named: bool
     span: tuple[float, float] | None
 
     def numbers(self, below: float = LARGEST) -> list[float]:
         """Return the numbers of its rows that are not above ``below``."""
-        _, numbers = self.read()
-        return [number for number in numbers if number is not None and 0 <= number <= below]
+        return [number for number in self.source.values() if number is not None and 0 <= number <= below]
 
-    def rows(self) -> tuple[list[str], list[float]]:
-        """Return the users and the numbers of its rows, floats all of them."""
-        names, numbers = self.read()
+    def rows(self) -> Mapping[str, float]:
+        """Return the number of each of its users, floats all of them."""
         if self.span is not None:
-            return list(names), cast("list[float]", list(numbers))
-        return (
-            [
-                name
-                for name, number in zip(names, numbers, strict=True)
-                if number is not None and 0 <= number <= LARGEST
-            ],
+            return cast("Mapping[str, float]", self.source)
+        return {
             # Adding zero makes a float of an integer and a plain zero of a negative one.
-            [number + 0.0 for number in numbers if number is not None and 0 <= number <= LARGEST],
-        )
+            name: number + 0.0
+            for name, number in self.source.items()
+            if number is not None and 0 <= number <= LARGEST
+        }
 
     @classmethod
-    def of(
-        cls,
-        labels: tuple[str, ...],
-        source: S,
-        read: Callable[[S], Pairs],
-        users: Mapping[str, str | None],
-    ) -> Portion:
-        """Return the portion that is read of a source; ``users`` tells how users are served."""
-        names, numbers = read(source)
-        served = set(map(users.__getitem__, names))
-        lowest, highest = span(numbers) or (0.0, 0.0)
+    def of(cls, labels: tuple[str, ...], source: Numbers, users: Mapping[str, str | None]) -> Portion:
+        """Return the portion that a source comes to; ``users`` tells how users are served."""
+        served = list(map(users.__getitem__, source))
+        names = set(served)
+        lowest, highest = span(source.values()) or (0.0, 0.0)
         plain = lowest > 0 and highest <= LARGEST
         return cls(
             labels,
-            lambda: read(source),
-            count=len(numbers) if plain else _valid(numbers),
-            distinct=len(served) == len(names) and None not in served,
+            source,
+            count=len(source) if plain else _valid(source.values()),
+            distinct=len(names) == len(source) and None not in names,
+            named=served == list(source),
             span=(lowest, highest) if plain else None,
         )
 
@@ -122,7 +110,7 @@ class Portions:
         """Yield the rows of a portion whose numbers reach ``least``."""
         users, place = self.users, self.place
         before, after = portion.labels[:place], portion.labels[place + 1 :]
-        for name, number in zip(*portion.rows(), strict=True):
+        for name, number in portion.rows().items():
             if number >= least and (user := users[name]) is not None:
                 yield (*before, user, *after), number
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from math import inf, nextafter
+from math import inf
 from typing import Final
 
-import msgspec
-
 from insights_exporter.metrics.family import Family, Kind
-from insights_exporter.metrics.portions import Portion, Portions
+from insights_exporter.metrics.notation import escaped, texts, written
+from insights_exporter.metrics.portion_text import PortionText
+from insights_exporter.metrics.portions import Portions
 
 __all__ = [
     "END",
@@ -26,26 +26,17 @@ __all__ = [
     "Format",
     "Number",
     "Packed",
-    "PortionText",
     "Samples",
     "blocks",
     "head",
     "is_common",
     "render",
-    "written",
 ]
 
 END: Final = b"# EOF\n"
 """What closes a page of OpenMetrics."""
 
 _BLOCK_ROWS = 1000
-
-# JSON's writer and Go's both write the shortest text that reads back as the number; in this range the same.
-_LEAST: Final = 1e-4
-_MOST: Final = nextafter(1e6, 0.0)
-# Above it Go turns to an exponent; up to here JSON does not.
-_WITH_A_POINT: Final = 1e15
-_EXPONENTS: Final = [f"e+{digits - 1:02d}" for digits in range(20)]
 
 
 class Format(StrEnum):
@@ -102,7 +93,7 @@ def head(family: Family, form: Format) -> bytes:
     """Return the lines that introduce a family."""
     if form is Format.OPENMETRICS:
         stem, unit = family.stem, f"# UNIT {family.stem} {family.unit}\n" if family.unit else ""
-        return f"# HELP {stem} {_escaped(family.help)}\n# TYPE {stem} {family.kind}\n{unit}".encode()
+        return f"# HELP {stem} {escaped(family.help)}\n# TYPE {stem} {family.kind}\n{unit}".encode()
     kind = {Kind.INFO: "gauge", Kind.GAUGE_HISTOGRAM: "histogram"}.get(family.kind, str(family.kind))
     return f"# HELP {family.name} {_plain_help(family)}\n# TYPE {family.name} {kind}\n".encode()
 
@@ -117,7 +108,8 @@ def blocks(samples: Samples, form: Format) -> Iterator[bytes]:
     kind, openmetrics = samples.family.kind, form is Format.OPENMETRICS
     created = samples.created if openmetrics else None
     if isinstance(samples.numbers, Portions):
-        yield from PortionText(samples, samples.numbers, form).blocks(samples.numbers.portions)
+        portioned = PortionText(samples.family, samples.numbers, created)
+        yield from portioned.blocks(samples.numbers.portions)
     elif kind is Kind.HISTOGRAM:
         yield from _distributions(samples, "_count", "_sum", created)
     elif kind is Kind.GAUGE_HISTOGRAM and openmetrics:
@@ -149,67 +141,6 @@ def _rows(
         yield "".join(text).encode()
 
 
-class PortionText:
-    """Writes portions of a family; what the rows of one have in common is escaped once."""
-
-    def __init__(self, samples: Samples, rows: Portions, form: Format) -> None:
-        self._family = samples.family
-        self._place = rows.place
-        self._created = samples.created if form is Format.OPENMETRICS else None
-        self._shown = _Shown(rows.users)
-
-    def blocks(self, portions: Iterable[Portion]) -> Iterator[bytes]:
-        """Yield the series of portions, many in a block, encoded."""
-        texts: list[str] = []
-        rows = 0
-        for portion in portions:
-            head, tail = self._around(portion.labels)
-            names, numbers = portion.rows()
-            easy = portion.span is not None and portion.span[0] >= _LEAST and portion.span[1] <= _MOST
-            write = _easily if easy else _texts
-            for begin in range(0, len(names), _BLOCK_ROWS):
-                block = names[begin : begin + _BLOCK_ROWS]
-                texts.append(self._text(head, tail, block, write(numbers[begin : begin + _BLOCK_ROWS])))
-                rows += len(block)
-                if rows >= _BLOCK_ROWS:
-                    yield "".join(texts).encode()
-                    texts, rows = [], 0
-        if texts:
-            yield "".join(texts).encode()
-
-    def _around(self, values: tuple[str, ...]) -> tuple[str, str]:
-        """Return what stands before and behind a user between the braces."""
-        pairs = sorted(zip(self._family.labels, values, range(len(values)), strict=True))
-        parts = [
-            f'{label}="{"" if place == self._place else _escaped(value)}"' for label, value, place in pairs
-        ]
-        at = next(index for index, (*_, place) in enumerate(pairs) if place == self._place)
-        return ",".join(parts[: at + 1])[:-1], ",".join(['"', *parts[at + 1 :]]) + "}"
-
-    def _text(self, before: str, after: str, users: Sequence[str], numbers: Sequence[str]) -> str:
-        """Return a row for each user; what all begin with is joined in, which is quicker."""
-        shown, head = self._shown, f"{self._family.name}{{{before}"
-        rows = zip(users, numbers, strict=True)
-        if self._created is None:
-            lines = [f"{shown[user]}{after} {number}\n" for user, number in rows]
-        else:
-            again, end = f"{self._family.stem}_created{{{before}", f"{after} {written(self._created)}\n"
-            lines = [f"{(name := shown[user])}{after} {number}\n{again}{name}{end}" for user, number in rows]
-        return head + head.join(lines)
-
-
-class _Shown(dict[str, str]):
-    """Users' names as they stand between quotes, each escaped once."""
-
-    def __init__(self, users: Mapping[str, str | None]) -> None:
-        super().__init__()
-        self._users = users
-
-    def __missing__(self, user: str) -> str:
-        self[user] = text = _escaped(self._users[user] or "")
-        return text
-
-
 class _Escaped(dict[str, str]):
     """Label values with what stands before and behind them; each is escaped once."""
 
@@ -219,7 +150,7 @@ class _Escaped(dict[str, str]):
         self._after = after
 
     def __missing__(self, value: str) -> str:
-        self[value] = text = self._before + _escaped(value) + self._after
+        self[value] = text = self._before + escaped(value) + self._after
         return text
 
 
@@ -252,7 +183,7 @@ def _any(columns: _Columns, block: _Block) -> list[str]:
     parts = [[escaped[labels[index]] for labels, _ in block] for escaped, index in columns]
     return [
         f"{''.join(series)} {text}\n"
-        for *series, text in zip(*parts, _texts(n for _, n in block), strict=True)
+        for *series, text in zip(*parts, texts(n for _, n in block), strict=True)
     ]
 
 
@@ -261,25 +192,25 @@ def _any(columns: _Columns, block: _Block) -> list[str]:
 
 def _three(columns: _Columns, block: _Block) -> list[str]:
     (a, i), (b, j), (c, k) = columns
-    rows = zip(block, _texts(n for _, n in block), strict=True)
+    rows = zip(block, texts(n for _, n in block), strict=True)
     return [f"{a[v[i]]}{b[v[j]]}{c[v[k]]} {text}\n" for (v, _), text in rows]
 
 
 def _four(columns: _Columns, block: _Block) -> list[str]:
     (a, i), (b, j), (c, k), (d, m) = columns
-    rows = zip(block, _texts(n for _, n in block), strict=True)
+    rows = zip(block, texts(n for _, n in block), strict=True)
     return [f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]} {text}\n" for (v, _), text in rows]
 
 
 def _five(columns: _Columns, block: _Block) -> list[str]:
     (a, i), (b, j), (c, k), (d, m), (e, o) = columns
-    rows = zip(block, _texts(n for _, n in block), strict=True)
+    rows = zip(block, texts(n for _, n in block), strict=True)
     return [f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]}{e[v[o]]} {text}\n" for (v, _), text in rows]
 
 
 def _six(columns: _Columns, block: _Block) -> list[str]:
     (a, i), (b, j), (c, k), (d, m), (e, o), (f, p) = columns
-    rows = zip(block, _texts(n for _, n in block), strict=True)
+    rows = zip(block, texts(n for _, n in block), strict=True)
     return [f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]}{e[v[o]]}{f[v[p]]} {text}\n" for (v, _), text in rows]
 
 
@@ -330,51 +261,3 @@ def _plain_gauge_histogram(samples: Samples) -> Iterator[bytes]:
 
 def _plain_help(family: Family) -> str:
     return family.help.replace("\\", r"\\").replace("\n", r"\n")
-
-
-def _escaped(value: str) -> str:
-    # Looking is quicker than replacing, and there is hardly ever anything to replace.
-    if '"' not in value and "\\" not in value and "\n" not in value:
-        return value
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def _texts(numbers: Iterable[float]) -> list[str]:
-    """Write many numbers; Python takes a microsecond for each long one, JSON's writer a tenth."""
-    # Multiplying by one makes a float of an integer and keeps the sign of a zero.
-    floats = [number * 1.0 for number in numbers]
-    texts = _easily(floats) if floats else []
-    return [
-        text if _LEAST <= number <= _MOST or not number else _unlike_json(number, text)
-        for number, text in zip(floats, texts, strict=True)
-    ]
-
-
-def _easily(floats: Sequence[float]) -> list[str]:
-    """Write floats whose texts are the same in JSON."""
-    return msgspec.json.encode(floats)[1:-1].decode().split(",")
-
-
-def _unlike_json(number: float, text: str) -> str:
-    """Write a number that JSON, which says ``text``, writes in another way."""
-    return _with_exponent(text) if _MOST < number < _WITH_A_POINT else written(number)
-
-
-def written(value: float) -> str:
-    """Write a number as Go does, which turns to exponents sooner than Python."""
-    text = repr(float(value))
-    if -1e6 < value < 1e6:
-        return text
-    if value != value:  # noqa: PLR0124 - the only number that differs from itself is no number.
-        return "NaN"
-    if value in {float("inf"), float("-inf")}:
-        return "+Inf" if value > 0 else "-Inf"
-    dot = text.find(".")
-    return _with_exponent(text) if value > 0 and dot > 6 else text
-
-
-def _with_exponent(text: str) -> str:
-    """Turn a large number with a point into one with an exponent."""
-    whole, _, fraction = text.partition(".")
-    mantissa = f"{text[0]}.{whole[1:]}{fraction}".rstrip("0.")
-    return mantissa + _EXPONENTS[len(whole)]

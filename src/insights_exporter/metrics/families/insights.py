@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -18,7 +18,7 @@ from insights_exporter.metrics.families.rows import (
     of_users,
 )
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.metrics.portions import Pairs
+from insights_exporter.metrics.portions import Numbers
 from insights_exporter.metrics.text import Samples
 from insights_exporter.snapshot import Insights, Latency, TemplateUse, WindowUse
 
@@ -44,14 +44,18 @@ def insights(part: Insights, values: LabelValues, *, free_text: bool) -> Iterato
     yield numbers(catalogue.DEPLOYMENT_APP_USAGE_WINDOW, _app_seconds(whole, values))
     if not values.redaction.off:
         yield of_users(catalogue.USER_ACTIVITY, _user_totals(uses), values, since=since)
-        yield of_users(catalogue.USER_ACTIVITY_WINDOW, _activity(uses, values), values)
+        yield of_users(catalogue.USER_ACTIVITY_WINDOW, _by_user(uses, values, _activity), values)
     totals = ((labels, use.totals.seconds) for labels, use in uses if use.totals is not None)
     yield numbers(catalogue.TEMPLATE_USAGE, totals, since=since)
     yield numbers(catalogue.TEMPLATE_USAGE_WINDOW, _by_window(uses, values, lambda use: use.seconds))
     if not values.redaction.off:
-        yield of_users(catalogue.DEPLOYMENT_USER_ACTIVITY_WINDOW, _activity(whole, values), values)
-        yield of_users(catalogue.USER_LATENCY_P50, _latency(uses, values, _p50), values)
-        yield of_users(catalogue.USER_LATENCY_P95, _latency(uses, values, _p95), values)
+        yield of_users(catalogue.DEPLOYMENT_USER_ACTIVITY_WINDOW, _by_user(whole, values, _activity), values)
+        yield of_users(
+            catalogue.USER_LATENCY_P50, _by_user(uses, values, lambda use: use.latency.p50), values
+        )
+        yield of_users(
+            catalogue.USER_LATENCY_P95, _by_user(uses, values, lambda use: use.latency.p95), values
+        )
     yield distributions(catalogue.TEMPLATE_USER_LATENCY, _users_by_latency(uses, values))
     yield numbers(catalogue.TEMPLATE_USERS_WITHOUT_LATENCY, _without_latency(uses, values))
     parameters = counted(part.templates, values, free_text=free_text)
@@ -105,34 +109,20 @@ def _app_opens(uses: _Uses, values: LabelValues) -> Iterator[Row]:
                 yield (*labels, slugs[app.slug], types[app.type], name), app.opens
 
 
-def _user_totals(uses: _Uses) -> Iterator[Crowd[Mapping[str, float]]]:
+def _user_totals(uses: _Uses) -> Iterator[Crowd]:
     for labels, use in uses:
         if use.totals is not None:
-            yield Crowd((*labels, ""), use.totals.users, _seconds)
+            yield (*labels, ""), use.totals.users
 
 
-def _activity(uses: _Uses, values: LabelValues) -> Iterator[Crowd[Mapping[str, float]]]:
+def _activity(use: WindowUse) -> Numbers:
+    return use.activity
+
+
+def _by_user(uses: _Uses, values: LabelValues, numbers: Callable[[WindowUse], Numbers]) -> Iterator[Crowd]:
     for labels, use in uses:
         for window in use.windows:
-            yield Crowd((*labels, "", values["window"][window.window]), window.activity, _seconds)
-
-
-def _latency(uses: _Uses, values: LabelValues, read: Callable[[Latency], Pairs]) -> Iterator[Crowd[Latency]]:
-    for labels, use in uses:
-        for window in use.windows:
-            yield Crowd((*labels, "", values["window"][window.window]), window.latency, read)
-
-
-def _seconds(activity: Mapping[str, float]) -> Pairs:
-    return activity.keys(), activity.values()
-
-
-def _p50(latency: Latency) -> Pairs:
-    return latency.p50.keys(), latency.p50.values()
-
-
-def _p95(latency: Latency) -> Pairs:
-    return latency.p95.keys(), latency.p95.values()
+            yield (*labels, "", values["window"][window.window]), numbers(window)
 
 
 def _users_by_latency(uses: _Uses, values: LabelValues) -> Iterator[Bucketed]:

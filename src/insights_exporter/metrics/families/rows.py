@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Generic, TypeVar
 
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.metrics.portions import LARGEST, Pairs, Portion, Portions
+from insights_exporter.metrics.portions import LARGEST, Numbers, Portion, Portions
 from insights_exporter.metrics.text import Distribution, Fine, Number, Packed, Samples
 
 __all__ = ["Bucketed", "Crowd", "Row", "bucketed", "distributions", "infos", "numbers", "of_users", "packed"]
 
-S = TypeVar("S")
-
 Row = tuple[tuple[str, ...], float | None]
 """Label values and a number that may be unknown."""
+
+Crowd = tuple[tuple[str, ...], Numbers]
+"""Label values without the user's, and a number for each user."""
 
 Bucketed = tuple[tuple[str, ...], Sequence[int], float]
 """Label values, observations per bucket with those above all bounds last, and their sum."""
@@ -32,24 +31,15 @@ def numbers(family: Family, rows: Iterable[Row], *, since: datetime | None = Non
     return Samples(family, numbers=_valid(rows), created=None if since is None else since.timestamp())
 
 
-@dataclass(frozen=True, slots=True)
-class Crowd(Generic[S]):
-    """Users of a part of a snapshot: label values without the user's, the part, and what is read of it."""
-
-    labels: tuple[str, ...]
-    part: S
-    read: Callable[[S], Pairs]
-
-
 def of_users(
-    family: Family, crowds: Iterable[Crowd[S]], values: LabelValues, *, since: datetime | None = None
+    family: Family, crowds: Iterable[Crowd], values: LabelValues, *, since: datetime | None = None
 ) -> Samples:
-    """Return a family with a row per user; the portion of a part that was there before is the same."""
+    """Return a family with a row per user; the portion of numbers that were there before is the same."""
     derived, users = values.derived, values.users
-    portions = []
-    for crowd in crowds:
-        derive = partial(Portion.of, crowd.labels, read=crowd.read, users=users)
-        portions.append(derived.of((family.name, crowd.labels), crowd.part, derive))
+    portions = [
+        derived.of((family.name, labels), crowd, partial(Portion.of, labels, users=users))
+        for labels, crowd in crowds
+    ]
     rows = Portions(family.labels.index("username"), users, portions)
     return Samples(family, numbers=rows, created=None if since is None else since.timestamp())
 

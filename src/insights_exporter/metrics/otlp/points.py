@@ -30,8 +30,9 @@ from opentelemetry.sdk.metrics.export import (
 
 from insights_exporter.metrics.family import Family, Kind
 from insights_exporter.metrics.naming import instrument_name, instrument_unit
+from insights_exporter.metrics.notation import written
 from insights_exporter.metrics.otlp.exponential import MOST_BUCKETS, exponentials
-from insights_exporter.metrics.text import Number, Samples, written
+from insights_exporter.metrics.text import Number, Samples
 
 __all__ = ["Moment", "Point", "Stream", "nanoseconds", "streams"]
 
