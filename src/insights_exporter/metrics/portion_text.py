@@ -73,13 +73,13 @@ class PortionText:
         What stands between a name and its number, and between a row and the next, takes the place of colons
         and commas. Return None where a name has one of these, or what JSON writes in its own way.
         """
-        text = msgspec.json.encode(users)[1:-1].translate(_MARKS)
-        if text.count(_COLON) != len(users) or text.count(_COMMA) != len(users) - 1 or b"\\" in text:
-            return None
         before, after = around
         # The quotes are there already.
         head, middle = f"{self._family.name}{{{before[:-1]}".encode(), f"{after[1:]} ".encode()
+        text = msgspec.json.encode(users)[1:-1].translate(_MARKS)
         rows = text.replace(_COLON, middle).split(_COMMA)
+        if len(rows) != len(users) or text.count(_COLON) != len(users) or b"\\" in text:
+            return None
         return b"".join((head, (b"\n" + head).join(rows), b"\n"))
 
     def _one_by_one(self, around: tuple[str, str], users: Iterable[str], numbers: Iterable[str]) -> bytes:

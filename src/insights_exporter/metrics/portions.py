@@ -13,7 +13,9 @@ import math
 import sys
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
+from operator import is_
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 __all__ = ["LARGEST", "Derived", "Memory", "Numbers", "Portion", "Portions", "span"]
@@ -68,15 +70,15 @@ class Portion:
     def of(cls, labels: tuple[str, ...], source: Numbers, users: Mapping[str, str | None]) -> Portion:
         """Return the portion that a source comes to; ``users`` tells how users are served."""
         served = list(map(users.__getitem__, source))
-        names = set(served)
+        named = served == list(source)
         lowest, highest = span(source.values()) or (0.0, 0.0)
         plain = lowest > 0 and highest <= LARGEST
         return cls(
             labels,
             source,
             count=len(source) if plain else _valid(source.values()),
-            distinct=len(names) == len(source) and None not in names,
-            named=served == list(source),
+            distinct=named or (None not in served and len(set(served)) == len(served)),
+            named=named,
             span=(lowest, highest) if plain else None,
         )
 
@@ -168,7 +170,7 @@ class Derived:
     """What was derived from parts of a snapshot, the same objects again while the parts are the same."""
 
     def __init__(self) -> None:
-        self._memory: Memory[Hashable, tuple[object, Any]] = Memory()
+        self._memory: Memory[Hashable, tuple[Sequence[object], Any]] = Memory()
 
     def turn(self) -> None:
         """Begin a round: what the last one did not use is forgotten."""
@@ -176,8 +178,12 @@ class Derived:
 
     def of(self, key: Hashable, part: S, derive: Callable[[S], V]) -> V:
         """Return what comes of a part; the key says what of it, and where it belongs."""
+        return self.of_all(key, (part,), partial(derive, part))
+
+    def of_all(self, key: Hashable, parts: Sequence[object], derive: Callable[[], V]) -> V:
+        """Return what comes of several parts."""
         known = self._memory.recall(key)
-        if known is None or known[0] is not part:
-            known = self._memory.keep(key, (part, derive(part)))
+        if known is None or len(known[0]) != len(parts) or not all(map(is_, known[0], parts)):
+            known = self._memory.keep(key, (parts, derive()))
         found: V = known[1]
         return found

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Final
 
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.families.rows import Row
@@ -21,6 +24,9 @@ from insights_exporter.snapshot import (
 __all__ = ["counted", "described"]
 
 _YES_OR_NO = ("true", "false")
+_KEY: Final = "parameters"
+_IDENTITY: Final = 5
+"""A value is told apart by organization, template, name and type of the parameter, and itself."""
 
 
 def counted(templates: Iterable[TemplateUse], values: LabelValues, *, free_text: bool) -> Iterator[Row]:
@@ -31,9 +37,10 @@ def counted(templates: Iterable[TemplateUse], values: LabelValues, *, free_text:
         labels = values.template(use.key)
         for window in use.windows:
             name = values["window"][window.window]
-            for parameter in window.parameters:
+            derive = partial(_each_shown, free_text=free_text)
+            for parameter, shown in values.derived.of((_KEY, use.key, name), window.parameters, derive):
                 named = _named(values, parameter.name, parameter.type)
-                for value, workspaces in _shown(parameter, free_text=free_text).items():
+                for value, workspaces in shown.items():
                     yield (*labels, *named, values["parameter_value"][value], name), workspaces
 
 
@@ -41,46 +48,70 @@ def described(
     inventory: Inventory, insights: Insights | None, values: LabelValues, *, free_text: bool
 ) -> list[tuple[str, ...]]:
     """Return what to show for each value that is declared or served, each once."""
-    declared = {
-        (template.key, parameter.name, parameter.type): parameter
-        for template in reversed(inventory.templates)
-        for parameter in template.parameters
-    }
+    declared: dict[TemplateKey, list[Sequence[Parameter]]] = {}
+    for template in inventory.templates:
+        declared.setdefault(template.key, []).append(template.parameters)
+    used = {use.key: use.windows for use in (insights.templates if insights else ()) if use.key is not None}
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for key in declared | used:
+        own, uses = declared.get(key, []), [window.parameters for window in used.get(key, ())]
+        describe = partial(_described, key, values, own, uses, free_text=free_text)
+        for row in values.derived.of_all((_KEY, key), (*own, *uses), describe):
+            found.setdefault(row[:_IDENTITY], row)
+    return list(found.values())
 
-    def note(key: TemplateKey, parameter: Parameter, value: str, option: ParameterOption | None) -> None:
-        identity = (
-            *values.template(key),
-            *_named(values, parameter.name, parameter.type),
-            values["parameter_value"][value],
-        )
-        shown = (
-            (parameter.display_name, option.name, option.icon) if option else (parameter.display_name, "", "")
-        )
-        facts = [values["display_name"][text] for text in shown]
-        known = option is not None or (parameter.type == "bool" and value in _YES_OR_NO)
-        default = value == parameter.default and value != catalogue.OTHER
-        found.setdefault(identity, (*identity, *facts, _flag(known), _flag(default)))
 
-    for (key, _, _), parameter in declared.items():
+def _described(
+    key: TemplateKey,
+    values: LabelValues,
+    declared: Iterable[Sequence[Parameter]],
+    used: Iterable[Sequence[ParameterUse]],
+    *,
+    free_text: bool,
+) -> list[tuple[str, ...]]:
+    """Return what to show for each value of a template's parameters, each once."""
+    found: dict[tuple[str, str, str], tuple[str, ...]] = {}
+
+    def note(parameter: Parameter, value: str, option: ParameterOption | None) -> None:
+        if (parameter.name, parameter.type, value) not in found:
+            found[parameter.name, parameter.type, value] = _row(key, values, parameter, value, option)
+
+    known: dict[tuple[str, str], Parameter] = {}
+    for parameter in chain.from_iterable(declared):
+        known.setdefault((parameter.name, parameter.type), parameter)
+    for parameter in known.values():
         for option in parameter.options:
-            note(key, parameter, option.value, option)
-    for key, use in _used(insights.templates if insights else ()):
-        parameter = declared.get((key, use.name, use.type)) or Parameter(
+            note(parameter, option.value, option)
+    for use in chain.from_iterable(used):
+        parameter = known.get((use.name, use.type)) or Parameter(
             use.name, use.type, use.display_name, options=use.options
         )
         options = {option.value: option for option in (*use.options, *parameter.options)}
         for value in _shown(use, free_text=free_text):
-            note(key, parameter, value, options.get(value))
+            note(parameter, value, options.get(value))
     return list(found.values())
 
 
-def _used(templates: Sequence[TemplateUse]) -> Iterator[tuple[TemplateKey, ParameterUse]]:
-    for use in templates:
-        if use.key is not None:
-            for window in use.windows:
-                for parameter in window.parameters:
-                    yield use.key, parameter
+def _row(
+    key: TemplateKey,
+    values: LabelValues,
+    parameter: Parameter,
+    value: str,
+    option: ParameterOption | None,
+) -> tuple[str, ...]:
+    named = _named(values, parameter.name, parameter.type)
+    told = (parameter.display_name, option.name, option.icon) if option else (parameter.display_name, "", "")
+    facts = [values["display_name"][text] for text in told]
+    known = option is not None or (parameter.type == "bool" and value in _YES_OR_NO)
+    default = value == parameter.default and value != catalogue.OTHER
+    identity = *values.template(key), *named, values["parameter_value"][value]
+    return *identity, *facts, _flag(known), _flag(default)
+
+
+def _each_shown(
+    parameters: Iterable[ParameterUse], *, free_text: bool
+) -> list[tuple[ParameterUse, dict[str, float]]]:
+    return [(parameter, _shown(parameter, free_text=free_text)) for parameter in parameters]
 
 
 def _shown(parameter: ParameterUse, *, free_text: bool) -> dict[str, float]:

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import accumulate, pairwise
+from typing import cast
 
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.metrics.portions import LARGEST, Numbers, Portion, Portions
+from insights_exporter.metrics.portions import LARGEST, Numbers, Portion, Portions, span
 from insights_exporter.metrics.text import Distribution, Fine, Number, Packed, Samples
 
 __all__ = ["Bucketed", "Crowd", "Row", "bucketed", "distributions", "infos", "numbers", "of_users", "packed"]
@@ -73,7 +74,10 @@ def packed(
 
 def bucketed(labels: tuple[str, ...], observed: Collection[float | None]) -> Bucketed:
     """Count observations by latency bucket; what is unknown, negative or not finite is left out."""
-    found = [seconds for seconds in observed if seconds is not None and 0 <= seconds <= LARGEST]
+    lowest, highest = span(observed) or (-1.0, -1.0)
+    found = cast("Collection[float]", observed)
+    if not 0 <= lowest <= highest <= LARGEST:
+        found = [seconds for seconds in observed if seconds is not None and 0 <= seconds <= LARGEST]
     ordered = sorted(found)
     # Looking for each bound among the observations takes fewer steps than the other way round.
     reached = [0, *(bisect_right(ordered, bound) for bound in LATENCY_BUCKETS), len(ordered)]
