@@ -299,15 +299,17 @@ class Distribution(Struct, frozen=True, gc=False, eq=False):
 
 @dataclass(frozen=True, slots=True)
 class AgentStats:
-    """What agents reported; the keys are the label values of the families, in their order.
+    """What agents reported.
 
-    ``exponential`` says that distributions have exponential buckets as well.
+    Numbers that differ by user are kept by user within a place, which is an organization and a template, and
+    for sessions an app; other keys are the label values of the families, in their order. ``exponential``
+    says that distributions have exponential buckets as well.
     """
 
     since: datetime
-    latency: Mapping[tuple[str, str, str], Distribution] = field(default_factory=dict)
+    latency: Mapping[tuple[str, str], Mapping[str, Distribution]] = field(default_factory=dict)
     app_latency: Mapping[tuple[str, str, str], Distribution] = field(default_factory=dict)
-    session_seconds: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
+    session_seconds: Mapping[tuple[str, str, str], Mapping[str, float]] = field(default_factory=dict)
     sessions: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     connections: Mapping[tuple[str, str], int] = field(default_factory=dict)
     received_bytes: Mapping[tuple[str, str], float] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from insights_exporter.collectors.agent_stats.exponential import index
 from insights_exporter.snapshot import Distribution
 from tests.agent_stats.reading import Collect, statement
+from tests.support.agent_stats import user_latency
 from tests.support.agent_table import Report, Table
 from tests.support.postgres import Postgres
 from tests.support.sampled import Sampled
@@ -60,7 +61,7 @@ async def test_the_database_counts_what_the_reports_say(table: Table, collector:
     expected = Counter(bucket(latency / 1000) for latency in LATENCIES)
 
     assert found.exponential
-    assert [Counter(one.fine) for one in found.latency.values()] == [expected]
+    assert [Counter(one.fine) for one in user_latency(found).values()] == [expected]
     used = [one for one in found.app_latency.values() if any(one.counts)]
     assert [Counter(one.fine) for one in used] == [expected] * 2
 
@@ -74,7 +75,7 @@ async def test_they_are_not_counted_where_nobody_wants_them(table: Table, collec
     found = statement(reader)
 
     assert not found.exponential
-    assert all(one.fine == {} for one in found.latency.values())
+    assert all(one.fine == {} for one in user_latency(found).values())
 
 
 def observed(one: Distribution) -> tuple[int, int]:
@@ -95,7 +96,7 @@ async def test_both_kinds_of_buckets_hold_the_same_at_any_time(table: Table, col
         await reader.read_once()
         found = statement(reader)
 
-        for one in (*found.latency.values(), *found.app_latency.values()):
+        for one in (*user_latency(found).values(), *found.app_latency.values()):
             explicit, exponential = observed(one)
             assert explicit == exponential
 
@@ -112,8 +113,8 @@ async def test_a_restart_keeps_them(table: Table, collector: Collect, tmp_path: 
     await second.read_once()
 
     assert statement(second).since == since
-    assert statement(second).latency.keys() == statement(first).latency.keys()
-    assert [observed(one) for one in statement(second).latency.values()] == [(2, 2)]
+    assert user_latency(statement(second)).keys() == user_latency(statement(first)).keys()
+    assert [observed(one) for one in user_latency(statement(second)).values()] == [(2, 2)]
 
 
 async def test_a_file_without_them_is_set_aside_as_both_must_begin_together(
@@ -151,4 +152,4 @@ async def test_samples_of_coderds_metrics_are_counted_so_as_well() -> None:
     await sampled.sample()
     found = await sampled.samples(6)
 
-    assert [one.fine for one in found.latency.values()] == [{bucket(0.02): 6}]
+    assert [one.fine for one in user_latency(found).values()] == [{bucket(0.02): 6}]

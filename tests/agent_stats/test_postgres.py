@@ -10,6 +10,7 @@ import pytest
 from insights_exporter.redaction import Redaction
 from insights_exporter.settings import FilterSettings, NameFilter, UserNames
 from tests.agent_stats.reading import Collect, compare, statement
+from tests.support.agent_stats import user_latency, user_seconds
 from tests.support.agent_table import Report, Table
 from tests.support.postgres import Postgres
 from tests.support.told import Told
@@ -64,8 +65,8 @@ async def test_what_was_not_measured_is_no_observation(
     await reader.read_once()
 
     found = statement(reader)
-    assert not found.latency
-    assert found.session_seconds == {("acme", "python", "ada", "vscode"): 60.0}
+    assert not user_latency(found)
+    assert user_seconds(found) == {("acme", "python", "ada", "vscode"): 60.0}
 
 
 async def test_what_a_client_wrote_is_time_but_no_observation(table: Table, collector: Collect) -> None:
@@ -82,8 +83,8 @@ async def test_what_a_client_wrote_is_time_but_no_observation(table: Table, coll
     await reader.read_once()
 
     found = statement(reader)
-    assert not found.latency
-    assert found.session_seconds == {("acme", "python", "ada", "vscode"): 60.0}
+    assert not user_latency(found)
+    assert user_seconds(found) == {("acme", "python", "ada", "vscode"): 60.0}
 
 
 async def test_a_minute_with_several_reports_is_one_minute(table: Table, collector: Collect) -> None:
@@ -96,7 +97,7 @@ async def test_a_minute_with_several_reports_is_one_minute(table: Table, collect
     await reader.read_once()
     await reader.read_once()
 
-    assert statement(reader).session_seconds == {("acme", "python", "ada", "vscode"): 120.0}
+    assert user_seconds(statement(reader)) == {("acme", "python", "ada", "vscode"): 120.0}
 
 
 async def test_what_is_open_is_what_each_agent_said_last(table: Table, collector: Collect) -> None:
@@ -131,7 +132,7 @@ async def test_templates_that_are_silent_are_zero(table: Table, collector: Colle
     apps = ("vscode", "jetbrains", "reconnecting-pty", "ssh")
     assert {("acme", name, app) for name in ("python", "java") for app in apps} == set(found.app_latency)
     assert found.received_bytes == {("acme", "python"): 0.0, ("acme", "java"): 0.0}
-    assert not found.latency
+    assert not user_latency(found)
 
 
 async def test_a_user_that_is_new_begins_with_zero(table: Table, collector: Collect) -> None:
@@ -140,11 +141,11 @@ async def test_a_user_that_is_new_begins_with_zero(table: Table, collector: Coll
     table.add(Report(statement(reader).since))
 
     await reader.read_once()
-    first = statement(reader).latency["acme", "python", "ada"]
+    first = user_latency(statement(reader))["acme", "python", "ada"]
     await reader.read_once()
 
     assert sum(first.counts) == 0
-    assert sum(statement(reader).latency["acme", "python", "ada"].counts) == 1
+    assert sum(user_latency(statement(reader))["acme", "python", "ada"].counts) == 1
 
 
 async def test_a_user_who_came_after_names_were_read_is_named(table: Table, collector: Collect) -> None:
@@ -155,7 +156,7 @@ async def test_a_user_who_came_after_names_were_read_is_named(table: Table, coll
 
     await reader.read_once()
 
-    assert set(statement(reader).latency) == {("acme", "python", "barbara")}
+    assert set(user_latency(statement(reader))) == {("acme", "python", "barbara")}
 
 
 async def test_clients_of_newer_agents_count_as_their_family(postgres: Postgres, collector: Collect) -> None:
@@ -187,7 +188,7 @@ async def test_what_filters_leave_out_is_not_counted(table: Table, collector: Co
     await reader.read_once()
 
     found = statement(reader)
-    assert set(found.latency) == {("acme", "python", "ada")}
+    assert set(user_latency(found)) == {("acme", "python", "ada")}
     assert sum(found.app_latency["acme", "python", "vscode"].counts) == 3
     assert set(found.connections) == {("acme", "python")}
 
@@ -204,8 +205,8 @@ async def test_without_users_no_name_is_asked_for(table: Table, collector: Colle
     await reader.read_once()
 
     found = statement(reader)
-    assert not found.latency
-    assert not found.session_seconds
+    assert not user_latency(found)
+    assert not user_seconds(found)
     assert sum(found.app_latency["acme", "python", "vscode"].counts) == 1
 
 

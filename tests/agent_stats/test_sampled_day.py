@@ -18,6 +18,7 @@ from insights_exporter.simulator.model import AgentReport
 from insights_exporter.simulator.report import percentile
 from insights_exporter.simulator.world import World
 from insights_exporter.snapshot import Distribution
+from tests.support.agent_stats import user_latency
 from tests.support.clock import FakeClock
 from tests.support.sampled import Sampled, observations
 
@@ -64,7 +65,10 @@ async def test_the_p95_of_samples_lies_in_the_bucket_of_the_true_one() -> None:
             by_app[(*names[one.template_id], app)].append(one.latency_ms / 1000)
 
     found = {
-        **{key: merged(one for user, one in known.latency.items() if user[:2] == key) for key in by_template},
+        **{
+            key: merged(one for user, one in user_latency(known).items() if user[:2] == key)
+            for key in by_template
+        },
         **{key: known.app_latency[key].counts for key in by_app},  # type: ignore[index] # It is of three.
     }
     true = {
@@ -77,5 +81,5 @@ async def test_the_p95_of_samples_lies_in_the_bucket_of_the_true_one() -> None:
     assert true == {key: bucket_of(found[key], 0.95) for key in true}
     # A report of each minute was seen, and none twice.
     minutes = {(one.agent_id, one.created_at.replace(second=0)) for one in qualifying(world)}
-    seen = sum(observations(one) for one in known.latency.values())
+    seen = sum(observations(one) for one in user_latency(known).values())
     assert 0.98 * len(minutes) <= seen <= len(minutes)

@@ -18,6 +18,7 @@ from insights_exporter.settings import UserNames
 from insights_exporter.simulator.coderd.options import MetricsOptions
 from insights_exporter.simulator.model import Organization
 from insights_exporter.snapshot import Inventory
+from tests.support.agent_stats import user_latency, user_seconds
 from tests.support.sampled import Sampled, existing, observations
 from tests.support.told_world import ToldWorld, template, told_world
 
@@ -40,8 +41,8 @@ async def test_each_tick_is_one_observation() -> None:
 
     found = await sampled.samples(6)
 
-    assert observations(found.latency[ADA]) == 6
-    assert found.latency[ADA].total == pytest.approx(6 * 0.02)
+    assert observations(user_latency(found)[ADA]) == 6
+    assert user_latency(found)[ADA].total == pytest.approx(6 * 0.02)
     assert observations(found.app_latency[*GO, "ssh"]) == 6
     assert found.sessions[*GO, "ssh"] == 1
     assert found.connections[GO] == 1
@@ -61,7 +62,7 @@ async def test_a_latency_on_a_bound_counts_below_it() -> None:
 
     found = await sampled.samples(3)
 
-    assert found.latency[ADA].counts[LATENCY_BUCKETS.index(0.15)] == 3
+    assert user_latency(found)[ADA].counts[LATENCY_BUCKETS.index(0.15)] == 3
 
 
 async def test_what_stands_on_the_first_page_is_not_counted() -> None:
@@ -72,7 +73,7 @@ async def test_what_stands_on_the_first_page_is_not_counted() -> None:
 
     found = await sampled.samples(5)
 
-    assert found.latency == {}
+    assert user_latency(found) == {}
     assert found.received_bytes == {GO: 0}
 
 
@@ -100,21 +101,21 @@ async def test_no_tick_counts_twice(interval: float) -> None:
 
     found = await sampled.samples(int(300 / interval))
 
-    assert observations(found.latency[ADA]) == 5
-    assert found.session_seconds[(*ADA, "ssh")] <= 300
-    assert found.session_seconds[(*ADA, "ssh")] >= 240
+    assert observations(user_latency(found)[ADA]) == 5
+    assert user_seconds(found)[(*ADA, "ssh")] <= 300
+    assert user_seconds(found)[(*ADA, "ssh")] >= 240
 
 
 async def test_time_between_samples_that_failed_is_nobodys() -> None:
     sampled = Sampled(busy(minutes=60))
     await sampled.sample()
     await sampled.samples(2)
-    before = sampled.known().session_seconds[(*ADA, "ssh")]
+    before = user_seconds(sampled.known())[(*ADA, "ssh")]
 
     await sampled.sample(after=1200)
     await sampled.sample()
 
-    assert sampled.known().session_seconds[(*ADA, "ssh")] - before == 60
+    assert user_seconds(sampled.known())[(*ADA, "ssh")] - before == 60
 
 
 async def test_time_is_never_more_than_passed_between_two_samples() -> None:
@@ -123,7 +124,7 @@ async def test_time_is_never_more_than_passed_between_two_samples() -> None:
     await sampled.sample(after=31)
     await sampled.sample()
 
-    assert sampled.known().session_seconds[(*ADA, "ssh")] == 31
+    assert user_seconds(sampled.known())[(*ADA, "ssh")] == 31
 
 
 async def test_time_is_counted_once_for_several_workspaces_of_one_template() -> None:
@@ -134,20 +135,20 @@ async def test_time_is_counted_once_for_several_workspaces_of_one_template() -> 
 
     found = await sampled.samples(5)
 
-    assert found.session_seconds[(*ADA, "ssh")] == 300
+    assert user_seconds(found)[(*ADA, "ssh")] == 300
     assert found.sessions[*GO, "ssh"] == 2
-    assert observations(found.latency[ADA]) == 10
+    assert observations(user_latency(found)[ADA]) == 10
 
 
 async def test_values_that_froze_are_not_counted_and_then_mean_nobody() -> None:
     sampled = Sampled(busy(minutes=5))
     await sampled.sample()
-    counted = observations((await sampled.samples(6)).latency[ADA])
+    counted = observations(user_latency(await sampled.samples(6))[ADA])
     assert sampled.known().sessions[*GO, "ssh"] == 1
 
     found = await sampled.samples(4)
 
-    assert observations(found.latency[ADA]) == counted == 5
+    assert observations(user_latency(found)[ADA]) == counted == 5
     assert found.sessions[*GO, "ssh"] == 0
     assert found.connections[GO] == 0
 
@@ -161,7 +162,7 @@ async def test_after_a_restart_of_coderd_counting_goes_on() -> None:
 
     found = await sampled.samples(5)
 
-    assert observations(found.latency[ADA]) - observations(before.latency[ADA]) == 4
+    assert observations(user_latency(found)[ADA]) - observations(user_latency(before)[ADA]) == 4
     told = sum(one.rx_bytes for one in world.reports)
     assert before.received_bytes[GO] < found.received_bytes[GO] <= told
 
@@ -203,8 +204,8 @@ async def test_templates_of_one_name_are_told_apart() -> None:
 
     found = await sampled.samples(4)
 
-    assert set(found.latency) == {("coder", "go", "ada"), ("research", "go", "grace")}
-    assert all(observations(one) == 4 for one in found.latency.values())
+    assert set(user_latency(found)) == {("coder", "go", "ada"), ("research", "go", "grace")}
+    assert all(observations(one) == 4 for one in user_latency(found).values())
 
 
 async def test_names_that_two_workspaces_claim_belong_to_neither() -> None:
@@ -216,7 +217,7 @@ async def test_names_that_two_workspaces_claim_belong_to_neither() -> None:
 
     found = await sampled.samples(4)
 
-    assert found.latency == {}
+    assert user_latency(found) == {}
 
 
 async def test_everything_known_and_silent_is_zero() -> None:
@@ -240,7 +241,7 @@ async def test_without_users_the_rest_is_counted() -> None:
 
     found = await sampled.samples(3)
 
-    assert (found.latency, found.session_seconds) == ({}, {})
+    assert (user_latency(found), user_seconds(found)) == ({}, {})
     assert observations(found.app_latency[*GO, "ssh"]) == 3
 
 
@@ -254,7 +255,7 @@ async def test_two_replicas_behind_one_address_are_named_and_one_counts() -> Non
     async def theirs() -> str:
         return other.coderd.page(sampled.clock.now())
 
-    before = observations(sampled.known().latency[ADA])
+    before = observations(user_latency(sampled.known())[ADA])
     for _ in range(3):
         sampled.fetch = theirs
         await sampled.sample(after=30)
@@ -262,20 +263,20 @@ async def test_two_replicas_behind_one_address_are_named_and_one_counts() -> Non
         await sampled.sample(after=30)
     await sampled.sample()
 
-    assert observations(sampled.known().latency[ADA]) - before == 3
+    assert observations(user_latency(sampled.known())[ADA]) - before == 3
     assert set(sampled.told.errors) == {("agent_stats", "several_replicas")}
 
 
 async def test_a_replica_that_seems_older_is_followed_where_it_is_the_only_one() -> None:
     sampled = Sampled(busy(minutes=60))
     await sampled.sample()
-    before = observations((await sampled.samples(2)).latency[ADA])
+    before = observations(user_latency(await sampled.samples(2))[ADA])
     # Its host's clock is behind.
     sampled.coderd.restart(START - timedelta(hours=5, seconds=20))
 
     found = await sampled.samples(8)
 
-    assert observations(found.latency[ADA]) > before
+    assert observations(user_latency(found)[ADA]) > before
 
 
 @pytest.mark.parametrize("stored", [True, False])
@@ -284,7 +285,7 @@ async def test_a_restart_neither_loses_nor_repeats_what_the_file_keeps(
 ) -> None:
     sampled = Sampled(busy(), state=tmp_path / "state" if stored else None)
     await sampled.sample()
-    before = observations((await sampled.samples(4)).latency[ADA])
+    before = observations(user_latency(await sampled.samples(4))[ADA])
 
     sampled.restart()
     await sampled.sample()
@@ -293,8 +294,8 @@ async def test_a_restart_neither_loses_nor_repeats_what_the_file_keeps(
     await sampled.sample()
     found = sampled.known()
 
-    assert observations(found.latency[ADA]) == (before + 1 if stored else 0 + 1)
-    assert (ADA in repeated.latency) is stored
+    assert observations(user_latency(found)[ADA]) == (before + 1 if stored else 0 + 1)
+    assert (ADA in user_latency(repeated)) is stored
 
 
 async def test_counts_of_another_deployment_are_set_aside(tmp_path: Path) -> None:
@@ -305,7 +306,7 @@ async def test_counts_of_another_deployment_are_set_aside(tmp_path: Path) -> Non
     moved = replace(sampled, url="https://other.example.test")
     await moved.sample()
 
-    assert moved.known().latency == {}
+    assert user_latency(moved.known()) == {}
     assert (tmp_path / "state.rejected").exists()
     assert ("agent_stats", "state_foreign") in moved.told.errors
 
@@ -336,7 +337,7 @@ async def test_fewer_labels_are_a_fault_and_what_is_known_goes_on() -> None:
 
     assert not await sampled.sample(after=60)
     assert sampled.told.errors == [("agent_stats", "labels_missing")]
-    assert observations(sampled.known().latency[ADA]) == 2
+    assert observations(user_latency(sampled.known())[ADA]) == 2
 
 
 async def test_what_became_of_agents_is_told() -> None:

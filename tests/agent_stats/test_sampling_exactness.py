@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from insights_exporter.simulator.coderd.options import MetricsOptions
 from insights_exporter.snapshot import AgentStats
+from tests.support.agent_stats import user_latency, user_seconds
 from tests.support.clock import FakeClock
 from tests.support.sampled import Sampled, observations
 from tests.support.told_world import template, told_world
@@ -25,9 +26,9 @@ TEMPLATES = ("go", "java")
 def totals(found: AgentStats) -> dict[tuple[str, ...], float]:
     """Return every number that only ever grows."""
     return {
-        **{("latency", *key): observations(one) for key, one in found.latency.items()},
+        **{("latency", *key): observations(one) for key, one in user_latency(found).items()},
         **{("apps", *key): observations(one) for key, one in found.app_latency.items()},
-        **{("time", *key): seconds for key, seconds in found.session_seconds.items()},
+        **{("time", *key): seconds for key, seconds in user_seconds(found).items()},
         **{("received", *key): number for key, number in found.received_bytes.items()},
         **{("transmitted", *key): number for key, number in found.transmitted_bytes.items()},
     }
@@ -111,9 +112,9 @@ class Samples(RuleBasedStateMachine):
             key = ("coder", name)
             assert known.received_bytes[key] <= sum(one.rx_bytes for one in said)
             assert known.transmitted_bytes[key] <= sum(one.tx_bytes for one in said)
-            seen = known.latency.get((*key, "ada"))
+            seen = user_latency(known).get((*key, "ada"))
             assert (observations(seen) if seen else 0) <= len(measured)
-            assert known.session_seconds.get((*key, "ada", "ssh"), 0) <= passed
+            assert user_seconds(known).get((*key, "ada", "ssh"), 0) <= passed
 
     def teardown(self) -> None:
         """Remove everything."""

@@ -244,7 +244,10 @@ async def test_a_slow_receiver_is_given_up_in_time() -> None:
 
 def many(users: int) -> Snapshot:
     """Return a snapshot with a session for each of many users."""
-    sessions = {("acme", f"template-{n % 40}", f"user-{n}", "vscode"): float(n) for n in range(users)}
+    sessions = {
+        ("acme", f"template-{place}", "vscode"): {f"user-{n}": float(n) for n in range(place, users, 40)}
+        for place in range(40)
+    }
     return replace(SMALL, agent_stats=Reading(AgentStats(NOW, session_seconds=sessions), NOW))
 
 

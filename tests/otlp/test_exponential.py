@@ -49,11 +49,11 @@ def test_the_scale_is_the_finest_that_fits(indexes: list[int]) -> None:
 def counted(*fine: dict[int, int]) -> Snapshot:
     """Return a snapshot with a user for each of these, whose explicit buckets have the same number."""
     users = {
-        (*GO, f"user-{number}"): Distribution(sum(one.values()), PLACES, 0.004 * sum(one.values()), NOW, one)
+        f"user-{number}": Distribution(sum(one.values()), PLACES, 0.004 * sum(one.values()), NOW, one)
         for number, one in enumerate(fine)
     }
     apps = {(*GO, "ssh"): Distribution(0, PLACES, 0.0, NOW)}
-    stats = AgentStats(NOW, latency=users, app_latency=apps, exponential=True)
+    stats = AgentStats(NOW, latency={GO: users}, app_latency=apps, exponential=True)
     return Snapshot(NOW, agent_stats=Reading(stats, NOW))
 
 

@@ -24,6 +24,7 @@ from insights_exporter.simulator.generated import GeneratedWorld, Size, generate
 from insights_exporter.simulator.postgres import BACKLOG, report_tables
 from insights_exporter.simulator.stage import stage
 from insights_exporter.snapshot import AgentStats
+from tests.support.agent_stats import user_seconds
 from tests.support.clock import FakeClock
 from tests.support.postgres import Postgres, postgres
 from tests.support.simulated import client_of
@@ -111,7 +112,7 @@ async def test_minutes_of_the_rows_are_the_seconds_of_the_api(postgres: Postgres
     async with written(postgres, world, counts=counts) as (database, _, _):
         found = await counted(postgres, database, since=DAY)
     seconds: dict[tuple[str, str, str], float] = {}
-    for (organization, name, _user, app_name), value in found.session_seconds.items():
+    for (organization, name, _user, app_name), value in user_seconds(found).items():
         key = (organization, name, app_name)
         seconds[key] = seconds.get(key, 0.0) + value
     told: dict[tuple[str, str, str], float] = {}

@@ -252,13 +252,19 @@ class _World:
 
     def agent_stats(self) -> AgentStats:
         """Return what agents reported."""
-        triples = [(*key, person) for key in self.used() for person in self.people[:8]]
+        people = self.people[:8]
         apps = [(*key, app.slug) for key in self.used() for app in _APPS[:4]]
         return AgentStats(
             since=_ANCHOR,
-            latency={triple: self.distribution() for triple in triples},
+            latency={
+                (key.organization_name, key.template_name): {one: self.distribution() for one in people}
+                for key in self.used()
+            },
             app_latency={app: self.distribution() for app in apps},
-            session_seconds={(*triple, "vscode"): 30.0 * self.rng.randrange(1, 900) for triple in triples},
+            session_seconds={
+                (*key, "vscode"): {one: 30.0 * self.rng.randrange(1, 900) for one in people}
+                for key in self.used()
+            },
             sessions={app: self.rng.randrange(9) for app in apps},
             connections={
                 (key.organization_name, key.template_name): self.rng.randrange(30) for key in self.used()

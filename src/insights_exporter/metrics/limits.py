@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 from insights_exporter.lanes import split
 from insights_exporter.metrics.catalogue import OTHER
 from insights_exporter.metrics.family import Family, Kind
-from insights_exporter.metrics.portions import Portions
+from insights_exporter.metrics.portions import Packs, Portions
 from insights_exporter.metrics.text import Fine, Packed, Samples
 
 __all__ = ["Limited", "Standing", "limited"]
@@ -97,7 +97,10 @@ def _limited_packed(
     selection = _Selection[_Lanes](
         samples, most, _sum_lanes, lambda value: sum(split(value[0], places)), may_add, standing
     )
-    found = selection.select(rows)
+    if isinstance(rows, Packs) and rows.count > most and rows.distinct:
+        found = selection.select_of(rows, rows)
+    else:
+        found = selection.select(rows)
     buckets = {
         labels: (tuple(map(float, accumulate(split(lanes, places)))), total)
         for labels, (lanes, total) in found.items()
@@ -190,6 +193,8 @@ class _Selection(Generic[V]):
             self._choose(best)
             if accumulates:
                 self.standing.chosen[name] = self.samples.created, frozenset(self._kept)
+        elif isinstance(rows, Portions | Packs):
+            self._keep_users(rows, chosen)
         else:
             self._keep(rows, chosen)
         return self._kept | self._best_others()
@@ -251,6 +256,23 @@ class _Selection(Generic[V]):
                 self.folded += 1
         for labels, values in others.items():
             self._fold((*labels[:place], "", *labels[place:]), self.total(values), len(values))
+
+    def _keep_users(self, rows: Portions | Packs, chosen: frozenset[_Labels]) -> None:
+        """Do the same crowd by crowd, which spares a label set for each user who is folded."""
+        place = rows.place
+        names: defaultdict[_Labels, set[str]] = defaultdict(set)
+        for labels in chosen:
+            names[(*labels[:place], "", *labels[place + 1 :])].add(labels[place])
+        for labels, users in rows.crowds():
+            named = names[labels]
+            others = []
+            for user, value in users:
+                if user in named:
+                    self._admit((*labels[:place], user, *labels[place + 1 :]), value)
+                else:
+                    others.append(value)
+            if others:
+                self._fold(labels, self.total(others), len(others))
 
     def _choose(self, rows: Iterable[tuple[_Labels, V]]) -> None:
         """Keep the highest, and make room for as many ``_other`` as there are."""

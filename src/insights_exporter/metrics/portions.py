@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from operator import is_
-from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
-__all__ = ["LARGEST", "Derived", "Memory", "Numbers", "Portion", "Portions", "span"]
+__all__ = ["LARGEST", "Derived", "Memory", "Numbers", "Observed", "Packs", "Portion", "Portions", "span"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -26,6 +26,21 @@ S = TypeVar("S")
 
 Numbers: TypeAlias = Mapping[str, float | None]
 """A number for each user, as the snapshot names them, that may be unknown."""
+
+
+class Observed(Protocol):
+    """Counts per bucket side by side, none cumulative, and the sum of what was observed."""
+
+    @property
+    def lanes(self) -> int:
+        """The counts."""
+        ...
+
+    @property
+    def total(self) -> float:
+        """The sum."""
+        ...
+
 
 Row: TypeAlias = tuple[tuple[str, ...], float]
 """Label values and a number."""
@@ -116,6 +131,17 @@ class Portions:
             if number >= least and (user := users[name]) is not None:
                 yield (*before, user, *after), number
 
+    def crowds(self) -> Iterator[tuple[tuple[str, ...], Iterator[tuple[str, Any]]]]:
+        """Yield the labels of each portion, and its users with their numbers."""
+        for portion in self.portions:
+            yield portion.labels, self._crowd(portion)
+
+    def _crowd(self, portion: Portion) -> Iterator[tuple[str, float]]:
+        users = self.users
+        for name, number in portion.rows().items():
+            if (user := users[name]) is not None:
+                yield user, number
+
     @property
     def count(self) -> int:
         """How many rows there are."""
@@ -140,6 +166,48 @@ class Portions:
                 chunk, rows = [], 0
         if chunk:
             yield tuple(chunk)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packs:
+    """The histograms of a family, crowd after crowd of users, as a snapshot has them.
+
+    Each crowd has an empty text in the user's place among its labels, which is ``place``.
+    """
+
+    place: int
+    users: Mapping[str, str | None]
+    packs: Sequence[tuple[tuple[str, ...], Mapping[str, Observed]]]
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, ...], tuple[int, float]]]:
+        """Yield label values with counts per bucket side by side and their sum."""
+        for labels, crowd in self.crowds():
+            before, after = labels[: self.place], labels[self.place + 1 :]
+            for user, seen in crowd:
+                yield (*before, user, *after), seen
+
+    def crowds(self) -> Iterator[tuple[tuple[str, ...], Iterator[tuple[str, Any]]]]:
+        """Yield the labels of each crowd, and its users with what they observed."""
+        for labels, pack in self.packs:
+            yield labels, self._crowd(pack)
+
+    def _crowd(self, pack: Mapping[str, Observed]) -> Iterator[tuple[str, tuple[int, float]]]:
+        users = self.users
+        for name, seen in pack.items():
+            if 0 <= seen.total <= LARGEST and (user := users[name]) is not None:
+                yield user, (seen.lanes, seen.total + 0.0)
+
+    @property
+    def count(self) -> int:
+        """How many histograms there are at most."""
+        return sum(len(pack) for _, pack in self.packs)
+
+    @property
+    def distinct(self) -> bool:
+        """Whether no two have the same labels."""
+        return len({labels for labels, _ in self.packs}) == len(self.packs) and all(
+            list(map(self.users.__getitem__, pack)) == list(pack) for _, pack in self.packs
+        )
 
 
 @dataclass(slots=True)

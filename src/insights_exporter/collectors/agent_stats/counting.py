@@ -13,7 +13,7 @@ from insights_exporter.collectors.agent_stats.apps import FAMILIES, families
 from insights_exporter.collectors.agent_stats.ledger import OpenNow
 from insights_exporter.collectors.agent_stats.people import People
 from insights_exporter.collectors.agent_stats.shape import Shape
-from insights_exporter.collectors.agent_stats.tally import PLACES, Tally, UserKey, counts_of
+from insights_exporter.collectors.agent_stats.tally import PLACES, AppKey, Tally, counts_of
 from insights_exporter.filters import Filters
 from insights_exporter.interpreter import in_turns
 from insights_exporter.lanes import LANE, split
@@ -114,9 +114,8 @@ class _Group(NamedTuple):
     """What a group of reports belongs to, by the keys of a tally."""
 
     template: TemplateKey
-    user: UserKey | None
-    apps: tuple[tuple[str, str, str], ...]
-    sessions: tuple[tuple[str, str, str, str], ...]
+    user: str | None
+    apps: tuple[AppKey, ...]
 
 
 class Groups:
@@ -152,9 +151,7 @@ class Groups:
         apps = self._apps.of(text)
         user = self._identities.user(user_id) if apps else None
         by_app = tuple([(*template, app) for app in apps])
-        if user is None:
-            return _Group(template, None, by_app, ())
-        return _Group(template, (*template, user), by_app, tuple([(*template, user, app) for app in apps]))
+        return _Group(template, user, by_app)
 
 
 class _Observed(dict[str, tuple[int, dict[int, int]]]):
@@ -187,7 +184,7 @@ class Counting:
         self._groups = groups
         self._lanes = 0
         self._traffic: defaultdict[TemplateKey, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        self._minutes: defaultdict[str, dict[tuple[str, str, str, str], int]] = defaultdict(dict)
+        self._minutes: defaultdict[tuple[str, AppKey], dict[str, int]] = defaultdict(dict)
 
     @property
     def observed(self) -> int:
@@ -213,10 +210,10 @@ class Counting:
             both[1] += float(sent)
             if observations != _NULL:
                 self._observe(group, observations, float(latency) / 1000)
-            if group.sessions:
-                masks, bits = minutes[chunk], int(mask)
-                for key in group.sessions:
-                    masks[key] = masks.get(key, 0) | bits
+            if (user := group.user) is not None:
+                for app in group.apps:
+                    masks = minutes[chunk, app]
+                    masks[user] = masks.get(user, 0) | int(mask)
 
     def _observe(self, group: _Group, observations: str, seconds: float) -> None:
         lanes, fine = self._groups.observed[observations]
@@ -224,17 +221,18 @@ class Counting:
         for app in group.apps:
             counts_of(self.tally.app_latency, app).observe(lanes, seconds, fine)
         if group.user is not None:
-            counts_of(self.tally.latency, group.user).observe(lanes, seconds, fine)
+            users = self.tally.latency.setdefault(group.template, {})
+            counts_of(users, group.user).observe(lanes, seconds, fine)
 
     def finish(self) -> Tally:
         """Count bytes, and the minutes in which sessions were open, each once whatever told of it."""
         for template, (received, sent) in self._traffic.items():
             self.tally.traffic(template, received=int(received), transmitted=int(sent))
         self._traffic.clear()
-        seconds = self.tally.session_seconds
-        for masks in self._minutes.values():
-            for key, mask in in_turns(masks.items()):
-                seconds[key] = seconds.get(key, 0.0) + 60.0 * mask.bit_count()
+        for (_, app), masks in self._minutes.items():
+            seconds = self.tally.session_seconds.setdefault(app, {})
+            for user, mask in in_turns(masks.items()):
+                seconds[user] = seconds.get(user, 0.0) + 60.0 * mask.bit_count()
         self._minutes.clear()
         return self.tally
 

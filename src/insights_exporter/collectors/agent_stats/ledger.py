@@ -11,7 +11,15 @@ from typing import TypeVar
 from insights_exporter.collectors.agent_stats.apps import FAMILIES
 from insights_exporter.collectors.agent_stats.lateness import Closed, Lateness
 from insights_exporter.collectors.agent_stats.people import People
-from insights_exporter.collectors.agent_stats.tally import NOTHING, PLACES, Counts, Tally, added, merged
+from insights_exporter.collectors.agent_stats.tally import (
+    NOTHING,
+    PLACES,
+    Counts,
+    Tally,
+    added,
+    merged,
+    paired,
+)
 from insights_exporter.filters import Filters
 from insights_exporter.lanes import less_anywhere
 from insights_exporter.redaction import Redaction
@@ -19,7 +27,7 @@ from insights_exporter.snapshot import AgentStats, Distribution, TemplateKey
 
 __all__ = ["Ledger", "OpenNow"]
 
-K = TypeVar("K", bound=tuple[str, ...])
+K = TypeVar("K")
 V = TypeVar("V")
 
 
@@ -84,9 +92,7 @@ class Ledger:
             raise RuntimeError("Nothing is known before counting began.")
         last, self.held = self._last or AgentStats(self.since), 0
         closed, recent = self.closed, self.open
-        latency = self._named(merged(closed.latency, recent.latency))
         apps = dict(merged(closed.app_latency, recent.app_latency))
-        seconds = self._named(added(closed.session_seconds, recent.session_seconds))
         received = dict(added(closed.received, recent.received))
         transmitted = dict(added(closed.transmitted, recent.transmitted))
         for template in self.templates:
@@ -96,9 +102,15 @@ class Ledger:
             transmitted.setdefault(template, 0)
         found = AgentStats(
             since=self.since,
-            latency=self._distributions(latency, last.latency),
+            latency={
+                place: self._distributions(self._named(merged(one, more)), last.latency.get(place, {}))
+                for place, one, more in paired(closed.latency, recent.latency)
+            },
             app_latency=self._distributions(apps.items(), last.app_latency),
-            session_seconds=self._numbers(seconds, last.session_seconds),
+            session_seconds={
+                place: self._numbers(self._named(added(one, more)), last.session_seconds.get(place, {}))
+                for place, one, more in paired(closed.session_seconds, recent.session_seconds)
+            },
             sessions=self._sessions(),
             connections={one: self.now.connections.get(one, 0) for one in self._places(self.now.connections)},
             received_bytes=self._numbers(received.items(), last.received_bytes),
@@ -115,13 +127,12 @@ class Ledger:
     def _places(self, found: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
         return dict.fromkeys(chain(self.templates, found))
 
-    def _named(self, counted: Iterable[tuple[K, V]]) -> Iterator[tuple[K, V]]:
+    def _named(self, counted: Iterable[tuple[str, V]]) -> Iterator[tuple[str, V]]:
         """Yield the same with users' own names, which the label values are made of later."""
         name = self.people.name
-        for key, value in counted:
-            if (username := name(key[2])) is not None:
-                # Where users are shown by name, the key stays as it is.
-                yield key if username == key[2] else (*key[:2], username, *key[3:]), value  # type: ignore[misc] # As long as before.
+        for shown, value in counted:
+            if (username := name(shown)) is not None:
+                yield username, value
 
     def _distributions(
         self, counted: Iterable[tuple[K, Counts]], last: Mapping[K, Distribution]

@@ -115,9 +115,17 @@ class StateFile:
             position=ledger.position,
             slices=list(ledger.lateness.slices),
             bounds=LATENCY_BUCKETS,
-            latency=[(*key, one.buckets, one.total) for key, one in closed.latency.items()],
+            latency=[
+                (*key, user, one.buckets, one.total)
+                for key, users in closed.latency.items()
+                for user, one in users.items()
+            ],
             app_latency=[(*key, one.buckets, one.total) for key, one in closed.app_latency.items()],
-            session_seconds=[(*key, seconds) for key, seconds in closed.session_seconds.items()],
+            session_seconds=[
+                (organization, template, user, app, seconds)
+                for (organization, template, app), users in closed.session_seconds.items()
+                for user, seconds in users.items()
+            ],
             traffic=[(*key, received, closed.transmitted[key]) for key, received in closed.received.items()],
             fine=_fine(closed) if ledger.exponential else None,
         )
@@ -157,13 +165,13 @@ class StateFile:
         tally, fine = Tally(), _fine_of(body, wanted=ledger.exponential)
         for key, user, counts in _histograms(body.latency, fine):
             if shown is not None and admits(key):
-                tally.latency[(*key, shown(user))] = counts
+                tally.latency.setdefault(key, {})[shown(user)] = counts
         for key, app, counts in _histograms(body.app_latency, fine):
             if admits(key):
                 tally.app_latency[(*key, app)] = counts
         for organization, template, user, app, seconds in body.session_seconds:
             if shown is not None and admits(key := TemplateKey(organization, template)):
-                tally.session_seconds[(*key, shown(user), app)] = seconds
+                tally.session(key, shown(user), app, seconds=seconds)
         for organization, template, received, transmitted in body.traffic:
             if admits(key := TemplateKey(organization, template)):
                 tally.traffic(key, received=received, transmitted=transmitted)
@@ -230,7 +238,8 @@ def _histograms(
 
 
 def _fine(closed: Tally) -> list[dict[int, int]]:
-    return [one.fine or {} for one in chain(closed.latency.values(), closed.app_latency.values())]
+    by_user = chain.from_iterable(users.values() for users in closed.latency.values())
+    return [one.fine or {} for one in chain(by_user, closed.app_latency.values())]
 
 
 def _fine_of(body: _Body, *, wanted: bool) -> Iterator[dict[int, int]]:

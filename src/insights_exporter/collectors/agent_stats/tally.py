@@ -13,7 +13,7 @@ from insights_exporter.lanes import LANE, split
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.snapshot import TemplateKey
 
-__all__ = ["NOTHING", "PLACES", "Counts", "Tally", "UserKey", "added", "counts_of", "merged"]
+__all__ = ["NOTHING", "PLACES", "AppKey", "Counts", "Tally", "added", "counts_of", "merged", "paired"]
 
 PLACES = len(LATENCY_BUCKETS) + 1
 """Buckets of a histogram with the one above all bounds."""
@@ -21,10 +21,12 @@ PLACES = len(LATENCY_BUCKETS) + 1
 NOTHING: Final[Mapping[int, int]] = MappingProxyType({})
 """No exponential buckets, one object for all that have none."""
 
-UserKey = tuple[str, str, str]
-"""An organization, a template and a user as shown."""
+AppKey = tuple[str, str, str]
+"""An organization, a template and the family of an app."""
 
-K = TypeVar("K", bound=tuple[str, ...])
+K = TypeVar("K")
+P = TypeVar("P", bound=tuple[str, ...])
+N = TypeVar("N")
 V = TypeVar("V", int, float)
 
 
@@ -60,14 +62,18 @@ class Counts(Struct, gc=False):
 
 
 class Tally:
-    """What was counted in a span of time; users appear as shown, and not at all where they are left out."""
+    """What was counted in a span of time; users appear as shown, and not at all where they are left out.
+
+    Users stand by themselves within a template, and an app where one matters: so much is looked up by user
+    that keys of several parts would cost more than all else.
+    """
 
     __slots__ = ("app_latency", "latency", "received", "session_seconds", "transmitted")
 
     def __init__(self) -> None:
-        self.latency: dict[UserKey, Counts] = {}
-        self.app_latency: dict[tuple[str, str, str], Counts] = {}
-        self.session_seconds: dict[tuple[str, str, str, str], float] = {}
+        self.latency: dict[tuple[str, str], dict[str, Counts]] = {}
+        self.app_latency: dict[AppKey, Counts] = {}
+        self.session_seconds: dict[AppKey, dict[str, float]] = {}
         self.received: dict[tuple[str, str], int] = {}
         self.transmitted: dict[tuple[str, str], int] = {}
 
@@ -90,12 +96,13 @@ class Tally:
         for app in apps:
             counts_of(self.app_latency, (*template, app)).observe(lanes, seconds, by_fine)
         if user is not None:
-            counts_of(self.latency, (*template, user)).observe(lanes, seconds, by_fine)
+            users = self.latency.setdefault(template, {})
+            counts_of(users, user).observe(lanes, seconds, by_fine)
 
     def session(self, template: TemplateKey, user: str, app: str, *, seconds: float) -> None:
         """Count time with an open session."""
-        key = (*template, user, app)
-        self.session_seconds[key] = self.session_seconds.get(key, 0.0) + seconds
+        users = self.session_seconds.setdefault((*template, app), {})
+        users[user] = users.get(user, 0.0) + seconds
 
     def traffic(self, template: TemplateKey, *, received: int, transmitted: int) -> None:
         """Count bytes that agents received and sent."""
@@ -105,9 +112,14 @@ class Tally:
     def plus(self, other: Tally) -> Tally:
         """Return what both counted, and leave both as they are."""
         both = Tally()
-        both.latency = dict(merged(self.latency, other.latency))
+        both.latency = {
+            place: dict(merged(one, more)) for place, one, more in paired(self.latency, other.latency)
+        }
         both.app_latency = dict(merged(self.app_latency, other.app_latency))
-        both.session_seconds = dict(added(self.session_seconds, other.session_seconds))
+        both.session_seconds = {
+            place: dict(added(one, more))
+            for place, one, more in paired(self.session_seconds, other.session_seconds)
+        }
         both.received = dict(added(self.received, other.received))
         both.transmitted = dict(added(self.transmitted, other.transmitted))
         return both
@@ -119,6 +131,14 @@ def counts_of(counts: dict[K, Counts], key: K) -> Counts:
     if found is None:
         found = counts[key] = Counts()
     return found
+
+
+def paired(
+    one: Mapping[P, Mapping[str, N]], other: Mapping[P, Mapping[str, N]]
+) -> Iterator[tuple[P, Mapping[str, N], Mapping[str, N]]]:
+    """Yield the users that both have in each place."""
+    for place in {**one, **other}:
+        yield place, one.get(place, {}), other.get(place, {})
 
 
 def merged(one: Mapping[K, Counts], other: Mapping[K, Counts]) -> Iterator[tuple[K, Counts]]:

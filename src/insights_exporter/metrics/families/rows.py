@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import accumulate, pairwise
@@ -12,10 +12,21 @@ from typing import cast
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.metrics.portions import LARGEST, Numbers, Portion, Portions, span
+from insights_exporter.metrics.portions import LARGEST, Numbers, Observed, Packs, Portion, Portions, span
 from insights_exporter.metrics.text import Distribution, Fine, Number, Packed, Samples
 
-__all__ = ["Bucketed", "Crowd", "Row", "bucketed", "distributions", "infos", "numbers", "of_users", "packed"]
+__all__ = [
+    "Bucketed",
+    "Crowd",
+    "Row",
+    "bucketed",
+    "distributions",
+    "infos",
+    "numbers",
+    "of_users",
+    "packed",
+    "packs",
+]
 
 Row = tuple[tuple[str, ...], float | None]
 """Label values and a number that may be unknown."""
@@ -70,6 +81,19 @@ def packed(
     """Return a histogram family over the latency buckets, of which there may be very many rows."""
     whole = (row for row in rows if 0 <= row[1][1] <= LARGEST)
     return Samples(family, packed=whole, bounds=LATENCY_BUCKETS, created=since.timestamp(), fine=fine)
+
+
+def packs(
+    family: Family,
+    crowds: Iterable[tuple[tuple[str, ...], Mapping[str, Observed]]],
+    values: LabelValues,
+    *,
+    since: datetime,
+    fine: Iterable[Fine] | None = None,
+) -> Samples:
+    """Return a histogram family over the latency buckets with a row per user."""
+    rows = Packs(family.labels.index("username"), values.users, list(crowds))
+    return Samples(family, packed=rows, bounds=LATENCY_BUCKETS, created=since.timestamp(), fine=fine)
 
 
 def bucketed(labels: tuple[str, ...], observed: Collection[float | None]) -> Bucketed:
