@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insights_exporter.metrics.catalogue import OTHER, USER_ACTIVITY, USER_ACTIVITY_WINDOW, USER_LATENCY_P50
+from insights_exporter.lanes import joined
+from insights_exporter.metrics.catalogue import (
+    CONNECTION_LATENCY,
+    LATENCY_BUCKETS,
+    OTHER,
+    USER_ACTIVITY,
+    USER_ACTIVITY_WINDOW,
+    USER_LATENCY_P50,
+)
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.limits import Limited, Standing, limited
-from insights_exporter.metrics.portions import Derived, Memory, Portion, Portions, span
+from insights_exporter.metrics.portions import Derived, Memory, Packs, Portion, Portions, span
 from insights_exporter.metrics.text import Format, Samples, render
+from insights_exporter.snapshot import Distribution
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+CROWD = st.dictionaries(st.sampled_from([*"abcdef"]), st.integers(0, 9).map(float), min_size=1)
+PLACES = len(LATENCY_BUCKETS) + 1
+NOW = datetime(2026, 1, 14, tzinfo=UTC)
 NUMBERS = st.none() | st.floats() | st.integers(-2, 2**53) | st.sampled_from([0.0, -0.0, 1e6, 999_999.5])
 
 
@@ -30,6 +43,26 @@ def portions(
         served,
         [
             Portion.of(("acme", f"go{place}", "", *windows), source, served)
+            for place, source in enumerate(sources)
+        ],
+    )
+
+
+def packs(*sources: Mapping[str, float | None]) -> Packs:
+    """Return the histograms of users, each of whom has one observation for each second of the number."""
+    return Packs(
+        2,
+        {name: name for source in sources for name in source},
+        [
+            (
+                ("acme", f"go{place}", ""),
+                {
+                    name: Distribution(
+                        joined([0] * 3 + [int(number or 0)] + [0] * (PLACES - 4)), PLACES, 1.0, NOW
+                    )
+                    for name, number in source.items()
+                },
+            )
             for place, source in enumerate(sources)
         ],
     )
@@ -88,16 +121,60 @@ def test_portions_above_a_limit_are_folded_as_rows_are(
     assert (found.series, found.folded) == (plain.series, plain.folded)
 
 
-def test_series_that_accumulate_stay_chosen_in_portions_too() -> None:
-    standing = Standing()
-    for source in ({"ada": 5.0, "bo": 2.0, "cleo": 1.0}, {"ada": 5.0, "bo": 7.0, "cleo": 9.0}):
-        samples = Samples(USER_ACTIVITY, portions(source))
-        found = limited(samples, 2, may_add=lambda _: True, standing=standing)
+@given(st.lists(st.lists(CROWD, min_size=2, max_size=3), min_size=2, max_size=3), st.integers(2, 8))
+def test_series_that_accumulate_stay_chosen_in_portions_as_in_rows(
+    rounds: list[list[dict[str, float | None]]], limit: int
+) -> None:
+    in_portions, in_rows = Standing(), Standing()
+    for sources in rounds:
+        rows = portions(*sources)
+        found, plain = (
+            limited(
+                Samples(USER_ACTIVITY, one, created=1.5), limit, may_add=lambda _: True, standing=standing
+            )
+            for one, standing in ((rows, in_portions), (list(rows), in_rows))
+        )
 
-    assert dict(found.samples.numbers) == {
-        ("acme", "go0", "ada"): 5.0,
-        ("acme", "go0", OTHER): 16.0,
-    }
+        assert dict(found.samples.numbers) == dict(plain.samples.numbers)
+        assert (found.series, found.folded) == (plain.series, plain.folded)
+        for form in Format:
+            written = render([found.samples], form)
+
+            assert sorted(written.splitlines()) == sorted(render([plain.samples], form).splitlines())
+
+
+@given(st.lists(st.lists(CROWD, min_size=2, max_size=3), min_size=2, max_size=3), st.integers(1, 6))
+def test_histograms_are_chosen_and_folded_crowd_by_crowd_as_row_by_row(
+    rounds: list[list[dict[str, float | None]]], users: int
+) -> None:
+    limit = users * (len(LATENCY_BUCKETS) + 3)
+    in_crowds, in_rows = Standing(), Standing()
+    for sources in rounds:
+        rows = packs(*sources)
+        found, plain = (
+            limited(
+                Samples(CONNECTION_LATENCY, packed=one, bounds=LATENCY_BUCKETS, created=1.5),
+                limit,
+                may_add=lambda _: True,
+                standing=standing,
+            )
+            for one, standing in ((rows, in_crowds), (list(rows), in_rows))
+        )
+
+        assert sorted(found.samples.distributions) == sorted(plain.samples.distributions)
+        assert (found.series, found.folded) == (plain.series, plain.folded)
+
+
+def test_those_who_are_chosen_stay_the_same_portion() -> None:
+    standing, whole = Standing(), {"ada": 9.0, "bo": 8.0}
+    for others in ({"cleo": 1.0, "dora": 2.0}, {"cleo": 3.0, "dora": 4.0}):
+        rows = portions(whole, others)
+        samples = Samples(USER_ACTIVITY, rows)
+        found = limited(samples, 3, may_add=lambda _: True, standing=standing).samples.numbers
+
+    assert isinstance(found, Portions)
+    assert found.portions[0] is rows.portions[0]
+    assert list(found.others) == [(("acme", "go1", OTHER), 7.0)]
 
 
 def test_users_who_came_to_have_one_name_are_added_up() -> None:

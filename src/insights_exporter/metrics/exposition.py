@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from insights_exporter.interpreter import give_way
@@ -151,7 +151,10 @@ class Exposition:
         if isinstance(rows, Portions):
             created = samples.created if form is Format.OPENMETRICS else None
             text = PortionText(samples.family, rows, created)
-            return [self._portion(samples, chunk, text, form) for chunk in rows.chunks()]
+            pieces = [self._portion(samples, chunk, text, form) for chunk in rows.chunks()]
+            if not rows.others:
+                return pieces
+            return [*pieces, *self._body(replace(samples, numbers=rows.others), form)]
         return [deflate(blocks(samples, form), pause=self._pause)]
 
     def _portion(

@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 from insights_exporter.lanes import split
 from insights_exporter.metrics.catalogue import OTHER
 from insights_exporter.metrics.family import Family, Kind
-from insights_exporter.metrics.portions import Packs, Portions
+from insights_exporter.metrics.portions import Packs, Portion, Portions
 from insights_exporter.metrics.text import Fine, Packed, Samples
 
 __all__ = ["Limited", "Standing", "limited"]
@@ -71,6 +71,9 @@ def limited(
             standing.chosen.pop(samples.family.name, None)
             return Limited(samples, rows.count, 0)
         numbers = _Selection[float](samples, limit, sum, float, may_add, standing)
+        if (choice := numbers.chosen()) is not None:
+            kept = numbers.keep_portions(rows, choice)
+            return Limited(replace(samples, numbers=kept), kept.count, numbers.folded)
         chosen = numbers.select_of(rows, numbers.best(rows))
         return Limited(replace(samples, numbers=chosen.items()), len(chosen), numbers.folded)
     if not samples.bounds:
@@ -133,6 +136,14 @@ def _sum_buckets(values: Collection[_Buckets]) -> _Buckets:
     return tuple(map(sum, counts)), sum([total for _, total in values])
 
 
+def _by_crowd(chosen: Iterable[_Labels], place: int) -> Mapping[_Labels, set[str]]:
+    """Return who is chosen of each crowd, which has an empty text in the user's place."""
+    names: defaultdict[_Labels, set[str]] = defaultdict(set)
+    for labels in chosen:
+        names[(*labels[:place], "", *labels[place + 1 :])].add(labels[place])
+    return names
+
+
 @dataclass(slots=True, eq=False)
 class _Worst:
     """Label values in a heap, where those that sort last leave first."""
@@ -186,18 +197,24 @@ class _Selection(Generic[V]):
         self, rows: Iterable[tuple[_Labels, V]], best: Iterable[tuple[_Labels, V]]
     ) -> dict[_Labels, V]:
         """Return what is served of too many rows; ``best`` are all of them that can be among the highest."""
-        name = self.samples.family.name
-        accumulates = self.samples.family.kind in {Kind.COUNTER, Kind.HISTOGRAM}
-        chosen = self.standing.of(self.samples) if accumulates else None
+        chosen = self.chosen()
         if chosen is None:
             self._choose(best)
-            if accumulates:
-                self.standing.chosen[name] = self.samples.created, frozenset(self._kept)
-        elif isinstance(rows, Portions | Packs):
-            self._keep_users(rows, chosen)
+            if self._accumulates:
+                self.standing.chosen[self.samples.family.name] = self.samples.created, frozenset(self._kept)
+        elif isinstance(rows, Packs):
+            self._keep_packs(rows, chosen)
         else:
             self._keep(rows, chosen)
-        return self._kept | self._best_others()
+        return self._kept | self._best_others(len(self._kept))
+
+    def chosen(self) -> frozenset[_Labels] | None:
+        """Return the choice that stands; None where there is none."""
+        return self.standing.of(self.samples) if self._accumulates else None
+
+    @property
+    def _accumulates(self) -> bool:
+        return self.samples.family.kind in {Kind.COUNTER, Kind.HISTOGRAM}
 
     def best(self: _Selection[float], rows: Portions) -> Iterator[tuple[_Labels, float]]:
         """Yield the rows that can be among the highest, and fold the others portion by portion."""
@@ -257,22 +274,37 @@ class _Selection(Generic[V]):
         for labels, values in others.items():
             self._fold((*labels[:place], "", *labels[place:]), self.total(values), len(values))
 
-    def _keep_users(self, rows: Portions | Packs, chosen: frozenset[_Labels]) -> None:
+    def _keep_packs(self, rows: Packs, chosen: frozenset[_Labels]) -> None:
         """Do the same crowd by crowd, which spares a label set for each user who is folded."""
-        place = rows.place
-        names: defaultdict[_Labels, set[str]] = defaultdict(set)
-        for labels in chosen:
-            names[(*labels[:place], "", *labels[place + 1 :])].add(labels[place])
+        names = _by_crowd(chosen, rows.place)
         for labels, users in rows.crowds():
-            named = names[labels]
-            others = []
+            named, others = names[labels], []
+            before, after = labels[: rows.place], labels[rows.place + 1 :]
             for user, value in users:
                 if user in named:
-                    self._admit((*labels[:place], user, *labels[place + 1 :]), value)
+                    self._admit((*before, user, *after), value)
                 else:
                     others.append(value)
             if others:
                 self._fold(labels, self.total(others), len(others))
+
+    def keep_portions(self: _Selection[float], rows: Portions, chosen: frozenset[_Labels]) -> Portions:
+        """Return those who are chosen, in portions still, and what the others come to."""
+        names = _by_crowd(chosen, rows.place)
+        kept = [self._keep_portion(portion, rows.users, names[portion.labels]) for portion in rows.portions]
+        served = sum(portion.count for portion in kept)
+        return replace(rows, portions=kept, others=list(self._best_others(served).items()))
+
+    def _keep_portion(
+        self: _Selection[float], portion: Portion, users: Mapping[str, str | None], named: Collection[str]
+    ) -> Portion:
+        numbers = portion.rows()
+        kept = {name: number for name, number in numbers.items() if users[name] in named}
+        if len(kept) == portion.count:
+            return portion
+        others = [number for name, number in numbers.items() if name not in kept]
+        self._fold(portion.labels, sum(others), len(others))
+        return Portion.of(portion.labels, kept, users)
 
     def _choose(self, rows: Iterable[tuple[_Labels, V]]) -> None:
         """Keep the highest, and make room for as many ``_other`` as there are."""
@@ -297,8 +329,8 @@ class _Selection(Generic[V]):
             _, worst = heapq.heappop(heap)
             self._fold(worst.labels, self._kept.pop(worst.labels))
 
-    def _best_others(self) -> dict[_Labels, V]:
-        room = self.limit - len(self._kept)
+    def _best_others(self, kept: int) -> dict[_Labels, V]:
+        room = self.limit - kept
         if len(self._others) <= room:
             return self._others
         best = heapq.nsmallest(room, self._others.items(), key=lambda row: (-self.rank(row[1]), row[0]))

@@ -113,15 +113,19 @@ def span(numbers: Collection[Any]) -> tuple[float, float] | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Portions:
-    """The rows of a family, portion after portion; ``place`` is where the user stands among the labels."""
+    """The rows of a family, portion after portion; ``place`` is where the user stands among the labels.
+
+    ``others`` are rows besides, of those whom a limit left out.
+    """
 
     place: int
     users: Mapping[str, str | None]
     portions: Sequence[Portion]
+    others: Sequence[Row] = ()
 
     def __iter__(self) -> Iterator[Row]:
         """Yield label values and numbers; what is unknown, negative or not finite is left out."""
-        return chain.from_iterable(self.rows(portion) for portion in self.portions)
+        return chain(chain.from_iterable(self.rows(portion) for portion in self.portions), self.others)
 
     def rows(self, portion: Portion, least: float = 0.0) -> Iterator[Row]:
         """Yield the rows of a portion whose numbers reach ``least``."""
@@ -131,21 +135,10 @@ class Portions:
             if number >= least and (user := users[name]) is not None:
                 yield (*before, user, *after), number
 
-    def crowds(self) -> Iterator[tuple[tuple[str, ...], Iterator[tuple[str, Any]]]]:
-        """Yield the labels of each portion, and its users with their numbers."""
-        for portion in self.portions:
-            yield portion.labels, self._crowd(portion)
-
-    def _crowd(self, portion: Portion) -> Iterator[tuple[str, float]]:
-        users = self.users
-        for name, number in portion.rows().items():
-            if (user := users[name]) is not None:
-                yield user, number
-
     @property
     def count(self) -> int:
         """How many rows there are."""
-        return sum(portion.count for portion in self.portions)
+        return sum(portion.count for portion in self.portions) + len(self.others)
 
     @property
     def distinct(self) -> bool:

@@ -8,7 +8,7 @@ twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from math import inf
@@ -110,6 +110,7 @@ def blocks(samples: Samples, form: Format) -> Iterator[bytes]:
     if isinstance(samples.numbers, Portions):
         portioned = PortionText(samples.family, samples.numbers, created)
         yield from portioned.blocks(samples.numbers.portions)
+        yield from blocks(replace(samples, numbers=samples.numbers.others), form)
     elif kind is Kind.HISTOGRAM:
         yield from _distributions(samples, "_count", "_sum", created)
     elif kind is Kind.GAUGE_HISTOGRAM and openmetrics:
