@@ -38,9 +38,6 @@ T = TypeVar("T")
 
 USERS_PAGE = 1000
 
-BUFFER = 256 * 1024
-"""Bytes of an answer that may wait to be read; with less, large answers stop and start their connection."""
-
 
 class CoderClient:
     """A client of one deployment; an asynchronous context manager.
@@ -315,7 +312,6 @@ async def open_session(settings: CoderSettings, url: URL) -> aiohttp.ClientSessi
         # A cookie of a proxy or of Coder would speak for us besides the token.
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-        read_bufsize=BUFFER,
     )
 
 
