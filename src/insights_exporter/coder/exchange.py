@@ -76,21 +76,24 @@ class Exchange:
         if self.deadline is None:
             return await self._in_turn(request)
         left = self.deadline - self.clock.monotonic()
-        late = DeadlineExceeded(
-            "the poll's time is over; poll less, or grant it more time.", endpoint=request.endpoint
-        )
         if left <= 0:
-            raise late
+            raise _late(request)
         try:
             async with asyncio.timeout(left):
                 return await self._in_turn(request)
         except TimeoutError:
-            raise late from None
+            raise _late(request) from None
 
     async def _in_turn(self, request: Request) -> Answer:
         await self.transport.limits.reserve(request.path, endpoint=request.endpoint, deadline=self.deadline)
         async with self.turn:
             return await self.transport.send(request)
+
+
+def _late(request: Request) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "the poll's time is over; poll less, or grant it more time.", endpoint=request.endpoint
+    )
 
 
 async def _decode(answer: Answer, expected: type[T]) -> Decoded[T]:

@@ -78,6 +78,7 @@ class Transport:
         self._settings = settings
         self._quote = quote
         self._base = base_url(settings.url) if base is None else base
+        self._urls: dict[str, URL] = {}
         self._session = session
         self._proxies = EnvironmentProxies()
         self._clock = clock
@@ -130,7 +131,7 @@ class Transport:
             self._observer.version_seen(text)
 
     async def _follow(self, request: Request, token: Secret) -> Answer:
-        url = self._base.joinpath(request.path.lstrip("/"), encoded=True).with_query(request.query)
+        url = self._url(request.path, request.endpoint).with_query(request.query)
         for _ in range(REDIRECTS + 1):
             answer = await self._exchange(request, url, token)
             location = answer.headers.get("Location", "")
@@ -141,6 +142,15 @@ class Transport:
             "the server redirects in a circle; check the address and the proxies before Coder.",
             endpoint=request.endpoint,
         )
+
+    def _url(self, path: str, endpoint: str) -> URL:
+        known = self._urls.get(path)
+        if known is None:
+            known = self._base.joinpath(path.lstrip("/"), encoded=True)
+            if path == endpoint:
+                # One without ids, of which there are few and which comes again and again.
+                self._urls[path] = known
+        return known
 
     async def _exchange(self, request: Request, url: URL, token: Secret) -> Answer:
         try:
