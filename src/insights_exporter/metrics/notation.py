@@ -8,7 +8,14 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["easy_texts", "escaped", "is_easy", "texts", "written"]
+__all__ = ["BLOCK_ROWS", "easy_texts", "escaped", "is_easy", "texts", "written"]
+
+BLOCK_ROWS: Final = 500
+"""How many rows become one text.
+
+That stays below the size from which the C library takes fresh pages for a text and gives them back at once:
+the faults of these cost a fifth of all.
+"""
 
 # JSON's writer and Go's both write the shortest text that reads back as the number; in this range the same.
 _LEAST: Final = 1e-4

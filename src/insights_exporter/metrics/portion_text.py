@@ -9,12 +9,10 @@ from typing import Final
 import msgspec
 
 from insights_exporter.metrics.family import Family
-from insights_exporter.metrics.notation import easy_texts, escaped, is_easy, texts, written
+from insights_exporter.metrics.notation import BLOCK_ROWS, easy_texts, escaped, is_easy, texts, written
 from insights_exporter.metrics.portions import Portion, Portions
 
 __all__ = ["PortionText"]
-
-_BLOCK_ROWS: Final = 1000
 
 # No label value has these: they stand in for colons and commas, which label values and labels do have.
 _COLON: Final = b"\1"
@@ -41,7 +39,7 @@ class PortionText:
             for users in _some(portion.rows()):
                 written.append(self._rows(portion, around, users))
                 rows += len(users)
-                if rows >= _BLOCK_ROWS:
+                if rows >= BLOCK_ROWS:
                     yield b"".join(written)
                     written, rows = [], 0
         if written:
@@ -97,11 +95,11 @@ class PortionText:
 
 def _some(rows: Mapping[str, float]) -> Iterator[Mapping[str, float]]:
     """Yield all rows, as many at a time as a block has."""
-    if 0 < len(rows) <= _BLOCK_ROWS:
+    if 0 < len(rows) <= BLOCK_ROWS:
         yield rows
         return
     left = iter(rows.items())
-    while block := dict(islice(left, _BLOCK_ROWS)):
+    while block := dict(islice(left, BLOCK_ROWS)):
         yield block
 
 

@@ -15,7 +15,7 @@ from math import inf
 from typing import Final
 
 from insights_exporter.metrics.family import Family, Kind
-from insights_exporter.metrics.notation import escaped, texts, written
+from insights_exporter.metrics.notation import BLOCK_ROWS, escaped, texts, written
 from insights_exporter.metrics.portion_text import PortionText
 from insights_exporter.metrics.portions import Portions
 
@@ -35,8 +35,6 @@ __all__ = [
 
 END: Final = b"# EOF\n"
 """What closes a page of OpenMetrics."""
-
-_BLOCK_ROWS = 1000
 
 
 class Format(StrEnum):
@@ -134,7 +132,7 @@ def _rows(
     columns = _columns(name, labels)
     lines = _LINES.get(len(columns), _any)
     rows = iter(numbers)
-    while block := list(islice(rows, _BLOCK_ROWS)):
+    while block := list(islice(rows, BLOCK_ROWS)):
         text = lines(columns, block) if columns else [f"{name} {written(number)}\n" for _, number in block]
         if created:
             (before, after), begin = created, len(name)
@@ -239,7 +237,7 @@ def _distributions(samples: Samples, count: str, total: str, created: float | No
             lines.append(f"{name}{total}{braced} {written(observed)}\n")
             if created is not None:
                 lines.append(f"{name}_created{braced} {written(created)}\n")
-        if len(lines) >= _BLOCK_ROWS:
+        if len(lines) >= BLOCK_ROWS:
             yield "".join(lines).encode()
             lines.clear()
     if lines:
