@@ -7,7 +7,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain, repeat
+from itertools import repeat
 from operator import truediv
 from statistics import median
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from benchmarks.table import Table, medians
 from benchmarks.workload import LIMITS, REDACTION, catalogued, deployment
 from insights_exporter.metrics.exposition import Exposition
-from insights_exporter.metrics.text import Format, Samples, blocks, head, render
+from insights_exporter.metrics.text import Format, Fragments, Samples, blocks, head, render
 from insights_exporter.snapshot import Snapshot
 from tests.support.reference import reference, reference_page
 from tests.support.snapshots import rich_snapshot
@@ -82,17 +82,19 @@ def sizes() -> Table:
         ("series", "per series", "to the middle one"),
         rows,
         f"Deployments of {_PEOPLE} people with {', '.join(map(str, _TEMPLATES))} templates, so that the\n"
-        "families have much the same share of each page. "
-        "Written block by block, each let go before the next: the exporter never holds a plain page. The ratio\n"
-        f"is the median of {_ROUNDS} rounds, each of which reads all three. The bar is 25 % either way.",
+        "families have much the same share of each page. Written block by block, each let go before the\n"
+        f"next: the exporter never holds a plain page. The ratio is the median of {_ROUNDS} rounds, each of\n"
+        "which reads all three. The bar is 25 % either way.",
     )
 
 
 def _write(families: Sequence[Samples], times: int) -> None:
-    for samples in chain.from_iterable(repeat(families, times)):
-        head(samples.family, Format.OPENMETRICS)
-        for _ in blocks(samples, Format.OPENMETRICS):
-            pass
+    for page in repeat(families, times):
+        fragments = Fragments()
+        for samples in page:
+            head(samples.family, Format.OPENMETRICS)
+            for _ in blocks(samples, Format.OPENMETRICS, fragments):
+                pass
 
 
 def whole_poll() -> Table:

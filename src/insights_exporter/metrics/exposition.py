@@ -21,7 +21,7 @@ from insights_exporter.metrics.families import each_family
 from insights_exporter.metrics.limits import Standing
 from insights_exporter.metrics.portion_text import PortionText
 from insights_exporter.metrics.portions import Derived, Memory, Portion, Portions
-from insights_exporter.metrics.text import END, Format, Samples, blocks, head, is_common
+from insights_exporter.metrics.text import END, Format, Fragments, Samples, blocks, head, is_common
 from insights_exporter.redaction import Redaction
 from insights_exporter.settings import LimitSettings
 from insights_exporter.snapshot import Snapshot
@@ -120,7 +120,7 @@ class Exposition:
         return rendered
 
     def _render(self, snapshot: Snapshot) -> _Rendered:
-        rendered = _Rendered()
+        rendered, fragments = _Rendered(), Fragments()
         self._derived.turn()
         self._written.turn()
         for family in each_family(
@@ -135,18 +135,18 @@ class Exposition:
             rendered.series[name], rendered.folded[name] = family.series, family.folded
             if self._pass_on is not None:
                 rendered.families.append(family.samples)
-            for form, bodies in self._bodies(family.samples).items():
+            for form, bodies in self._bodies(family.samples, fragments).items():
                 pieces = [deflate([head(family.samples.family, form)]), *bodies]
                 rendered.pieces[form].append((family.samples.family.collector, pieces))
         return rendered
 
-    def _bodies(self, samples: Samples) -> dict[Format, list[Piece]]:
+    def _bodies(self, samples: Samples, fragments: Fragments) -> dict[Format, list[Piece]]:
         """Return the series of a family in pieces by format, the same ones where they look the same."""
-        text = self._body(samples, Format.TEXT)
-        openmetrics = text if is_common(samples) else self._body(samples, Format.OPENMETRICS)
+        text = self._body(samples, Format.TEXT, fragments)
+        openmetrics = text if is_common(samples) else self._body(samples, Format.OPENMETRICS, fragments)
         return {Format.TEXT: text, Format.OPENMETRICS: openmetrics}
 
-    def _body(self, samples: Samples, form: Format) -> list[Piece]:
+    def _body(self, samples: Samples, form: Format, fragments: Fragments) -> list[Piece]:
         rows = samples.numbers
         if isinstance(rows, Portions):
             created = samples.created if form is Format.OPENMETRICS else None
@@ -154,8 +154,8 @@ class Exposition:
             pieces = [self._portion(samples, chunk, text, form) for chunk in rows.chunks()]
             if not rows.others:
                 return pieces
-            return [*pieces, *self._body(replace(samples, numbers=rows.others), form)]
-        return [deflate(blocks(samples, form), pause=self._pause)]
+            return [*pieces, *self._body(replace(samples, numbers=rows.others), form, fragments)]
+        return [deflate(blocks(samples, form, fragments), pause=self._pause)]
 
     def _portion(
         self, samples: Samples, chunk: tuple[Portion, ...], text: PortionText, form: Format

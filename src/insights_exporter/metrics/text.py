@@ -24,6 +24,7 @@ __all__ = [
     "Distribution",
     "Fine",
     "Format",
+    "Fragments",
     "Number",
     "Packed",
     "Samples",
@@ -77,10 +78,10 @@ class Samples:
 
 def render(families: Iterable[Samples], form: Format) -> bytearray:
     """Return the page. Text of 0.0.4 leaves out ``created``, which it could only say with extra series."""
-    page = bytearray()
+    page, fragments = bytearray(), Fragments()
     for samples in families:
         page += head(samples.family, form)
-        for block in blocks(samples, form):
+        for block in blocks(samples, form, fragments):
             page += block
     if form is Format.OPENMETRICS:
         page += END
@@ -101,55 +102,72 @@ def is_common(samples: Samples) -> bool:
     return samples.created is None and samples.family.kind is not Kind.GAUGE_HISTOGRAM
 
 
-def blocks(samples: Samples, form: Format) -> Iterator[bytes]:
-    """Yield a family's series, many in a block, encoded."""
+def blocks(samples: Samples, form: Format, fragments: Fragments | None = None) -> Iterator[bytes]:
+    """Yield a family's series, many in a block, encoded.
+
+    The families of a page are written quicker with the same ``fragments``.
+    """
+    fragments = Fragments() if fragments is None else fragments
     kind, openmetrics = samples.family.kind, form is Format.OPENMETRICS
     created = samples.created if openmetrics else None
     if isinstance(samples.numbers, Portions):
         portioned = PortionText(samples.family, samples.numbers, created)
         yield from portioned.blocks(samples.numbers.portions)
-        yield from blocks(replace(samples, numbers=samples.numbers.others), form)
+        yield from blocks(replace(samples, numbers=samples.numbers.others), form, fragments)
     elif kind is Kind.HISTOGRAM:
-        yield from _distributions(samples, "_count", "_sum", created)
+        yield from _distributions(samples, fragments, "_count", "_sum", created)
     elif kind is Kind.GAUGE_HISTOGRAM and openmetrics:
-        yield from _distributions(samples, "_gcount", "_gsum")
+        yield from _distributions(samples, fragments, "_gcount", "_gsum")
     elif kind is Kind.GAUGE_HISTOGRAM:
-        yield from _plain_gauge_histogram(samples)
+        yield from _plain_gauge_histogram(samples, fragments)
     elif kind is Kind.COUNTER and created is not None:
         again = f"{samples.family.stem}_created", f" {written(created)}\n"
-        yield from _rows(samples.family.name, samples.family.labels, samples.numbers, again)
+        yield from _rows(samples.family.name, samples.family.labels, samples.numbers, fragments, again)
     else:
-        yield from _rows(samples.family.name, samples.family.labels, samples.numbers)
+        yield from _rows(samples.family.name, samples.family.labels, samples.numbers, fragments)
 
 
 def _rows(
-    name: str, labels: tuple[str, ...], numbers: Iterable[Number], created: tuple[str, str] | None = None
+    name: str,
+    labels: tuple[str, ...],
+    numbers: Iterable[Number],
+    fragments: Fragments,
+    created: tuple[str, str] | None = None,
 ) -> Iterator[bytes]:
     """Yield rows, a block at a time; by far the most series pass here.
 
     ``created`` is what stands before and behind the labels of a second row, where one follows each.
     """
-    columns = _columns(name, labels)
+    columns = _columns(labels, fragments)
     lines = _LINES.get(len(columns), _any)
     rows = iter(numbers)
     while block := list(islice(rows, BLOCK_ROWS)):
-        text = lines(columns, block) if columns else [f"{name} {written(number)}\n" for _, number in block]
+        text = (
+            lines(name, columns, block) if columns else [f"{name} {written(number)}\n" for _, number in block]
+        )
         if created:
             (before, after), begin = created, len(name)
             text = [f"{line}{before}{line[begin : line.rindex(' ')]}{after}" for line in text]
         yield "".join(text).encode()
 
 
-class _Escaped(dict[str, str]):
-    """Label values with what stands before and behind them; each is escaped once."""
+class Fragments(dict[str, "_Labelled"]):
+    """Labels with their values as they stand between braces, each made once for a whole page."""
 
-    def __init__(self, before: str = "", after: str = "") -> None:
+    def __missing__(self, label: str) -> _Labelled:
+        self[label] = found = _Labelled(label)
+        return found
+
+
+class _Labelled(dict[str, str]):
+    """One label with each of its values."""
+
+    def __init__(self, label: str) -> None:
         super().__init__()
-        self._before = before
-        self._after = after
+        self._label = label
 
     def __missing__(self, value: str) -> str:
-        self[value] = text = self._before + escaped(value) + self._after
+        self[value] = text = f'{self._label}="{escaped(value)}"'
         return text
 
 
@@ -164,24 +182,20 @@ class _Written(dict[float, str]):
         return text
 
 
-_Columns = Sequence[tuple[_Escaped, int]]
+_Columns = Sequence[tuple[_Labelled, int]]
+"""Labels in order, and where the value of each stands."""
+
 _Block = Sequence[Number]
 
 
-def _columns(name: str, labels: tuple[str, ...]) -> _Columns:
-    """Return what turns label values into the parts of ``name{…}``, in order, and where each value stands."""
-    order = sorted(range(len(labels)), key=labels.__getitem__)
-    last = len(order) - 1
-    return [
-        (_Escaped(f'{"," if place else name + "{"}{labels[index]}="', '"' if place < last else '"}'), index)
-        for place, index in enumerate(order)
-    ]
+def _columns(labels: tuple[str, ...], fragments: Fragments) -> _Columns:
+    return [(fragments[labels[index]], index) for index in sorted(range(len(labels)), key=labels.__getitem__)]
 
 
-def _any(columns: _Columns, block: _Block) -> list[str]:
-    parts = [[escaped[labels[index]] for labels, _ in block] for escaped, index in columns]
+def _any(name: str, columns: _Columns, block: _Block) -> list[str]:
+    parts = [[labelled[labels[index]] for labels, _ in block] for labelled, index in columns]
     return [
-        f"{''.join(series)} {text}\n"
+        f"{name}{{{','.join(series)}}} {text}\n"
         for *series, text in zip(*parts, texts(n for _, n in block), strict=True)
     ]
 
@@ -189,42 +203,47 @@ def _any(columns: _Columns, block: _Block) -> list[str]:
 # Most series have as many labels as one of these; written out, a row costs a quarter less.
 
 
-def _three(columns: _Columns, block: _Block) -> list[str]:
+def _three(name: str, columns: _Columns, block: _Block) -> list[str]:
     (a, i), (b, j), (c, k) = columns
     rows = zip(block, texts(n for _, n in block), strict=True)
-    return [f"{a[v[i]]}{b[v[j]]}{c[v[k]]} {text}\n" for (v, _), text in rows]
+    return [f"{name}{{{a[v[i]]},{b[v[j]]},{c[v[k]]}}} {text}\n" for (v, _), text in rows]
 
 
-def _four(columns: _Columns, block: _Block) -> list[str]:
+def _four(name: str, columns: _Columns, block: _Block) -> list[str]:
     (a, i), (b, j), (c, k), (d, m) = columns
     rows = zip(block, texts(n for _, n in block), strict=True)
-    return [f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]} {text}\n" for (v, _), text in rows]
+    return [f"{name}{{{a[v[i]]},{b[v[j]]},{c[v[k]]},{d[v[m]]}}} {text}\n" for (v, _), text in rows]
 
 
-def _five(columns: _Columns, block: _Block) -> list[str]:
+def _five(name: str, columns: _Columns, block: _Block) -> list[str]:
     (a, i), (b, j), (c, k), (d, m), (e, o) = columns
     rows = zip(block, texts(n for _, n in block), strict=True)
-    return [f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]}{e[v[o]]} {text}\n" for (v, _), text in rows]
+    return [f"{name}{{{a[v[i]]},{b[v[j]]},{c[v[k]]},{d[v[m]]},{e[v[o]]}}} {text}\n" for (v, _), text in rows]
 
 
-def _six(columns: _Columns, block: _Block) -> list[str]:
+def _six(name: str, columns: _Columns, block: _Block) -> list[str]:
     (a, i), (b, j), (c, k), (d, m), (e, o), (f, p) = columns
     rows = zip(block, texts(n for _, n in block), strict=True)
-    return [f"{a[v[i]]}{b[v[j]]}{c[v[k]]}{d[v[m]]}{e[v[o]]}{f[v[p]]} {text}\n" for (v, _), text in rows]
+    return [
+        f"{name}{{{a[v[i]]},{b[v[j]]},{c[v[k]]},{d[v[m]]},{e[v[o]]},{f[v[p]]}}} {text}\n"
+        for (v, _), text in rows
+    ]
 
 
 _LINES: Final = {3: _three, 4: _four, 5: _five, 6: _six}
 
 
-def _distributions(samples: Samples, count: str, total: str, created: float | None = None) -> Iterator[bytes]:
+def _distributions(
+    samples: Samples, fragments: Fragments, count: str, total: str, created: float | None = None
+) -> Iterator[bytes]:
     """Yield each label set with its buckets, with count and sum where those have names, and its beginning."""
     name, labels = samples.family.name, samples.family.labels
     bounds = [f'le="{written(bound)}"' for bound in (*samples.bounds, inf)]
-    escaped, numbers = _Escaped(), _Written()
-    order = sorted(range(len(labels)), key=labels.__getitem__)
+    numbers = _Written()
+    columns = [(labels[index], labelled, index) for labelled, index in _columns(labels, fragments)]
     lines: list[str] = []
     for values, counts, observed in samples.distributions:
-        pairs = [(labels[index], f'{labels[index]}="{escaped[values[index]]}"') for index in order]
+        pairs = [(label, labelled[values[index]]) for label, labelled, index in columns]
         before = "".join([f"{pair}," for label, pair in pairs if label < "le"])
         after = "".join([f",{pair}" for label, pair in pairs if label > "le"])
         begin, end = f"{name}_bucket{{{before}", f"{after}}} "
@@ -244,10 +263,10 @@ def _distributions(samples: Samples, count: str, total: str, created: float | No
         yield "".join(lines).encode()
 
 
-def _plain_gauge_histogram(samples: Samples) -> Iterator[bytes]:
+def _plain_gauge_histogram(samples: Samples, fragments: Fragments) -> Iterator[bytes]:
     """Yield what the old format can say: buckets pass for a histogram, count and sum for gauges."""
     family, rows = samples.family, list(samples.distributions)
-    yield from _distributions(Samples(family, distributions=rows, bounds=samples.bounds), "", "")
+    yield from _distributions(Samples(family, distributions=rows, bounds=samples.bounds), fragments, "", "")
     for suffix, numbers in (
         ("_gcount", [(values, counts[-1]) for values, counts, _ in rows]),
         ("_gsum", [(values, observed) for values, _, observed in rows]),
@@ -255,7 +274,7 @@ def _plain_gauge_histogram(samples: Samples) -> Iterator[bytes]:
         if numbers:
             name = family.name + suffix
             yield f"# HELP {name} {_plain_help(family)}\n# TYPE {name} gauge\n".encode()
-            yield from _rows(name, family.labels, numbers)
+            yield from _rows(name, family.labels, numbers, fragments)
 
 
 def _plain_help(family: Family) -> str:
