@@ -15,6 +15,7 @@ __all__ = ["collector", "postgres"]
 @pytest.fixture
 async def collector() -> AsyncIterator[Collect]:
     made: list[PostgresCollector] = []
+    opened = _transports(asyncio.get_running_loop())
 
     def collect(table: Table, **changed: Any) -> PostgresCollector:
         made.append(collecting(table, **changed))
@@ -23,5 +24,22 @@ async def collector() -> AsyncIterator[Collect]:
     yield collect
     for one in made:
         one.close()
+    for transport in opened:
+        # One whose login was refused waits for the server to take leave of it.
+        transport.abort()
     # What was closed says so to the loop, which must hear it before it ends.
     await asyncio.sleep(0)
+
+
+def _transports(loop: asyncio.AbstractEventLoop) -> list[asyncio.Transport]:
+    """Return a list that gets every connection that this loop makes."""
+    opened: list[asyncio.Transport] = []
+    connect = loop.create_connection
+
+    async def noted(*arguments: Any, **options: Any) -> Any:
+        transport, protocol = await connect(*arguments, **options)
+        opened.append(transport)
+        return transport, protocol
+
+    loop.create_connection = noted  # type: ignore[method-assign] # The loop ends with the test.
+    return opened
