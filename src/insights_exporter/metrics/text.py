@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from math import inf
 from typing import Final
 
@@ -171,17 +171,6 @@ class _Labelled(dict[str, str]):
         return text
 
 
-class _Written(dict[float, str]):
-    """Numbers with their texts, for counts: most are small and come again and again."""
-
-    def __missing__(self, number: float) -> str:
-        text = written(number)
-        # Zero and negative zero are one key.
-        if number:
-            self[number] = text
-        return text
-
-
 _Columns = Sequence[tuple[_Labelled, int]]
 """Labels in order, and where the value of each stands."""
 
@@ -237,29 +226,28 @@ def _distributions(
     samples: Samples, fragments: Fragments, count: str, total: str, created: float | None = None
 ) -> Iterator[bytes]:
     """Yield each label set with its buckets, with count and sum where those have names, and its beginning."""
-    name, labels = samples.family.name, samples.family.labels
+    name = samples.family.name
     bounds = [f'le="{written(bound)}"' for bound in (*samples.bounds, inf)]
-    numbers = _Written()
-    columns = [(labels[index], labelled, index) for labelled, index in _columns(labels, fragments)]
-    lines: list[str] = []
-    for values, counts, observed in samples.distributions:
-        pairs = [(label, labelled[values[index]]) for label, labelled, index in columns]
-        before = "".join([f"{pair}," for label, pair in pairs if label < "le"])
-        after = "".join([f",{pair}" for label, pair in pairs if label > "le"])
-        begin, end = f"{name}_bucket{{{before}", f"{after}}} "
-        lines += [
-            f"{begin}{bound}{end}{numbers[number]}\n" for bound, number in zip(bounds, counts, strict=True)
-        ]
-        if count:
-            braced = f"{{{','.join([pair for _, pair in pairs])}}}" if pairs else ""
-            lines.append(f"{name}{count}{braced} {written(counts[-1])}\n")
-            lines.append(f"{name}{total}{braced} {written(observed)}\n")
-            if created is not None:
-                lines.append(f"{name}_created{braced} {written(created)}\n")
-        if len(lines) >= BLOCK_ROWS:
-            yield "".join(lines).encode()
-            lines.clear()
-    if lines:
+    # Labels stand in the order of their names, that of a bucket's bound among them.
+    first = sum(label < "le" for label in samples.family.labels)
+    columns, rows = _columns(samples.family.labels, fragments), iter(samples.distributions)
+    began = None if created is None else written(created)
+    while block := list(islice(rows, max(1, BLOCK_ROWS // (len(bounds) + 3)))):
+        counted = texts(chain.from_iterable(counts for _, counts, _ in block))
+        buckets = zip(bounds * len(block), counted, strict=True)
+        sums = texts(observed for *_, observed in block)
+        lines: list[str] = []
+        for (values, counts, _), observed in zip(block, sums, strict=True):
+            pairs = [labelled[values[index]] for labelled, index in columns]
+            before = f"{name}_bucket{{{''.join([f'{pair},' for pair in pairs[:first]])}"
+            after = f"{''.join([f',{pair}' for pair in pairs[first:]])}}} "
+            lines += [f"{before}{bound}{after}{number}\n" for bound, number in islice(buckets, len(bounds))]
+            if count:
+                braced = f"{{{','.join(pairs)}}}" if pairs else ""
+                lines.append(f"{name}{count}{braced} {written(counts[-1])}\n")
+                lines.append(f"{name}{total}{braced} {observed}\n")
+                if began is not None:
+                    lines.append(f"{name}_created{braced} {began}\n")
         yield "".join(lines).encode()
 
 
