@@ -7,9 +7,9 @@ import pytest
 from insights_exporter.collectors.agent_stats import PostgresCollector
 from tests.agent_stats.reading import Collect, collecting
 from tests.support.agent_table import Table
-from tests.support.postgres import postgres
+from tests.support.postgres import postgres, postgres_server
 
-__all__ = ["collector", "postgres"]
+__all__ = ["collector", "postgres", "postgres_server"]
 
 
 @pytest.fixture

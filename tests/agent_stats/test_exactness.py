@@ -155,6 +155,7 @@ class Readings(RuleBasedStateMachine):
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
         self.folder.cleanup()
+        self.server.take_back(self.table.database)
 
 
 @pytest.mark.parametrize("counts", [False, True], ids=["columns", "session_counts"])

@@ -89,15 +89,15 @@ def _set_clock(server: Postgres, database: str, now: datetime) -> None:
 
 @pytest.fixture(scope="module")
 def day(
-    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+    postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Prometheus, Postgres, str]]:
     """Give a Prometheus that has scraped for a day, and the database that the exporter read."""
-    folder, database = tmp_path_factory.mktemp("day"), postgres.new_database()
-    asyncio.run(recorded(postgres, database, folder / "text"))
+    folder, database = tmp_path_factory.mktemp("day"), postgres_server.new_database()
+    asyncio.run(recorded(postgres_server, database, folder / "text"))
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
     subprocess.run([*command, folder / "text", folder / "blocks"], check=True, capture_output=True)
     with Prometheus.serving(folder / "blocks") as prometheus:
-        yield prometheus, postgres, database
+        yield prometheus, postgres_server, database
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95])

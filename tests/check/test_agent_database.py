@@ -18,9 +18,9 @@ from insights_exporter.settings import PrivacySettings, Settings, UserNames
 from tests.agent_stats.reading import settings
 from tests.support.agent_table import Report, Table
 from tests.support.clock import FakeClock
-from tests.support.postgres import Postgres, postgres
+from tests.support.postgres import Postgres, postgres, postgres_server
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "postgres_server"]
 
 ROLE = "checked"
 

@@ -26,11 +26,11 @@ from insights_exporter.simulator.stage import stage
 from insights_exporter.snapshot import AgentStats
 from tests.support.agent_stats import user_seconds
 from tests.support.clock import FakeClock
-from tests.support.postgres import Postgres, postgres
+from tests.support.postgres import Postgres, postgres, postgres_server
 from tests.support.simulated import client_of
 from tests.support.told import Told
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "postgres_server"]
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 DAY = NOW - BACKLOG

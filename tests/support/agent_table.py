@@ -98,12 +98,14 @@ class Table:
     def create(cls, server: Postgres, *, counts: bool = False) -> Table:
         """Make a database with empty tables; ``counts`` is the newer form."""
         table = cls(server, server.new_database(), counts)
-        table.sql(TABLES.replace("SESSIONS", _OBJECT if counts else _COLUMNS))
-        table.sql(f"INSERT INTO organizations VALUES ('{_ORGANIZATION}', 'acme', true)")
-        for name in ("python", "java"):
-            table.add_template(name)
-        for name in ("ada", "grace", "alan"):
-            table.add_user(name)
+        # All at once: each call of psql is a process.
+        table.sql(
+            TABLES.replace("SESSIONS", _OBJECT if counts else _COLUMNS)
+            + f"INSERT INTO organizations VALUES ('{_ORGANIZATION}', 'acme', true);"
+            + ";".join(map(table._new_template, ("python", "java")))
+            + ";"
+            + ";".join(map(table._new_user, ("ada", "grace", "alan")))
+        )
         return table
 
     @property
@@ -117,13 +119,19 @@ class Table:
 
     def add_template(self, name: str) -> None:
         """Add a template."""
+        self.sql(self._new_template(name))
+
+    def _new_template(self, name: str) -> str:
         number = self.templates[name] = uuid4()
-        self.sql(f"INSERT INTO templates VALUES ('{number}', '{name}', '{_ORGANIZATION}')")
+        return f"INSERT INTO templates VALUES ('{number}', '{name}', '{_ORGANIZATION}')"
 
     def add_user(self, name: str) -> None:
         """Add a user."""
+        self.sql(self._new_user(name))
+
+    def _new_user(self, name: str) -> str:
         number = self.users[name] = uuid4()
-        self.sql(f"INSERT INTO users VALUES ('{number}', '{name}', '{name}@example.com')")
+        return f"INSERT INTO users VALUES ('{number}', '{name}', '{name}@example.com')"
 
     def add(self, *reports: Report) -> None:
         """Write reports, all at once."""

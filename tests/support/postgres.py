@@ -1,4 +1,4 @@
-"""A real PostgreSQL, started for tests, each database of which belongs to one test."""
+"""A real PostgreSQL, started for tests, each database of which belongs to one test at a time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-__all__ = ["Postgres", "postgres", "postgres_programs"]
+__all__ = ["Postgres", "postgres", "postgres_programs", "postgres_server"]
 
 PATIENCE = 30.0
 """Seconds that a server may take to start or to stop."""
@@ -28,6 +29,21 @@ SETTINGS = {
     "max_connections": "40",
     "shared_buffers": "64MB",
 }
+
+_EMPTY = r"""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE datname = current_database() AND pid <> pg_backend_pid();
+DO $$ DECLARE name text; BEGIN
+  FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+  LOOP EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP;
+  FOR name IN SELECT rolname FROM pg_roles WHERE rolname LIKE '%\_' || current_database()
+  LOOP EXECUTE format('DROP OWNED BY %I', name); EXECUTE format('DROP ROLE %I', name); END LOOP;
+  EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
+END $$;
+CREATE SCHEMA public;
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+"""
+"""Makes a used database like a new one, in a fraction of the time; roles of a database end with its name."""
 
 
 def postgres_programs() -> Path | None:
@@ -53,6 +69,8 @@ class Postgres:
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count()
+        self._lent: list[str] = []
+        self._idle: list[str] = []
         self._owned(self.folder)
         self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
         # People of other names need a password, as they would in earnest.
@@ -104,8 +122,8 @@ class Postgres:
         self.start(**settings)
 
     def remove(self) -> None:
-        """Stop and delete everything."""
-        self.stop()
+        """Stop and delete everything; nothing needs to be written any more."""
+        self.stop(at_once=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -121,10 +139,28 @@ class Postgres:
         return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """Make an empty database and return its name."""
-        name = f"coder_{next(self._numbers)}"
-        self.sql(f"CREATE DATABASE {name}")
+        """Return the name of an empty database that nobody else uses."""
+        if self._idle:
+            name = self._idle.pop()
+            self.sql(_EMPTY, database=name)
+        else:
+            name = f"coder_{next(self._numbers)}"
+            self.sql(f"CREATE DATABASE {name}")
+        self._lent.append(name)
         return name
+
+    def take_back(self, *databases: str) -> None:
+        """Give these databases to whoever wants one next."""
+        for name in databases:
+            self._lent.remove(name)
+            self._idle.append(name)
+
+    @contextmanager
+    def lending(self) -> Iterator[Postgres]:
+        """Take back at the end what was lent in between."""
+        before = set(self._lent)
+        yield self
+        self.take_back(*(name for name in self._lent if name not in before))
 
     def sql(self, statements: str, *, database: str = "postgres") -> str:
         """Run statements with psql and return what they print, without decoration."""
@@ -179,7 +215,7 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres_server() -> Iterator[Postgres]:
     """Give a server that runs for the whole session; whoever stops it starts it again."""
     programs = postgres_programs()
     if programs is None:
@@ -190,6 +226,13 @@ def postgres() -> Iterator[Postgres]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
+    """Give the same server for one test, whose databases the next ones get, emptied."""
+    with postgres_server.lending():
+        yield postgres_server
 
 
 def _free_port() -> int:

@@ -123,6 +123,7 @@ class Recorder:
                 redaction=Redaction(users, b"the key of the history"),
                 limits=LimitSettings(),
                 telemetry=telemetry if users is modes[0] else SilentTelemetry(),
+                pause=lambda: None,
             )
             for users in modes
         }

@@ -7,13 +7,13 @@ half hour and user; latencies are percentiles over the medians of half hours; op
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TypeAlias
 
 from insights_exporter.simulator.model import Template
-from insights_exporter.simulator.usage import BUCKETS, BUILTIN, TERMINAL, UserDay, buckets
+from insights_exporter.simulator.usage import BUCKETS, BUILTIN, TERMINAL, UserDay, buckets, half_hours
 
 __all__ = ["AppKey", "ClientOf", "Report", "family_alone", "percentile"]
 
@@ -72,13 +72,13 @@ class Report:
         for row in rows:
             self.templates.add(row.template)
             seen.add(row.template)
-            latencies += [row.latency[index] for index, _ in buckets(row.used) if index in row.latency]
-        self.user_minutes[user] += _capped(row.used for row in rows)
+            latencies += row.measured
+        self.user_minutes[user] += _capped([row.used for row in rows])
         for family in BUILTIN:
             masks = [(row.template, row.agent[family]) for row in rows if row.agent.get(family)]
             if masks:
                 client = self.client(family, user)
-                self.builtin[client] += _capped(mask for _, mask in masks)
+                self.builtin[client] += _capped([mask for _, mask in masks])
                 self.builtin_templates[client].update(template for template, _ in masks)
         self._add_custom(day, user, rows, templates)
 
@@ -96,8 +96,7 @@ class Report:
     def _runs(self, day: date, user: int, key: AppKey, masks: list[int]) -> int:
         used = 0
         for mask in masks:
-            for index, _ in buckets(mask):
-                used |= 1 << index
+            used |= half_hours(mask)
         carried = self._open.pop((user, key), None) == day - timedelta(days=1)
         if used >> (BUCKETS - 1):
             self._open[user, key] = day
@@ -120,12 +119,11 @@ def _key(template: Template, slug: str) -> AppKey | None:
     return None
 
 
-def _capped(masks: Iterable[int]) -> int:
-    found = list(masks)
-    if len(found) == 1:
-        return found[0].bit_count()
+def _capped(masks: Sequence[int]) -> int:
+    if len(masks) == 1:
+        return masks[0].bit_count()
     totals: dict[int, int] = defaultdict(int)
-    for mask in found:
+    for mask in masks:
         for index, used in buckets(mask):
             totals[index] += used
     return sum(min(_FULL, total) for total in totals.values())

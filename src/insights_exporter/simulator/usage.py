@@ -6,12 +6,22 @@ The minutes of a day in which an app was used are an integer of 1440 bits: a uni
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
-__all__ = ["BUCKETS", "BUILTIN", "DAY_MINUTES", "TERMINAL", "UserDay", "buckets", "day_start", "minutes"]
+__all__ = [
+    "BUCKETS",
+    "BUILTIN",
+    "DAY_MINUTES",
+    "TERMINAL",
+    "UserDay",
+    "buckets",
+    "day_start",
+    "half_hours",
+    "minutes",
+]
 
 DAY_MINUTES = 1440
 BUCKETS = 48
@@ -47,6 +57,12 @@ def buckets(mask: int) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=1 << 15)
+def half_hours(mask: int) -> int:
+    """Return the set of half hours with any minute used."""
+    return sum([1 << index for index, _ in buckets(mask)])
+
+
 @dataclass(frozen=True, slots=True)
 class UserDay:
     """One user's day in one template.
@@ -65,12 +81,17 @@ class UserDay:
     """The minutes with any session that agents count."""
     used: int = field(init=False, compare=False)
     """The minutes with any use at all."""
+    measured: Sequence[float] = field(init=False, compare=False)
+    """The latency of each half hour with any use that has one, in order."""
 
     def __post_init__(self) -> None:
         """Unite the minutes once; every answer asks for them."""
         sessions = _union(self.agent)
+        used, known = sessions | _union(self.apps), self.latency
         object.__setattr__(self, "sessions", sessions)
-        object.__setattr__(self, "used", sessions | _union(self.apps))
+        object.__setattr__(self, "used", used)
+        measured = [known[index] for index, _ in buckets(used) if index in known] if known else ()
+        object.__setattr__(self, "measured", measured)
 
     def within(self, mask: int) -> UserDay:
         """Return the part inside these minutes."""
