@@ -22,7 +22,8 @@ demo: $(STAMP) ## Run a simulated Coder and the exporter against it.
 
 test: $(STAMP) ## Run all tests, with the real programs they need.
 	tests/support/install-binaries.sh
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+# One process more than the usual two cores, as some tests wait for real programs.
+	$(BIN)/pytest --numprocesses 3 --dist worksteal
 
 bench: $(STAMP) ## Compare with other ways to do the same; takes a while.
 	$(BIN)/python -m benchmarks --write

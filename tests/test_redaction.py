@@ -35,7 +35,7 @@ def test_hashing_without_a_key_is_refused() -> None:
         Redaction(UserNames.HASHED)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.text(st.characters()))
 def test_whatever_the_name_its_hash_has_one_form(name: str) -> None:
     hashed = Redaction(UserNames.HASHED, b"key").name(name)

@@ -158,6 +158,7 @@ class Readings(RuleBasedStateMachine):
         self.server.take_back(self.table.database)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("counts", [False, True], ids=["columns", "session_counts"])
 def test_every_report_is_counted_once(postgres: Postgres, *, counts: bool) -> None:
     machine = type("Machine", (Readings,), {"server": postgres, "counts": counts})
@@ -168,7 +169,6 @@ def test_every_report_is_counted_once(postgres: Postgres, *, counts: bool) -> No
             max_examples=8,
             phases=[Phase.generate],
             stateful_step_count=8,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

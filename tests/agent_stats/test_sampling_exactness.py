@@ -134,7 +134,6 @@ def test_nothing_is_counted_twice(*, totals: bool, clients: bool) -> None:
         settings=settings(
             max_examples=15,
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

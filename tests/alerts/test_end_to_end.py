@@ -43,10 +43,13 @@ FASTER: Final = 200
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NAME: Final = "CoderInsights{}".format
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("prometheus", "prometheus-alertmanager"))),
-    reason="prometheus or prometheus-alertmanager is not installed.",
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not all(map(shutil.which, ("prometheus", "prometheus-alertmanager"))),
+        reason="prometheus or prometheus-alertmanager is not installed.",
+    ),
+]
 
 
 def shorter(duration: str) -> str:

@@ -78,6 +78,7 @@ def agrees(weeks: Weeks, folder: Path) -> bool:
     return done.returncode == 0
 
 
+@pytest.mark.long
 def test_two_ordinary_weeks_with_weekends_and_a_holiday_fire_nothing_above_info(tmp_path: Path) -> None:
     """The app that stops on the day after shows that the rules have seen them."""
     assert agrees(Weeks(), tmp_path)

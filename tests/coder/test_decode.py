@@ -250,7 +250,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_whatever_stands_in_one_place_the_rest_survives(data: st.DataObject) -> None:
     """Any value in any field of the second row leaves the first and the third as they were."""
@@ -266,7 +266,7 @@ def test_whatever_stands_in_one_place_the_rest_survives(data: st.DataObject) -> 
     assert all(user.p95_seconds is None or 0 < user.p95_seconds <= 1e9 for user in users)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 400))
 def test_a_cut_answer_never_passes_for_a_whole_one(length: int) -> None:
     whole = latency(latency_row("ada"), latency_row("bob"))

@@ -36,7 +36,7 @@ def serving(
     return fetch
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 50), st.integers(1, 12))
 async def test_every_row_is_found_in_as_many_calls_as_there_are_pages(total: int, size: int) -> None:
     calls: list[tuple[int, int]] = []

@@ -22,7 +22,7 @@ moments = st.datetimes(
     timezones=st.just(UTC),
 )
 offsets = st.integers(min_value=-12, max_value=14)
-bounded = settings(max_examples=200, deadline=None)
+bounded = settings(max_examples=200)
 
 
 def refusal(window: Window, now: datetime, interval: str | None = None) -> str | None:

@@ -112,7 +112,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(happened=st.lists(uses, max_size=30), steps=steps, offset=st.sampled_from((0, 0, -5, 9)))
 def test_totals_are_the_truth_for_every_replica(
     happened: Sequence[Used], steps: Sequence[tuple[int, set[str], str | None]], offset: int

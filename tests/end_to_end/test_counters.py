@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 
+import pytest
+
 from insights_exporter.poller import Poller
 from insights_exporter.settings import InsightsSettings, Settings
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
@@ -127,6 +129,7 @@ async def ignored(_: Snapshot) -> None:
     """Publish nothing."""
 
 
+@pytest.mark.long
 async def test_four_days_of_polls_count_what_happened() -> None:
     """Two replicas poll every five minutes, each with a jitter of its own; one of them restarts at times.
 

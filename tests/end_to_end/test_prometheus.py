@@ -103,6 +103,7 @@ def keyed(name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
     return (COUNTERS[name], *(labels[label] for label in wanted if label in labels))
 
 
+@pytest.mark.long
 async def test_the_increase_of_a_day_is_what_happened_on_it(tmp_path: Path) -> None:
     deployment = stage(Size(4, 14), options=ApiOptions(rate_limit=0))
     page = tmp_path / "page.txt"

@@ -28,7 +28,7 @@ def test_control_characters_and_lone_surrogates_are_replaced_but_newlines_stay()
     assert values()["app"]["a\x00\ud800\n\r\x85b"] == "a��\n��b"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(st.characters()))
 def test_every_value_can_be_encoded_and_is_short(raw: str) -> None:
     served = values()["app"][raw]

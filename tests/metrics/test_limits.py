@@ -109,7 +109,7 @@ def test_where_a_sum_means_nothing_the_rest_is_dropped() -> None:
     assert found.folded == 1
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(ROWS, st.integers(1, 45))
 def test_nothing_is_lost_and_the_limit_holds(rows: list[Number], limit: int) -> None:
     found = cut(rows, limit)
@@ -121,7 +121,7 @@ def test_nothing_is_lost_and_the_limit_holds(rows: list[Number], limit: int) -> 
         assert sum(numbers.values()) == sum(number for _, number in rows)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(ROWS, st.integers(1, 20), st.randoms(use_true_random=False))
 def test_replicas_agree_whatever_the_order(rows: list[Number], limit: int, rng: random.Random) -> None:
     shuffled = rng.sample(rows, len(rows))
@@ -129,7 +129,7 @@ def test_replicas_agree_whatever_the_order(rows: list[Number], limit: int, rng: 
     assert served(cut(rows, limit)) == served(cut(shuffled, limit))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(ROWS, st.integers(1, 20))
 def test_whoever_is_named_has_no_less_than_whoever_is_not(rows: list[Number], limit: int) -> None:
     numbers = served(cut(rows, limit, family=USER_LATENCY_P95))
@@ -174,7 +174,7 @@ def test_a_new_anchor_chooses_anew() -> None:
     assert after == {("acme", "go", "c"): 3, ("acme", "go", OTHER): 0}
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(st.lists(st.integers(0, 9), min_size=6, max_size=6), min_size=1, max_size=6), st.integers(1, 6)
 )

@@ -113,7 +113,7 @@ def pages(
     return ours, [enabled, gauge, counter, histogram, counting]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(numbers(3), numbers(4), DISTRIBUTIONS)
 def test_text_equals_the_reference(
     gauges: list[Number], counters: list[Number], latencies: list[Distribution]
@@ -123,7 +123,7 @@ def test_text_equals_the_reference(
     assert generate_latest(Families(theirs)) == bytes(render(ours, Format.TEXT))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(numbers(3), numbers(4), DISTRIBUTIONS, st.none() | st.floats(1, 2e9))
 def test_openmetrics_equals_the_reference(
     gauges: list[Number], counters: list[Number], latencies: list[Distribution], created: float | None

@@ -23,7 +23,7 @@ from tests.page.made_up import NOW, snapshot
 NAMED = Lens(Redaction(UserNames.NAMED))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 def test_no_text_becomes_markup_and_all_can_be_sent(text: str) -> None:
     made = element("p", text, title=text) + name(text)
