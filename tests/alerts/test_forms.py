@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -164,14 +165,15 @@ def test_a_threshold_says_which_alerts_it_moves() -> None:
     """What a runbook lists is what the rule depends on, no more and no less."""
 
     def rules(thresholds: Thresholds) -> dict[str, tuple[str, str]]:
-        site = Site(thresholds=thresholds)
-        found = {}
-        for group in groups(site):
-            recorded = {(one.name, *one.constants.values()): one.expr for one in group.recordings}
-            for alert in group.alerts:
-                read = [expr for (name, *step), expr in recorded.items() if _reads(alert.expr, name, step)]
-                found[alert.name] = (alert.expr + alert.description, "".join(read))
-        return found
+        made = groups(Site(thresholds=thresholds))
+        recorded = {
+            (one.name, *one.constants.values()): one.expr for group in made for one in group.recordings
+        }
+        return {
+            alert.name: (alert.expr + alert.description, "".join(_behind(alert.expr, recorded)))
+            for group in made
+            for alert in group.alerts
+        }
 
     usual = rules(Thresholds())
     declared = {alert.name: set(alert.limits) for group in groups(Site()) for alert in group.alerts}
@@ -183,6 +185,18 @@ def test_a_threshold_says_which_alerts_it_moves() -> None:
                 moved[alert].add(name)
 
     assert moved == declared
+
+
+def _behind(expr: str, recorded: Mapping[tuple[str, ...], str]) -> list[str]:
+    """Return the expressions of all recorded series that one reads, and of those that these read."""
+    unread, read = [expr], dict[tuple[str, ...], str]()
+    while unread:
+        one = unread.pop()
+        for (name, *step), behind in recorded.items():
+            if (name, *step) not in read and _reads(one, name, step):
+                read[name, *step] = behind
+                unread.append(behind)
+    return sorted(read.values())
 
 
 def _reads(expr: str, name: str, step: list[str]) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from insights_exporter.metrics import catalogue
+from insights_exporter.metrics.family import Family
 from tests.alerts.cases.series import TEMPLATE, Case, Scene, Series, bucketed, observed, series
 
 __all__ = ["CASES", "SCENES"]
@@ -26,6 +28,25 @@ def _users(slow: int, others: int, value: float, *, until: int = 60, steps: int 
 
 def _today(*course: tuple[int, list[float]]) -> Series:
     return bucketed(catalogue.TEMPLATE_USER_LATENCY, *course, statistic="p95", window="today")
+
+
+def _today_of(value: float, *users: str) -> Series:
+    return _each(catalogue.USER_LATENCY_P95, value, users, window="today")
+
+
+def _usually(value: float, *users: str) -> Series:
+    return _each(catalogue.USER_LATENCY_P50, value, users, window="30d")
+
+
+def _each(family: Family, value: float, users: Sequence[str], **labels: str) -> Series:
+    found: Series = {}
+    for user in users:
+        found |= series(family, f"{value}x120", username=user, **labels)
+    return found
+
+
+def _usual_of_all(values: list[float]) -> Series:
+    return bucketed(catalogue.TEMPLATE_USER_LATENCY, (120, values), statistic="p50", window="30d")
 
 
 def _app(value: float) -> Series:
@@ -57,8 +78,8 @@ CASES: Final = (
         labels=TEMPLATE,
         variables=_OF_TEMPLATE,
         description=(
-            "37.5% of the users of template go-dev of acme are above 150 ms: one round trip in twenty to"
-            " their workspaces takes longer."
+            "37.5% of the users of template go-dev of acme are above 150 ms, where they usually are far from"
+            " it: one round trip in twenty takes longer, and 2 times as long as usual."
         ),
     ),
     Case(
@@ -71,8 +92,8 @@ CASES: Final = (
         labels=TEMPLATE,
         variables=_OF_TEMPLATE,
         description=(
-            "37.5% of the users of template go-dev of acme are above 300 ms: one round trip in twenty to"
-            " their workspaces takes longer."
+            "37.5% of the users of template go-dev of acme are above 300 ms, where they usually are far from"
+            " it: one round trip in twenty takes longer, and 2 times as long as usual."
         ),
     ),
     Case(
@@ -86,12 +107,12 @@ CASES: Final = (
         variables=_OF_TEMPLATE,
         description=(
             "Of all round trips to workspaces of template go-dev of acme, one in twenty takes 433.3ms or"
-            " longer, and 3 or more users are above 300 ms."
+            " longer, and 3 or more users are above 300 ms who usually are far from it."
         ),
     ),
     Case(
         alert="AppLatencyHigh",
-        fires=_app(_RED) | _sessions(3) | _users(0, 5, _FAST),
+        fires=_app(_RED) | _sessions(3) | _users(3, 2, _RED),
         near=_idle(1),
         pending="30m",
         at="50m",
@@ -99,8 +120,8 @@ CASES: Final = (
         labels={**TEMPLATE, "app": "jupyter"},
         variables=_OF_TEMPLATE,
         description=(
-            "While jupyter is open in template go-dev of acme, 95 of 100 round trips take up to 490ms, and it"
-            " is not one user alone."
+            "While jupyter is open in template go-dev of acme, 95 of 100 round trips take up to 490ms, and"
+            " users of the template are slower than usual."
         ),
     ),
     Case(
@@ -142,7 +163,8 @@ CASES: Final = (
         at="430m",
         over="460m",
         description=(
-            "80% of users were above 300 ms, where 5.00% may be, both lately and over the longer window."
+            "80% of users were above 300 ms and slower than usual, where 5.00% may be, both lately and over"
+            " the longer window."
         ),
         step="5m",
     ),
@@ -154,13 +176,65 @@ CASES: Final = (
         at="60m",
         over="240m",
         description=(
-            "10% of users were above 300 ms, where 5.00% may be, both lately and over the longer window."
+            "10% of users were above 300 ms and slower than usual, where 5.00% may be, both lately and over"
+            " the longer window."
         ),
         step="5m",
     ),
 )
 
+_FAR_AWAY: Final = _usually(0.28, "slow-0", "slow-1", "slow-2")
+
 SCENES: Final = (
+    *(
+        Scene(
+            what=f"{alert}: three who are always far away and alone at work are no incident",
+            alert=alert,
+            series=_users(3, 0, _RED, until=119) | _FAR_AWAY | _app(_RED) | _sessions(3),
+            at="110m",
+        )
+        for alert in (
+            "TemplateLatencyHigh",
+            "TemplateLatencyCritical",
+            "TemplateP95High",
+            "AppLatencyHigh",
+            "LatencyBudgetFastBurn",
+            "LatencyBudgetSlowBurn",
+        )
+    ),
+    Scene(
+        what="who is far away counts where it is much slower than usual",
+        alert="TemplateLatencyCritical",
+        series=_users(3, 5, _RED) | _usually(0.2, "slow-0", "slow-1", "slow-2"),
+        at="30m",
+        fires=(TEMPLATE,),
+    ),
+    Scene(
+        what="without agent reports, three who are always far away are no incident after midnight",
+        alert="TemplateLatencyCritical",
+        series=_today((60, [_RED] * 3)) | _today_of(_RED, "slow-0", "slow-1", "slow-2") | _FAR_AWAY,
+        at="40m",
+    ),
+    Scene(
+        what="without agent reports, others who are slow are an incident",
+        alert="TemplateLatencyCritical",
+        series=_today((60, [_RED] * 3)) | _today_of(_RED, "ada", "bo", "cy") | _FAR_AWAY,
+        at="40m",
+        fires=(TEMPLATE,),
+    ),
+    Scene(
+        what="with names switched off, as many slow users as there usually are are no incident",
+        alert="TemplateLatencyCritical",
+        series=_today((60, [_RED] * 3)) | _usual_of_all([0.28] * 3 + [_FAST] * 20),
+        at="40m",
+    ),
+    Scene(
+        what="with names switched off, more slow users than usual are an incident",
+        alert="TemplateLatencyCritical",
+        series=_today((60, [_RED] * 6)) | _usual_of_all([0.28] * 3 + [_FAST] * 20),
+        at="40m",
+        fires=(TEMPLATE,),
+    ),
     Scene(
         what="two users of four are too few, whatever their share",
         alert="TemplateLatencyHigh",

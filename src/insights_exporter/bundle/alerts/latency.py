@@ -51,15 +51,16 @@ def _users(site: Site, recorded: LatencyRecords, severity: Severity, *, wait: st
         summary="Many users of a template have a " + ("very slow" if critical else "slow") + " connection.",
         description=(
             "{{ $value | humanizePercentage }} of the users of template {{ $labels.template_name }} of"
-            f" {{{{ $labels.organization_name }}}} are above {_milliseconds(above)}: one round trip"
-            " in twenty to their workspaces takes longer."
+            f" {{{{ $labels.organization_name }}}} are above {_milliseconds(above)}, where they usually are"
+            f" far from it: one round trip in twenty takes longer, and {limits.latency_rise:g} times as long"
+            " as usual."
         ),
         because=(
             "Coder's page turns red there, and a quarter of an hour rules out a passing jam."
             if critical
             else "Coder's page turns yellow there; half an hour of it is no longer a passing jam."
         ),
-        limits=(STEPS[severity.value], "slow_users", "slow_users_share"),
+        limits=(STEPS[severity.value], "latency_rise", "slow_users", "slow_users_share"),
         panel=Panel(TEMPLATE_INSIGHTS.slug, "Latency by user", _template_variables()),
     )
 
@@ -79,13 +80,14 @@ def _template(site: Site, recorded: LatencyRecords) -> Alert:
         description=(
             "Of all round trips to workspaces of template {{ $labels.template_name }} of"
             " {{ $labels.organization_name }}, one in twenty takes {{ $value | humanizeDuration }} or longer,"
-            f" and {limits.slow_users:g} or more users are above {_milliseconds(limits.latency_critical)}."
+            f" and {limits.slow_users:g} or more users are above {_milliseconds(limits.latency_critical)} who"
+            " usually are far from it."
         ),
         because=(
             "Sees a slow minority that is no quarter of the users; only Coder's red step counts, as a team"
             " far away may always be yellow."
         ),
-        limits=("latency_critical", "slow_users"),
+        limits=("latency_critical", "latency_rise", "slow_users"),
         panel=Panel(TEMPLATE_INSIGHTS.slug, "Latency over time", _template_variables()),
     )
 
@@ -97,11 +99,10 @@ def _app(site: Site, recorded: LatencyRecords) -> Alert:
         name="CoderInsightsAppLatencyHigh",
         expr=(
             f"{recorded.app().read(scope)} > {limits.latency_critical:g}\n"
-            f"and\n{recorded.app_users().read(scope)} >= {limits.slow_users:g}\n"
-            # Without names nobody knows who has an app open; then the template's users stand for the app's.
-            f"or\n(\n{recorded.app().read(scope)} > {limits.latency_critical:g}\n"
             f"and on ({_BY})\n{slow} >= {limits.slow_users:g}\n"
-            f"unless on (job)\n{recorded.reporting().read(scope)}\n)"
+            # Without names nobody knows who has an app open; then the template's users stand for the app's.
+            f"and\n(\n{recorded.app_users().read(scope)} >= {limits.slow_users:g}\n"
+            f"or\n({recorded.app().read(scope)} unless on (job)\n{recorded.reporting().read(scope)})\n)"
         ),
         wait="30m",
         severity=Severity.WARNING,
@@ -109,10 +110,10 @@ def _app(site: Site, recorded: LatencyRecords) -> Alert:
         description=(
             "While {{ $labels.app }} is open in template {{ $labels.template_name }} of"
             " {{ $labels.organization_name }}, 95 of 100 round trips take up to"
-            " {{ $value | humanizeDuration }}, and it is not one user alone."
+            " {{ $value | humanizeDuration }}, and users of the template are slower than usual."
         ),
         because="Only Coder's red step counts for one app, and three users rule out one bad line.",
-        limits=("latency_critical", "slow_users"),
+        limits=("latency_critical", "latency_rise", "slow_users"),
         panel=Panel(USER_SUPPORT.slug, "Latency by app", _template_variables()),
     )
 

@@ -1,4 +1,8 @@
-"""Recorded series of latency; where agents report, these count, else what Coder says of today."""
+"""Recorded series of latency; where agents report, these count, else what Coder says of today.
+
+Slow are users who are above a step and much slower than they usually are. Who is far away is always slow; at
+night these few may be all who are at work, and that is no incident.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from insights_exporter.bundle.alerts.model import Recording
 from insights_exporter.bundle.alerts.site import Site
 from insights_exporter.bundle.queries import Scope, Vector, but
 from insights_exporter.metrics import catalogue
+from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.catalogue.labels import TEMPLATE, USER
 
 __all__ = ["OF_TEMPLATE", "STEPS", "LatencyRecords"]
@@ -21,7 +26,6 @@ STEPS: Final = {
 }
 """The steps against which slow users are counted, and the threshold behind each."""
 
-_TODAY: Final = {"statistic": "p95", "window": "today"}
 _OVER: Final = "15m"
 _BY_TEMPLATE: Final = f"by ({', '.join(OF_TEMPLATE)})"
 
@@ -37,6 +41,8 @@ class LatencyRecords:
         return (
             self.reporting(),
             self.user(),
+            self.latest(),
+            self.usual(),
             self.reported(),
             self.template(),
             self.measured(),
@@ -64,6 +70,26 @@ class LatencyRecords:
             meaning="95th percentile of a user's reported round trips over 15 minutes.",
         )
 
+    def latest(self) -> Recording:
+        """How slow each user's connections are, from the best source there is."""
+        today = self._scope.latest(catalogue.USER_LATENCY_P95, window="today", username=but(catalogue.OTHER))
+        return Recording(
+            name="template_user:coder_insights_latency_seconds:p95",
+            expr=f"{self.user().read(self._scope)}\nor\n{self._unless_reporting(str(today))}",
+            labels=(*OF_TEMPLATE, *USER),
+            meaning="The same, or without agent reports the user's p95 today.",
+        )
+
+    def usual(self) -> Recording:
+        """How slow each user's connections usually are."""
+        median = self._scope.latest(catalogue.USER_LATENCY_P50, window="30d", username=but(catalogue.OTHER))
+        return Recording(
+            name="template_user:coder_insights_latency_seconds:usual",
+            expr=str(median),
+            labels=(*OF_TEMPLATE, *USER),
+            meaning="Median round trip of a user over 30 days, which no single bad day changes.",
+        )
+
     def reported(self) -> Recording:
         """How slow a template's connections are now."""
         everyone = self._scope.buckets(catalogue.CONNECTION_LATENCY, _OVER)
@@ -77,9 +103,10 @@ class LatencyRecords:
     def template(self) -> Recording:
         """How slow a template's connections are, from the best source there is."""
         reported = self.reported().read(self._scope)
+        today = _quantile("0.95", self._buckets("today", "p95"))
         return Recording(
             name="template:coder_insights_latency_seconds:p95",
-            expr=f"{reported}\nor\n{self._unless_reporting(_quantile('0.95', self._today()))}",
+            expr=f"{reported}\nor\n{self._unless_reporting(today)}",
             labels=OF_TEMPLATE,
             meaning="The same, or without agent reports the 95th percentile of its users' p95 today.",
         )
@@ -88,23 +115,41 @@ class LatencyRecords:
         """Of how many users the latency is known."""
         return Recording(
             name="template:coder_insights_latency_seconds:users",
-            expr=f"{self._users()}\nor\n{self._unless_reporting(str(self._today(le='+Inf')))}",
+            expr=(
+                f"{_count(self.user().read(self._scope))}\n"
+                f"or\n{self._unless_reporting(str(self._buckets('today', 'p95', le='+Inf')))}"
+            ),
             labels=OF_TEMPLATE,
             meaning="Users of a template whose latency is known.",
         )
 
     def slow(self, step: str) -> Recording:
-        """How many users are above a step."""
-        above: float = getattr(self.site.thresholds, STEPS[step])
-        users = f"{self._users(f' > {above:g}')}\nor\n0 * {self._users()}"
-        today = f"{self._today(le='+Inf')}\n- {self._today(le=repr(float(above)))}"
+        """How many users are above a step who usually are far below it."""
+        limits = self.site.thresholds
+        above: float = getattr(limits, STEPS[step])
+        latest, usual = (one.read(self._scope) for one in (self.latest(), self.usual()))
+        slow = f"{latest} > {above:g}\nunless\n{latest} <= {limits.latency_rise:g} * {usual}"
         return Recording(
             name="template:coder_insights_latency_seconds:slow_users",
-            expr=f"{users}\nor\n{self._unless_reporting(today)}",
+            expr=f"{_count(slow)}\nor\n0 * {_count(latest)}\nor\n{self._unnamed(above)}",
             labels=(*OF_TEMPLATE, "step"),
             constants={"step": step},
-            meaning=f"Users of a template whose p95 is above {1000 * above:g} ms.",
+            meaning=(
+                f"Users of a template whose p95 is above {1000 * above:g} ms and above"
+                f" {limits.latency_rise:g} times their usual latency."
+            ),
         )
+
+    def _unnamed(self, above: float) -> str:
+        """Where names are switched off: as many as are usually slow are forgiven, whoever they are."""
+        below = above / self.site.thresholds.latency_rise
+        usual = max((one for one in LATENCY_BUCKETS if one <= below), default=LATENCY_BUCKETS[0])
+        slow, always = (
+            f"({self._buckets(window, statistic, le='+Inf')}"
+            f"\n- {self._buckets(window, statistic, le=repr(float(bound)))})"
+            for window, statistic, bound in (("today", "p95", above), ("30d", "p50", usual))
+        )
+        return self._unless_reporting(f"clamp_min({slow}\n- {always}, 0)\nor\n{slow}")
 
     def app(self) -> Recording:
         """How slow connections are while an app is open."""
@@ -142,14 +187,16 @@ class LatencyRecords:
         family = catalogue.CONNECTION_LATENCY
         return self._scope.buckets(family, over, username=but(catalogue.OTHER), **labels)
 
-    def _today(self, **labels: str) -> Vector:
-        return self._scope.buckets(catalogue.TEMPLATE_USER_LATENCY, "", **_TODAY, **labels)
-
-    def _users(self, condition: str = "") -> str:
-        return f"count {_BY_TEMPLATE} ({self.user().read(self._scope)}{condition})"
+    def _buckets(self, window: str, statistic: str, **labels: str) -> Vector:
+        told = {"window": window, "statistic": statistic, **labels}
+        return self._scope.buckets(catalogue.TEMPLATE_USER_LATENCY, "", **told)
 
     def _unless_reporting(self, expr: str) -> str:
         return f"(\n{expr}\nunless on (job)\n{self.reporting().read(self._scope)}\n)"
+
+
+def _count(users: str) -> str:
+    return f"count {_BY_TEMPLATE} ({users})"
 
 
 def _quantile(quantile: str, buckets: Vector) -> str:

@@ -22,13 +22,13 @@ def group(site: Site) -> Group:
         name="deployment:coder_insights_latency_seconds:slow_users",
         expr=f"sum by (job) ({users.slow('objective').read(scope, step='objective')})",
         labels=("job",),
-        meaning="Users above the objective's latency; one who uses two templates counts twice.",
+        meaning="Users above the objective's latency who usually are far below it, once for each template.",
     )
     known = Recording(
         name="deployment:coder_insights_latency_seconds:users",
         expr=f"sum by (job) ({users.measured().read(scope)})",
         labels=("job",),
-        meaning="Users whose latency is known; one who uses two templates counts twice.",
+        meaning="Users whose latency is known, once for each template.",
     )
     ratios = {
         window: Recording(
@@ -73,8 +73,8 @@ def _burn(site: Site, ratios: dict[str, Recording], slow: Recording, *, fast: bo
         ),
         description=(
             "{{ $value | humanizePercentage }} of users were above"
-            f" {1000 * limits.objective_latency:g} ms, where {1 - limits.objective:.2%} may be,"
-            " both lately and over the longer window."
+            f" {1000 * limits.objective_latency:g} ms and slower than usual, where"
+            f" {1 - limits.objective:.2%} may be, both lately and over the longer window."
         ),
         because=(
             "Burning 14.4 or 6 times too fast leaves less than a week; the short window ends the call soon."
@@ -84,6 +84,7 @@ def _burn(site: Site, ratios: dict[str, Recording], slow: Recording, *, fast: bo
         limits=(
             "objective",
             "objective_latency",
+            "latency_rise",
             *(("burn_page_short", "burn_page_long") if fast else ("burn_ticket_short", "burn_ticket_long")),
             "slow_users",
         ),

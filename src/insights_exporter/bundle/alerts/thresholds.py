@@ -26,6 +26,11 @@ class Thresholds:
     latency_critical: float = _limit(
         0.3, "seconds", "Coder's own page turns red here; typing starts to feel delayed.", bucket=True
     )
+    latency_rise: float = _limit(
+        2,
+        "times",
+        "Who is far away is always slow, and at night alone at work; twice the usual is an incident.",
+    )
     slow_users_share: float = _limit(
         0.25, "share", "A quarter of a template's users share a cause; fewer may share a bad café."
     )
