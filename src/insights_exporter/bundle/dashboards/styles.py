@@ -276,7 +276,10 @@ def bars(
 
 def spectrum(about: About, target: Target) -> Built:
     """Return a heatmap of a histogram over time."""
-    scheme = heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Purples").steps(32)
+    # Colours begin below the lowest number, which would else look like nothing at all.
+    scheme = (
+        heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Purples").steps(32).min(0)
+    )
     panel = (
         heatmap.Panel()
         .calculate(calculate=False)
