@@ -268,7 +268,7 @@ def _builds() -> Built:
         TEMPLATE,
         Column(source="transition", title="Transition", width=110),
         Column(source="A", title="p50", unit=units.SECONDS, width=90),
-        Column(source="B", title="p95", unit=units.SECONDS, look=Look.BAR),
+        Column(source="B", title="p95", unit=units.SECONDS),
     ]
     what = "How long the latest builds of each template took: the median and the 95th percentile."
     about = About(title="Build durations", what=what, unit=units.SECONDS)

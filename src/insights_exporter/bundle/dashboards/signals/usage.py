@@ -123,7 +123,8 @@ def hours_before(days: int, where: Where, *, offset: int = 0) -> Vector:
 
 def app_names(apps_by: Vector) -> Vector:
     """Add the label ``name``: an app's display name, or its slug."""
-    named = apps_by.named(SCOPE.latest(catalogue.APP_INFO), "display_name")
+    # What rose within the hour may outlast the exporter; its name must, too, or an app has two lines.
+    named = apps_by.named(SCOPE.over("last_over_time", catalogue.APP_INFO, "1h"), "display_name")
     return named.labelled("name", "app", "display_name")
 
 
