@@ -233,15 +233,15 @@ def _distributions(
     columns, rows = _columns(samples.family.labels, fragments), iter(samples.distributions)
     began = None if created is None else written(created)
     while block := list(islice(rows, max(1, BLOCK_ROWS // (len(bounds) + 3)))):
-        counted = texts(chain.from_iterable(counts for _, counts, _ in block))
-        buckets = zip(bounds * len(block), counted, strict=True)
+        numbers = iter(texts(chain.from_iterable(counts for _, counts, _ in block)))
         sums = texts(observed for *_, observed in block)
         lines: list[str] = []
         for (values, counts, _), observed in zip(block, sums, strict=True):
             pairs = [labelled[values[index]] for labelled, index in columns]
             before = f"{name}_bucket{{{''.join([f'{pair},' for pair in pairs[:first]])}"
             after = f"{''.join([f',{pair}' for pair in pairs[first:]])}}} "
-            lines += [f"{before}{bound}{after}{number}\n" for bound, number in islice(buckets, len(bounds))]
+            buckets = zip(bounds, islice(numbers, len(counts)), strict=True)
+            lines += [f"{before}{bound}{after}{number}\n" for bound, number in buckets]
             if count:
                 braced = f"{{{','.join(pairs)}}}" if pairs else ""
                 lines.append(f"{name}{count}{braced} {written(counts[-1])}\n")
