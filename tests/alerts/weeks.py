@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final
@@ -76,11 +76,12 @@ class Weeks:
         return dict(self._told(series, values) for series, values in sorted(found.items()))
 
     def _company(self) -> SimulatedDeployment:
-        """Return people of whom one in twelve is an ocean away, and a quarter half the world."""
+        """Return people of whom one in twelve is an ocean away, and a quarter half the world.
+
+        When the day begins in UTC these are the only ones at work.
+        """
         world = generate(self.size, seed=self.seed)
         europe, east_coast, office, _, sydney = world.regions
-        # Their day begins with that of UTC, so that today they are at first the only ones.
-        sydney = replace(sydney, morning=15)
         world.regions = (*(europe, office) * 4, east_coast, *(sydney,) * 3)
         world.incidents.append(AppOutage(STOPPED, FAULT, END))
         options = ApiOptions(rate_limit=0, user_limit=round(1.4 * self.size.users))

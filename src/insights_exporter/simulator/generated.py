@@ -16,7 +16,7 @@ from functools import lru_cache
 from insights_exporter.simulator.cast import Region, cast
 from insights_exporter.simulator.dice import chance, pick, scatter
 from insights_exporter.simulator.model import Agent, Build, Parameter, Workspace
-from insights_exporter.simulator.usage import UserDay, buckets, day_start, minutes
+from insights_exporter.simulator.usage import DAY_MINUTES, UserDay, buckets, day_start, minutes
 from insights_exporter.simulator.world import World
 
 __all__ = ["AppOutage", "GeneratedWorld", "Size", "SlowRegion", "generate"]
@@ -24,6 +24,12 @@ __all__ = ["AppOutage", "GeneratedWorld", "Size", "SlowRegion", "generate"]
 _CURRENT, _OLD = "v2.35.1+5e7d2c4", "v2.31.0+1b2c3d4"
 _HOLIDAYS = frozenset({(1, 1), (5, 1), (12, 24), (12, 25), (12, 26), (12, 31)})
 _FLOAT = struct.Struct("f")
+
+_DAY = minutes(0, DAY_MINUTES)
+_LONGEST = 90 + 45 + 576 + 75
+"""After how many minutes from its region's morning on a working day is over for everybody, at the latest."""
+
+_Minutes = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +73,12 @@ class GeneratedWorld(World):
 
     def use_on(self, day: date) -> Iterable[UserDay]:
         """Make up the day."""
-        number = day.toordinal()
         for user in range(len(self.users)):
-            if self.users[user].status == "active" and self._works(user, day):
+            if self.users[user].status == "active":
                 for order, template in enumerate(self.homes(user)):
-                    if order == 0 or chance(self.seed, 11, user, number, order) < 0.35:
-                        yield self._spent(user, template, day, order)
+                    row = self._spent(user, template, day, order)
+                    if row.used:
+                        yield row
 
     def homes(self, user: int) -> tuple[int, ...]:
         """Return the templates that a user has a workspace of, the main one first."""
@@ -95,28 +101,13 @@ class GeneratedWorld(World):
         return chance(self.seed, 23, user, day.toordinal()) < (diligence if day.weekday() < 5 else 0.06)
 
     def _spent(self, user: int, template: int, day: date, order: int) -> UserDay:
-        number = day.toordinal()
-        region = self.regions[user % len(self.regions)]
-        morning = (region.morning + int(90 * chance(self.seed, 31, user, number))) % 1440
-        length = int(
-            (150 + 330 * chance(self.seed, 32, user)) * (0.5 + 0.7 * chance(self.seed, 33, user, number))
-        )
-        start = morning + order * 45
-        work = minutes(start, start + length // (1 + order)) & ~minutes(start + 210, start + 255)
-        agent = {
-            kind: kept
-            for kind, used in self._kinds(user, number, start, work)
-            if (kept := used & ~self._outage(kind, day))
-        }
-        apps = {}
-        for place, app in enumerate(self.templates[template].apps):
-            # The last app of a template is the one that nobody cares for.
-            if place < len(self.templates[template].apps) - 1 and chance(self.seed, 41, user, place) < 0.6:
-                begin = start + int(length * chance(self.seed, 42, user, number, place))
-                used = minutes(begin, begin + 5 + int(70 * chance(self.seed, 43, user, number, place)))
-                if kept := used & ~self._outage(app.slug, day):
-                    apps[app.slug] = kept
-        row = UserDay(template, user, agent, apps)
+        """Return a user's day, and what is left in it of the working day that began on the one before."""
+        region = self._region(user)
+        agent, apps = self._begun(user, template, day, order)
+        if region.morning + _LONGEST > DAY_MINUTES:
+            before = self._begun(user, template, day - timedelta(days=1), order)
+            agent, apps = (_joined(*parts) for parts in zip((agent, apps), before, strict=True))
+        row = UserDay(template, user, self._possible(agent, day), self._possible(apps, day))
         row = replace(row, latency=self._latency(user, region, day, row.used))
         return (
             row
@@ -124,15 +115,41 @@ class GeneratedWorld(World):
             else row.within(_before(day, self.stopped_collecting_at))
         )
 
+    def _begun(self, user: int, template: int, day: date, order: int) -> tuple[_Minutes, _Minutes]:
+        """Return the sessions and the custom apps of a working day, which may last into the next day."""
+        number = day.toordinal()
+        if not self._works(user, day) or (order and chance(self.seed, 11, user, number, order) >= 0.35):
+            return {}, {}
+        morning = self._region(user).morning
+        length = int(
+            (150 + 330 * chance(self.seed, 32, user)) * (0.5 + 0.7 * chance(self.seed, 33, user, number))
+        )
+        start = morning + int(90 * chance(self.seed, 31, user, number)) + order * 45
+        pause = minutes(start + 210, start + 255, days=2)
+        work = minutes(start, start + length // (1 + order), days=2) & ~pause
+        apps = {}
+        for place, app in enumerate(self.templates[template].apps):
+            # The last app of a template is the one that nobody cares for.
+            if place < len(self.templates[template].apps) - 1 and chance(self.seed, 41, user, place) < 0.6:
+                begin = start + int(length * chance(self.seed, 42, user, number, place))
+                end = begin + 5 + int(70 * chance(self.seed, 43, user, number, place))
+                apps[app.slug] = minutes(begin, end, days=2)
+        return dict(self._kinds(user, number, start, work)), apps
+
+    def _possible(self, used: _Minutes, day: date) -> _Minutes:
+        """Return what falls on the day itself, and not into an outage."""
+        found = {slug: mask & _DAY & ~self._outage(slug, day) for slug, mask in used.items()}
+        return {slug: mask for slug, mask in found.items() if mask}
+
     def _kinds(self, user: int, number: int, start: int, work: int) -> Iterable[tuple[str, int]]:
         main = pick(("vscode", "vscode", "jetbrains", "ssh"), self.seed, 34, user)
         yield main, work
         begin = start + int(200 * chance(self.seed, 35, user, number))
-        shell = minutes(begin, begin + 10 + int(60 * chance(self.seed, 36, user, number)))
+        shell = minutes(begin, begin + 10 + int(60 * chance(self.seed, 36, user, number)), days=2)
         if main != "ssh" and chance(self.seed, 37, user, number) < 0.4:
             yield "ssh", shell & work
         if chance(self.seed, 38, user, number) < 0.25:
-            yield "reconnecting_pty", minutes(begin + 20, begin + 32)
+            yield "reconnecting_pty", minutes(begin + 20, begin + 32, days=2)
 
     def _latency(self, user: int, region: Region, day: date, used: int) -> dict[int, float]:
         if chance(self.seed, 51, user) < 0.04:
@@ -205,7 +222,7 @@ class GeneratedWorld(World):
         return "dev" if user % 3 else "main"
 
     def _agent(self, identity: str, user: int, template: int, now: datetime) -> Agent:
-        region = self.regions[user % len(self.regions)]
+        region = self._region(user)
         connected = chance(self.seed, 63, user, template) > 0.03
         relay = None
         if connected:
@@ -230,26 +247,46 @@ class GeneratedWorld(World):
     def builds(
         self, start: datetime, end: datetime, templates: frozenset[int] | None = None
     ) -> Iterable[Build]:
-        """Yield a build for each day on which a workspace was used, shortly before its first minute."""
+        """Yield a build for each working day with a workspace, shortly before its first minute."""
         if end <= start:
             return
         day, last = start.astimezone(UTC).date(), end.astimezone(UTC).date()
         while day <= last:
             for use in self.use(day, templates):
-                first = (use.used & -use.used).bit_length() - 1
-                created = day_start(day) + timedelta(minutes=max(0, first), seconds=-40)
-                if use.used and start <= created < end:
-                    template = self.templates[use.template]
-                    identity, _ = self.workspace_ids(use.template, use.user)
-                    old = bool(template.former_parameters) and self._outdated(use.user, use.template)
-                    declared = template.former_parameters if old else template.parameters
-                    # People change their mind every few weeks.
-                    when = (day.toordinal() + use.user) // 45
-                    choice = (use.user, use.template, old, when)
-                    if (values := self._choices.get(choice)) is None:
-                        values = self._choices[choice] = self._values(use.user, declared, when)
-                    yield Build(template, identity, day.toordinal(), created, values, declared)
+                for number, first in self._beginnings(use, day):
+                    created = day_start(day) + timedelta(minutes=first, seconds=-40)
+                    if start <= created < end:
+                        yield self._build(use, number, created)
             day += timedelta(days=1)
+
+    def _beginnings(self, use: UserDay, day: date) -> Iterable[tuple[int, int]]:
+        """Yield the number of each working day that begins on a day, and its first minute."""
+        morning = self._region(use.user).morning
+        early, late = use.used & minutes(0, morning), use.used >> morning
+        if early and not self._was_at_work(use, day - timedelta(days=1), morning):
+            yield day.toordinal() - 1, _first(early)
+        if late:
+            yield day.toordinal(), morning + _first(late)
+
+    def _was_at_work(self, use: UserDay, day: date, morning: int) -> bool:
+        return any(
+            one.user == use.user and one.used >> morning for one in self.use(day, frozenset({use.template}))
+        )
+
+    def _build(self, use: UserDay, number: int, created: datetime) -> Build:
+        template = self.templates[use.template]
+        identity, _ = self.workspace_ids(use.template, use.user)
+        old = bool(template.former_parameters) and self._outdated(use.user, use.template)
+        declared = template.former_parameters if old else template.parameters
+        # People change their mind every few weeks.
+        when = (number + use.user) // 45
+        choice = (use.user, use.template, old, when)
+        if (values := self._choices.get(choice)) is None:
+            values = self._choices[choice] = self._values(use.user, declared, when)
+        return Build(template, identity, number, created, values, declared)
+
+    def _region(self, user: int) -> Region:
+        return self.regions[user % len(self.regions)]
 
     def _outdated(self, user: int, template: int) -> bool:
         """Say whether a workspace still runs an older version of its template."""
@@ -287,11 +324,21 @@ class GeneratedWorld(World):
         for back in range(90):
             day = (now - timedelta(days=back)).date()
             if self._works(user, day):
-                region = self.regions[user % len(self.regions)]
+                region = self._region(user)
                 begin = day_start(day) + timedelta(minutes=region.morning + 60)
                 if begin <= now:
                     return begin
         return None
+
+
+def _first(used: int) -> int:
+    return (used & -used).bit_length() - 1
+
+
+def _joined(today: _Minutes, before: _Minutes) -> _Minutes:
+    """Return a day's minutes with those of the day before that lie behind its midnight."""
+    left = {slug: mask >> DAY_MINUTES for slug, mask in before.items()}
+    return {slug: today.get(slug, 0) | left.get(slug, 0) for slug in {**today, **left}}
 
 
 @lru_cache(maxsize=4096)

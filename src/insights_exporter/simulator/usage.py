@@ -39,9 +39,9 @@ def day_start(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def minutes(start: int, end: int) -> int:
-    """Return the set of the day's minutes from ``start`` up to ``end``, which does not belong to it."""
-    start, end = max(0, start), min(DAY_MINUTES, end)
+def minutes(start: int, end: int, *, days: int = 1) -> int:
+    """Return the set of the minutes of so many days from ``start`` to before ``end``."""
+    start, end = max(0, start), min(days * DAY_MINUTES, end)
     return (1 << end) - (1 << start) if end > start else 0
 
 
