@@ -275,6 +275,14 @@ SCENES: Final = (
         at="30m",
     ),
     Scene(
+        what="while agents report, a template at rest has no slow users, whatever Coder says of today",
+        alert="LatencyBudgetFastBurn",
+        series=_today((120, [_RED] * 8))
+        | _usual_of_all([_FAST] * 8)
+        | observed(catalogue.CONNECTION_LATENCY, (120, _FAST), template_name="rust-dev"),
+        at="110m",
+    ),
+    Scene(
         what="users that a limit folded into one are no user",
         alert="UserLatencyStanding",
         series=series(catalogue.USER_LATENCY_P50, "0.9x90", window="7d", username=catalogue.OTHER),

@@ -149,7 +149,7 @@ class LatencyRecords:
             f"\n- {self._buckets(window, statistic, le=repr(float(bound)))})"
             for window, statistic, bound in (("today", "p95", above), ("30d", "p50", usual))
         )
-        return self._unless_reporting(f"clamp_min({slow}\n- {always}, 0)\nor\n{slow}")
+        return self._unless_reporting(f"(clamp_min({slow}\n- {always}, 0)\nor\n{slow})")
 
     def app(self) -> Recording:
         """How slow connections are while an app is open."""
