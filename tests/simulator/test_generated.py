@@ -34,7 +34,7 @@ def test_work_goes_on_over_midnight(far_away: GeneratedWorld) -> None:
     assert late == {place for place, minutes in after.items() if minutes & 1}
 
 
-def test_nobody_has_more_than_a_working_day_in_a_row(far_away: GeneratedWorld) -> None:
+def test_nobody_works_longer_on_a_day_than_a_working_day(far_away: GeneratedWorld) -> None:
     spent = [minutes.bit_count() for minutes in used(far_away, MONDAY + timedelta(days=1)).values()]
 
     assert max(spent) < 12 * 60

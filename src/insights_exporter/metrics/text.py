@@ -102,12 +102,8 @@ def is_common(samples: Samples) -> bool:
     return samples.created is None and samples.family.kind is not Kind.GAUGE_HISTOGRAM
 
 
-def blocks(samples: Samples, form: Format, fragments: Fragments | None = None) -> Iterator[bytes]:
-    """Yield a family's series, many in a block, encoded.
-
-    The families of a page are written quicker with the same ``fragments``.
-    """
-    fragments = Fragments() if fragments is None else fragments
+def blocks(samples: Samples, form: Format, fragments: Fragments) -> Iterator[bytes]:
+    """Yield a family's series, many in a block, encoded; all families of a page share its ``fragments``."""
     kind, openmetrics = samples.family.kind, form is Format.OPENMETRICS
     created = samples.created if openmetrics else None
     if isinstance(samples.numbers, Portions):

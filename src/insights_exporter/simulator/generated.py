@@ -27,7 +27,10 @@ _FLOAT = struct.Struct("f")
 
 _DAY = minutes(0, DAY_MINUTES)
 _LONGEST = 90 + 45 + 576 + 75
-"""After how many minutes from its region's morning on a working day is over for everybody, at the latest."""
+"""After how many minutes from its region's morning on a working day is over for everybody, at the latest.
+
+These are the latest beginning, the pause before a second workspace, the longest work, and an app's last use.
+"""
 
 _Minutes = Mapping[str, int]
 

@@ -78,8 +78,8 @@ CASES: Final = (
         labels=TEMPLATE,
         variables=_OF_TEMPLATE,
         description=(
-            "37.5% of the users of template go-dev of acme are above 150 ms, where they usually are far from"
-            " it: one round trip in twenty takes longer, and 2 times as long as usual."
+            "37.5% of the users of template go-dev of acme are above 150 ms and 2 times their usual: one"
+            " round trip in twenty to their workspaces takes longer."
         ),
     ),
     Case(
@@ -92,8 +92,8 @@ CASES: Final = (
         labels=TEMPLATE,
         variables=_OF_TEMPLATE,
         description=(
-            "37.5% of the users of template go-dev of acme are above 300 ms, where they usually are far from"
-            " it: one round trip in twenty takes longer, and 2 times as long as usual."
+            "37.5% of the users of template go-dev of acme are above 300 ms and 2 times their usual: one"
+            " round trip in twenty to their workspaces takes longer."
         ),
     ),
     Case(
@@ -107,7 +107,7 @@ CASES: Final = (
         variables=_OF_TEMPLATE,
         description=(
             "Of all round trips to workspaces of template go-dev of acme, one in twenty takes 433.3ms or"
-            " longer, and 3 or more users are above 300 ms who usually are far from it."
+            " longer, and 3 or more users are above 300 ms and 2 times their usual."
         ),
     ),
     Case(
@@ -120,8 +120,8 @@ CASES: Final = (
         labels={**TEMPLATE, "app": "jupyter"},
         variables=_OF_TEMPLATE,
         description=(
-            "While jupyter is open in template go-dev of acme, 95 of 100 round trips take up to 490ms, and"
-            " users of the template are slower than usual."
+            "While jupyter is open in template go-dev of acme, 95 of 100 round trips take up to 490ms, and 3"
+            " or more users of the template are above 300 ms and 2 times their usual."
         ),
     ),
     Case(
@@ -163,7 +163,7 @@ CASES: Final = (
         at="430m",
         over="460m",
         description=(
-            "80% of users were above 300 ms and slower than usual, where 5.00% may be, both lately and over"
+            "80% of users were above 300 ms and 2 times their usual, where 5.00% may be, both lately and over"
             " the longer window."
         ),
         step="5m",
@@ -176,7 +176,7 @@ CASES: Final = (
         at="60m",
         over="240m",
         description=(
-            "10% of users were above 300 ms and slower than usual, where 5.00% may be, both lately and over"
+            "10% of users were above 300 ms and 2 times their usual, where 5.00% may be, both lately and over"
             " the longer window."
         ),
         step="5m",

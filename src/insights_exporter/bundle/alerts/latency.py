@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from insights_exporter.bundle.alerts.latency_records import OF_TEMPLATE, STEPS, LatencyRecords
+from insights_exporter.bundle.alerts.latency_records import OF_TEMPLATE, STEPS, LatencyRecords, slowly
 from insights_exporter.bundle.alerts.model import Alert, Group, Panel, Severity
 from insights_exporter.bundle.alerts.site import Site
 from insights_exporter.bundle.boards import TEMPLATE_INSIGHTS, USER_SUPPORT
@@ -51,9 +51,8 @@ def _users(site: Site, recorded: LatencyRecords, severity: Severity, *, wait: st
         summary="Many users of a template have a " + ("very slow" if critical else "slow") + " connection.",
         description=(
             "{{ $value | humanizePercentage }} of the users of template {{ $labels.template_name }} of"
-            f" {{{{ $labels.organization_name }}}} are above {_milliseconds(above)}, where they usually are"
-            f" far from it: one round trip in twenty takes longer, and {limits.latency_rise:g} times as long"
-            " as usual."
+            f" {{{{ $labels.organization_name }}}} are {slowly(above, limits)}: one round trip in twenty to"
+            " their workspaces takes longer."
         ),
         because=(
             "Coder's page turns red there, and a quarter of an hour rules out a passing jam."
@@ -80,12 +79,11 @@ def _template(site: Site, recorded: LatencyRecords) -> Alert:
         description=(
             "Of all round trips to workspaces of template {{ $labels.template_name }} of"
             " {{ $labels.organization_name }}, one in twenty takes {{ $value | humanizeDuration }} or longer,"
-            f" and {limits.slow_users:g} or more users are above {_milliseconds(limits.latency_critical)} who"
-            " usually are far from it."
+            f" and {limits.slow_users:g} or more users are {slowly(limits.latency_critical, limits)}."
         ),
         because=(
-            "Sees a slow minority that is no quarter of the users; only Coder's red step counts, as a team"
-            " far away may always be yellow."
+            "Sees a slow minority that is no quarter of the users; only Coder's red step counts, as a few"
+            " in yellow need no help."
         ),
         limits=("latency_critical", "latency_rise", "slow_users"),
         panel=Panel(TEMPLATE_INSIGHTS.slug, "Latency over time", _template_variables()),
@@ -110,7 +108,8 @@ def _app(site: Site, recorded: LatencyRecords) -> Alert:
         description=(
             "While {{ $labels.app }} is open in template {{ $labels.template_name }} of"
             " {{ $labels.organization_name }}, 95 of 100 round trips take up to"
-            " {{ $value | humanizeDuration }}, and users of the template are slower than usual."
+            f" {{{{ $value | humanizeDuration }}}}, and {limits.slow_users:g} or more users of the template"
+            f" are {slowly(limits.latency_critical, limits)}."
         ),
         because="Only Coder's red step counts for one app, and three users rule out one bad line.",
         limits=("latency_critical", "latency_rise", "slow_users"),

@@ -1,7 +1,8 @@
 """Recorded series of latency; where agents report, these count, else what Coder says of today.
 
 Slow are users who are above a step and much slower than they usually are. Who is far away is always slow; at
-night these few may be all who are at work, and that is no incident.
+night these few may be all who are at work, and that is no incident. What is usual comes from the window of
+30 days; where that is not asked for, everybody above a step is slow.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import Final
 
 from insights_exporter.bundle.alerts.model import Recording
 from insights_exporter.bundle.alerts.site import Site
+from insights_exporter.bundle.alerts.thresholds import Thresholds
 from insights_exporter.bundle.queries import Scope, Vector, but
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.catalogue.labels import TEMPLATE, USER
 
-__all__ = ["OF_TEMPLATE", "STEPS", "LatencyRecords"]
+__all__ = ["OF_TEMPLATE", "STEPS", "LatencyRecords", "slowly"]
 
 OF_TEMPLATE: Final = ("job", *TEMPLATE)
 STEPS: Final = {
@@ -124,7 +126,7 @@ class LatencyRecords:
         )
 
     def slow(self, step: str) -> Recording:
-        """How many users are above a step who usually are far below it."""
+        """How many users are above a step, and slower than usual."""
         limits = self.site.thresholds
         above: float = getattr(limits, STEPS[step])
         latest, usual = (one.read(self._scope) for one in (self.latest(), self.usual()))
@@ -134,10 +136,7 @@ class LatencyRecords:
             expr=f"{_count(slow)}\nor\n0 * {_count(latest)}\nor\n{self._unnamed(above)}",
             labels=(*OF_TEMPLATE, "step"),
             constants={"step": step},
-            meaning=(
-                f"Users of a template whose p95 is above {1000 * above:g} ms and above"
-                f" {limits.latency_rise:g} times their usual latency."
-            ),
+            meaning=f"Slow users of a template: their p95 is {slowly(above, limits)}.",
         )
 
     def _unnamed(self, above: float) -> str:
@@ -193,6 +192,11 @@ class LatencyRecords:
 
     def _unless_reporting(self, expr: str) -> str:
         return f"(\n{expr}\nunless on (job)\n{self.reporting().read(self._scope)}\n)"
+
+
+def slowly(above: float, limits: Thresholds) -> str:
+    """Say in words where slow users are."""
+    return f"above {1000 * above:g} ms and {limits.latency_rise:g} times their usual"
 
 
 def _count(users: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from insights_exporter.bundle.alerts.latency_records import LatencyRecords
+from insights_exporter.bundle.alerts.latency_records import LatencyRecords, slowly
 from insights_exporter.bundle.alerts.model import Alert, Group, Panel, Recording, Severity
 from insights_exporter.bundle.alerts.site import Site
 from insights_exporter.bundle.boards import DEPLOYMENT_OVERVIEW
@@ -22,13 +22,13 @@ def group(site: Site) -> Group:
         name="deployment:coder_insights_latency_seconds:slow_users",
         expr=f"sum by (job) ({users.slow('objective').read(scope, step='objective')})",
         labels=("job",),
-        meaning="Users above the objective's latency who usually are far below it, once for each template.",
+        meaning="Slow users by the objective's step; one who uses two templates counts twice.",
     )
     known = Recording(
         name="deployment:coder_insights_latency_seconds:users",
         expr=f"sum by (job) ({users.measured().read(scope)})",
         labels=("job",),
-        meaning="Users whose latency is known, once for each template.",
+        meaning="Users whose latency is known; one who uses two templates counts twice.",
     )
     ratios = {
         window: Recording(
@@ -38,7 +38,7 @@ def group(site: Site) -> Group:
                 f"sum_over_time({known.read(scope)}[{window}])",
             ),
             labels=("job",),
-            meaning=f"Share of users, weighed by their time, above the objective's latency over {window}.",
+            meaning=f"Share of slow users by the objective's step, weighed by their time, over {window}.",
         )
         for window in _WINDOWS
     }
@@ -72,9 +72,8 @@ def _burn(site: Site, ratios: dict[str, Recording], slow: Recording, *, fast: bo
             else "The latency budget of a month burns faster than the month passes."
         ),
         description=(
-            "{{ $value | humanizePercentage }} of users were above"
-            f" {1000 * limits.objective_latency:g} ms and slower than usual, where"
-            f" {1 - limits.objective:.2%} may be, both lately and over the longer window."
+            f"{{{{ $value | humanizePercentage }}}} of users were {slowly(limits.objective_latency, limits)},"
+            f" where {1 - limits.objective:.2%} may be, both lately and over the longer window."
         ),
         because=(
             "Burning 14.4 or 6 times too fast leaves less than a week; the short window ends the call soon."
