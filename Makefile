@@ -31,17 +31,17 @@ bench: $(STAMP) ## Compare with other ways to do the same; takes a while.
 lint: $(STAMP) ## Check style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src tests benchmarks
+	$(BIN)/mypy src tests benchmarks dashboards tools
 
 generate: $(STAMP) ## Write the pages that are made from code.
-	$(BIN)/python -m insights_exporter.bundle.dashboards
-	$(BIN)/python -m insights_exporter.bundle.alerts
-	$(BIN)/insights-exporter docs
+	$(BIN)/python -m dashboards.generator
+	$(BIN)/python -m tools.alerts
+	$(BIN)/python -m tools.docs
 
 check-generated: $(STAMP) ## Fail where such a page differs from the code.
-	$(BIN)/insights-exporter docs --check
-	$(BIN)/python -m insights_exporter.bundle.dashboards --check
-	$(BIN)/python -m insights_exporter.bundle.alerts --check
+	$(BIN)/python -m tools.docs --check
+	$(BIN)/python -m dashboards.generator --check
+	$(BIN)/python -m tools.alerts --check
 
 format: $(STAMP) ## Format the code.
 	$(BIN)/ruff check --fix .

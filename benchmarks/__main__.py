@@ -6,33 +6,35 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import agent_reports, logins, page, polling, prometheus, rendering, scraping
-from benchmarks.table import Table
+from benchmarks import agent_stats, logins, polling, prometheus, rendering, results_page, scraping
+from benchmarks.result_table import ResultTable
 
-COMPARISONS: Mapping[str, Sequence[Callable[[], Table]]] = {
-    "render": (rendering.render_page, rendering.sizes, rendering.whole_poll),
+BENCHMARKS: Mapping[str, Sequence[Callable[[], ResultTable]]] = {
+    "render": (rendering.render_body, rendering.cost_by_size, rendering.snapshot_to_bodies),
     "scrape": (scraping.scrape,),
-    "poll": (polling.poll, polling.small_poll, polling.calls),
-    "agents": (agent_reports.backlog,),
+    "poll": (polling.poll, polling.small_poll, polling.requests_per_hour),
+    "agents": (agent_stats.backlog,),
     "logins": (logins.logins,),
-    "memory": (rendering.memory, scraping.memory_of_process, prometheus.scraped_by_prometheus),
+    "memory": (rendering.peak_memory, scraping.process_memory, prometheus.prometheus_scrape),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *COMPARISONS], help="comparisons to run")
-    parser.add_argument("--write", action="store_true", help=f"write them into {page.PAGE.name}")
-    wanted = parser.parse_args(arguments)
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="comparisons to run")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write them into {results_page.RESULTS_PATH.name}"
+    )
+    options = parser.parse_args(arguments)
     tables = []
-    for name in wanted.names or COMPARISONS:
-        for compare in COMPARISONS[name]:
-            tables.append(compare().markdown())
+    for name in options.names or BENCHMARKS:
+        for benchmark in BENCHMARKS[name]:
+            tables.append(benchmark().markdown())
             sys.stdout.write(tables[-1] + "\n")
             sys.stdout.flush()
-    if wanted.write:
-        page.write(tables)
+    if options.write:
+        results_page.write_results(tables)
     return 0
 
 

@@ -16,41 +16,41 @@ from typing import Final
 
 import aiohttp
 
-from benchmarks.plain import PlainExporter, questions
-from benchmarks.table import Table
-from benchmarks.upstream import Upstream, WorldName, running
-from benchmarks.workload import LIMITS, REDACTION
+from benchmarks.baseline import BaselineExporter, build_queries
+from benchmarks.result_table import ResultTable
+from benchmarks.simulator_process import SimulatorProcess, WorldName, run_simulator
+from benchmarks.workload import LIMITS, USERNAME_POLICY
+from insights_exporter.app.poller import Poller
 from insights_exporter.coder.client import CoderClient
-from insights_exporter.coder.observer import SilentObserver
+from insights_exporter.coder.observer import NullObserver
 from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.collectors.plan import Endpoint
-from insights_exporter.interpreter import settle
+from insights_exporter.config.settings import InsightsSettings, LimitSettings, Settings
+from insights_exporter.insights.query_plan import InsightsEndpoint
+from insights_exporter.interpreter_tuning import tune_gc_and_gil
+from insights_exporter.metrics.encoder.text import Format
 from insights_exporter.metrics.exposition import Exposition
-from insights_exporter.metrics.text import Format
-from insights_exporter.poller import Poller
-from insights_exporter.secret import LiteralSecret, Secret
-from insights_exporter.settings import InsightsSettings, LimitSettings, Settings
-from insights_exporter.simulator.stage import DEMO_TOKEN
-from insights_exporter.telemetry import SilentTelemetry
+from insights_exporter.secrets import LiteralSecret, Secret
+from insights_exporter.simulator.demo_deployment import DEMO_TOKEN
+from insights_exporter.telemetry import NullTelemetry
 
-__all__ = ["calls", "poll", "small_poll"]
+__all__ = ["poll", "requests_per_hour", "small_poll"]
 
-_WORKDAY: Final = datetime(2026, 11, 18, 14, 0, 20, tzinfo=UTC)
+_START_TIME: Final = datetime(2026, 11, 18, 14, 0, 20, tzinfo=UTC)
 _INTERVAL: Final = timedelta(minutes=5)
 _SMALL_POLLS: Final = 3
 _LARGE_POLLS: Final = 2
-_PER_HOUR: Final = 12
+_POLLS_PER_HOUR: Final = 12
 
 
 @dataclass(slots=True)
-class _Moment:
+class _SteppedClock:
     """A clock that is moved from poll to poll and otherwise stands, while durations are real."""
 
-    moment: datetime
+    current_time: datetime
 
     def now(self) -> datetime:
         """Return the moment of this poll."""
-        return self.moment
+        return self.current_time
 
     def monotonic(self) -> float:
         """Return real seconds."""
@@ -62,46 +62,48 @@ class _Moment:
 
 
 @dataclass(slots=True)
-class _Requests(SilentObserver):
+class _RequestCounter(NullObserver):
     """Counts requests by endpoint."""
 
     by_endpoint: Counter[str] = field(default_factory=Counter)
 
-    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:  # noqa: ARG002 - as asked.
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """Count one."""
         self.by_endpoint[endpoint] += 1
 
 
 @dataclass(slots=True)
-class _Contender:
+class _MeasuredExporter:
     """An exporter in this process, against a simulator in another one."""
 
-    upstream: Upstream
-    clock: _Moment
+    upstream: SimulatorProcess
+    clock: _SteppedClock
     poller: Poller
     exposition: Exposition
-    requests: _Requests
+    requests: _RequestCounter
 
-    async def step(self) -> int:
+    async def poll_and_advance(self) -> int:
         """Poll, move on to the next one's moment, and return the number of requests."""
-        before = self.requests.by_endpoint.total()
+        requests_before = self.requests.by_endpoint.total()
         await self.poller.poll_once()
-        asked = self.requests.by_endpoint.total() - before
-        self.clock.moment += _INTERVAL
-        await asyncio.to_thread(self.upstream.move_to, self.clock.moment)
-        return asked
+        request_count = self.requests.by_endpoint.total() - requests_before
+        self.clock.current_time += _INTERVAL
+        await asyncio.to_thread(self.upstream.set_time, self.clock.current_time)
+        return request_count
 
     @property
     def series(self) -> int:
         """Return how many series the page has."""
-        return _series(self.exposition.page(Format.OPENMETRICS, gzip=True))
+        return _series(self.exposition.body(Format.OPENMETRICS, gzip=True))
 
 
 @asynccontextmanager
-async def _contender(upstream: Upstream, limits: LimitSettings = LIMITS) -> AsyncIterator[_Contender]:
+async def _measured_exporter(
+    upstream: SimulatorProcess, limits: LimitSettings = LIMITS
+) -> AsyncIterator[_MeasuredExporter]:
     settings = Settings(coder=CoderSettings(url=upstream.url, token=LiteralSecret(Secret(DEMO_TOKEN))))
-    clock, requests = _Moment(_WORKDAY), _Requests()
-    exposition = Exposition(redaction=REDACTION, limits=limits)
+    clock, requests = _SteppedClock(_START_TIME), _RequestCounter()
+    exposition = Exposition(username_policy=USERNAME_POLICY, limits=limits)
     async with CoderClient(settings.coder, clock=clock, observer=requests) as client:
         poller = Poller(
             client,
@@ -109,19 +111,19 @@ async def _contender(upstream: Upstream, limits: LimitSettings = LIMITS) -> Asyn
             publish=exposition.publish,
             clock=clock,
             random=Random(1),
-            telemetry=SilentTelemetry(),
+            telemetry=NullTelemetry(),
         )
-        yield _Contender(upstream, clock, poller, exposition, requests)
+        yield _MeasuredExporter(upstream, clock, poller, exposition, requests)
 
 
-async def _processor(work: Callable[[], Awaitable[object]]) -> float:
-    began = time.process_time()
-    await work()
-    return time.process_time() - began
+async def _cpu_seconds(function: Callable[[], Awaitable[object]]) -> float:
+    started = time.process_time()
+    await function()
+    return time.process_time() - started
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _Measurement:
     """What a way took: seconds of the processor, requests, series."""
 
     name: str
@@ -129,16 +131,16 @@ class _Way:
     requests: float
     series: int
 
-    def row(self, plain: _Way) -> tuple[str, ...]:
+    def row(self, baseline: _Measurement) -> tuple[str, ...]:
         """Return the row of this way beside the plain one."""
-        times = f"{plain.seconds / self.seconds:.1f}"
-        return self.name, f"{self.seconds:.2f} s", f"{self.requests:,.0f}", f"{self.series:,}", times
+        ratio = f"{baseline.seconds / self.seconds:.1f}"
+        return self.name, f"{self.seconds:.2f} s", f"{self.requests:,.0f}", f"{self.series:,}", ratio
 
 
 _COLUMNS: Final = ("what", "processor time", "requests", "series", "times less than the plain way")
 _TEMPLATES: Final = 200
 _USERS: Final = 1_000
-_COMMON: Final = """\
+_COMMON_NOTE: Final = """\
 The simulator runs in another process. The plain way asks four windows of three endpoints of each template at
 each poll, decodes with `resp.json()`, and writes one page with prometheus_client. This exporter asks only
 what can have moved, writes both formats, and also reads intervals, totals, users and workspaces.
@@ -153,69 +155,76 @@ There is no bar for this one: with answers as small as these, most of either is 
 request."""
 
 
-def poll() -> Table:
+def poll() -> ResultTable:
     """Compare whole polls, from the first request to the compressed page, where answers are large."""
     rows = []
     for limit in (None, LimitSettings().series_per_family):
-        plain, *others = _compared("crowded", limit, _LARGE_POLLS)
-        said = "every series" if limit is None else f"at most {limit:,} series a family"
-        rows += [replace(way, name=f"{way.name}, {said}").row(plain) for way in (plain, *others)]
-    return Table(
+        baseline, *measurements = _compare("crowded", limit, _LARGE_POLLS)
+        limit_text = "every series" if limit is None else f"at most {limit:,} series a family"
+        rows += [
+            replace(measurement, name=f"{measurement.name}, {limit_text}").row(baseline)
+            for measurement in (baseline, *measurements)
+        ]
+    return ResultTable(
         f"A whole poll of {_TEMPLATES} active templates with {_USERS:,} users each, fetch to gzip",
         _COLUMNS,
         rows,
-        _COMMON + _LARGE_NOTE,
+        _COMMON_NOTE + _LARGE_NOTE,
     )
 
 
-def small_poll() -> Table:
+def small_poll() -> ResultTable:
     """Compare the same where each template has a handful of users."""
-    plain, *others = _compared("usual", None, _SMALL_POLLS)
-    return Table(
+    baseline, *measurements = _compare("usual", None, _SMALL_POLLS)
+    return ResultTable(
         f"A whole poll of {_TEMPLATES} active templates that share {_USERS:,} users, fetch to gzip",
         _COLUMNS,
-        [way.row(plain) for way in (plain, *others)],
-        _COMMON + _SMALL_NOTE,
+        [measurement.row(baseline) for measurement in (baseline, *measurements)],
+        _COMMON_NOTE + _SMALL_NOTE,
     )
 
 
-def _compared(world: WorldName, limit: int | None, polls: int) -> list[_Way]:
+def _compare(world: WorldName, limit: int | None, polls: int) -> list[_Measurement]:
     """Return the plain way, this exporter's poll in passing, and its first."""
-    settle()
+    tune_gc_and_gil()
     size = {"templates": _TEMPLATES, "users": _USERS, "active": _TEMPLATES}
-    with running(**size, moment=_WORKDAY, world=world) as upstream:
-        return asyncio.run(_ways(upstream, limit, polls))
+    with run_simulator(**size, moment=_START_TIME, world=world) as upstream:
+        return asyncio.run(_measure(upstream, limit, polls))
 
 
-async def _ways(upstream: Upstream, limit: int | None, polls: int) -> list[_Way]:
+async def _measure(upstream: SimulatorProcess, limit: int | None, polls: int) -> list[_Measurement]:
     limits = LIMITS if limit is None else LimitSettings(series_per_family=limit)
-    async with _contender(upstream, limits) as ours, aiohttp.ClientSession() as session:
-        asked: list[int] = []
+    async with _measured_exporter(upstream, limits) as exporter, aiohttp.ClientSession() as session:
+        request_counts: list[int] = []
 
         async def step() -> None:
-            asked.append(await ours.step())
+            request_counts.append(await exporter.poll_and_advance())
 
-        first = await _processor(step)
-        inventory = ours.poller.state.last_inventory
+        first_seconds = await _cpu_seconds(step)
+        inventory = exporter.poller.state.last_inventory
         if inventory is None:
             raise AssertionError("The first poll found no templates.")
-        names = {one.id: one.key.template_name for one in inventory.value.templates}
-        plain = PlainExporter(session, limit)
-        steady, plainly, wanted = [], [], []
+        names = {item.id: item.key.template_name for item in inventory.value.templates}
+        baseline = BaselineExporter(session, limit)
+        steady_seconds, baseline_seconds, queries = [], [], []
         for _ in range(polls):
-            wanted = questions(upstream.url, names, ("today", "yesterday", "7d", "30d"), ours.clock.moment)
+            queries = build_queries(
+                upstream.url, names, ("today", "yesterday", "7d", "30d"), exporter.clock.current_time
+            )
             # The simulator remembers what it added up: whoever asks second must not profit.
-            plainly.append(await _processor(lambda wanted=wanted: plain.poll(wanted)))  # type: ignore[misc]
-            steady.append(await _processor(step))
+            baseline_seconds.append(await _cpu_seconds(lambda queries=queries: baseline.poll(queries)))  # type: ignore[misc]
+            steady_seconds.append(await _cpu_seconds(step))
         return [
-            _Way("the plain way", statistics.median(plainly), len(wanted), _series(plain.page)),
-            _Way(
-                "this exporter, a poll in passing",
-                statistics.median(steady),
-                statistics.median(asked[1:]),
-                ours.series,
+            _Measurement(
+                "the plain way", statistics.median(baseline_seconds), len(queries), _series(baseline.page)
             ),
-            _Way("this exporter, its first poll", first, asked[0], ours.series),
+            _Measurement(
+                "this exporter, a poll in passing",
+                statistics.median(steady_seconds),
+                statistics.median(request_counts[1:]),
+                exporter.series,
+            ),
+            _Measurement("this exporter, its first poll", first_seconds, request_counts[0], exporter.series),
         ]
 
 
@@ -223,33 +232,33 @@ def _series(page: bytes) -> int:
     return sum(not line.startswith(b"#") for line in gzip.decompress(page).splitlines())
 
 
-def calls() -> Table:
+def requests_per_hour() -> ResultTable:
     """Count the requests of an hour against those of a plan that asks everything each time."""
     templates, active, users = 500, 50, 1_000
-    with running(templates=templates, users=users, active=active, moment=_WORKDAY) as upstream:
-        asked, endpoints = asyncio.run(_hour(upstream))
-    naive = templates * len(InsightsSettings().windows) * len(Endpoint)
-    passing = asked[1:]
+    with run_simulator(templates=templates, users=users, active=active, moment=_START_TIME) as upstream:
+        request_counts, endpoints = asyncio.run(_requests_of_an_hour(upstream))
+    naive_count = templates * len(InsightsSettings().windows) * len(InsightsEndpoint)
+    steady_counts = request_counts[1:]
     rows = [
-        (when, f"{count:,.0f}", f"{other:,}", f"{other / count:.0f}")
-        for when, count, other in (
-            ("per poll", statistics.mean(passing), naive),
-            ("per hour", sum(passing), naive * _PER_HOUR),
-            ("the first poll", asked[0], naive),
+        (period, f"{count:,.0f}", f"{naive_requests:,}", f"{naive_requests / count:.0f}")
+        for period, count, naive_requests in (
+            ("per poll", statistics.mean(steady_counts), naive_count),
+            ("per hour", sum(steady_counts), naive_count * _POLLS_PER_HOUR),
+            ("the first poll", request_counts[0], naive_count),
         )
     ]
-    most = ", ".join(f"{endpoint} {count:,}" for endpoint, count in endpoints.most_common(4))
-    return Table(
+    top_endpoints = ", ".join(f"{endpoint} {count:,}" for endpoint, count in endpoints.most_common(4))
+    return ResultTable(
         f"Requests, {templates} templates of which {active} are used, {users:,} users",
         ("when", "this exporter", "every window, endpoint and template", "times fewer"),
         rows,
-        f"Most of an hour's: {most}.\nThe bar is 15; never more than two at once.",
+        f"Most of an hour's: {top_endpoints}.\nThe bar is 15; never more than two at once.",
     )
 
 
-async def _hour(upstream: Upstream) -> tuple[list[int], Counter[str]]:
-    async with _contender(upstream) as ours:
-        asked = [await ours.step()]
-        ours.requests.by_endpoint.clear()
-        asked += [await ours.step() for _ in range(_PER_HOUR)]
-        return asked, ours.requests.by_endpoint
+async def _requests_of_an_hour(upstream: SimulatorProcess) -> tuple[list[int], Counter[str]]:
+    async with _measured_exporter(upstream) as exporter:
+        request_counts = [await exporter.poll_and_advance()]
+        exporter.requests.by_endpoint.clear()
+        request_counts += [await exporter.poll_and_advance() for _ in range(_POLLS_PER_HOUR)]
+        return request_counts, exporter.requests.by_endpoint

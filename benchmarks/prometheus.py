@@ -14,10 +14,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.scraping import running
-from benchmarks.table import Table
+from benchmarks.result_table import ResultTable
+from benchmarks.scraping import run_program
 
-__all__ = ["scraped_by_prometheus"]
+__all__ = ["prometheus_scrape"]
 
 _SERIES: Final = 500_000
 _INTERVAL: Final = 15
@@ -25,24 +25,24 @@ _SCRAPES: Final = 8
 _PROGRAM: Final = "prometheus"
 
 
-def scraped_by_prometheus() -> Table:
+def prometheus_scrape() -> ResultTable:
     """Let Prometheus scrape a page of about 500,000 series again and again, and ask it how that went."""
     columns = ("series scraped", "scrapes", "failed", "longest", "median")
     title = "Prometheus with default settings scrapes a process that renders each second"
     program = shutil.which(_PROGRAM)
     if program is None:
-        return Table(title, columns, [("not run: no prometheus here", "", "", "", "")])
-    command = [sys.executable, "-m", "benchmarks.serving", "polling", str(_SERIES)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - our own module.
+        return ResultTable(title, columns, [("not run: no prometheus here", "", "", "", "")])
+    command = [sys.executable, "-m", "benchmarks.server_process", "polling", str(_SERIES)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         if server.stdout is None:
             raise OSError("The server has no output.")
-        found = _watched(program, int(server.stdout.readline()))
+        row = _measure(program, int(server.stdout.readline()))
         server.communicate()
-    return Table(title, columns, [found], "The bar is that no scrape fails; the timeout is 10 s.")
+    return ResultTable(title, columns, [row], "The bar is that no scrape fails; the timeout is 10 s.")
 
 
-def _watched(program: str, port: int) -> tuple[str, str, str, str, str]:
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+def _measure(program: str, port: int) -> tuple[str, str, str, str, str]:
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free_socket:
         config = Path(folder, "prometheus.yml")
         # All but the interval is as it comes; a minute between scrapes would only make this longer.
         config.write_text(
@@ -50,22 +50,22 @@ def _watched(program: str, port: int) -> tuple[str, str, str, str, str]:
             "scrape_configs: [{job_name: coder-insights, static_configs: "
             f"[{{targets: ['127.0.0.1:{port}']}}]}}]\n"
         )
-        free.bind(("127.0.0.1", 0))
-        own = free.getsockname()[1]
-        free.close()
+        free_socket.bind(("127.0.0.1", 0))
+        prometheus_port = free_socket.getsockname()[1]
+        free_socket.close()
         command = [
             program,
             f"--config.file={config}",
             f"--storage.tsdb.path={folder}/data",
-            f"--web.listen-address=127.0.0.1:{own}",
+            f"--web.listen-address=127.0.0.1:{prometheus_port}",
         ]
-        with running(command):
+        with run_program(command):
             time.sleep(_INTERVAL * (_SCRAPES + 1))
-            address = f"http://127.0.0.1:{own}"
-            span = f"[{_INTERVAL * (_SCRAPES + 2)}s]"
-            ups = _values(address, f"up{span}")
-            durations = sorted(_values(address, f"scrape_duration_seconds{span}"))
-            samples = _values(address, f"scrape_samples_scraped{span}")
+            address = f"http://127.0.0.1:{prometheus_port}"
+            range_selector = f"[{_INTERVAL * (_SCRAPES + 2)}s]"
+            ups = _values(address, f"up{range_selector}")
+            durations = sorted(_values(address, f"scrape_duration_seconds{range_selector}"))
+            samples = _values(address, f"scrape_samples_scraped{range_selector}")
     return (
         f"{max(samples):,.0f}",
         f"{len(ups)}",
@@ -77,6 +77,6 @@ def _watched(program: str, port: int) -> tuple[str, str, str, str, str]:
 
 def _values(address: str, query: str) -> list[float]:
     url = f"{address}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - our own address.
-        told: dict[str, Any] = json.load(answer)
-    return [float(value) for series in told["data"]["result"] for _, value in series["values"]]
+    with urllib.request.urlopen(url, timeout=30) as response:
+        payload: dict[str, Any] = json.load(response)
+    return [float(value) for series in payload["data"]["result"] for _, value in series["values"]]

@@ -12,40 +12,52 @@ from operator import truediv
 from statistics import median
 from typing import Final
 
-from benchmarks.table import Table, medians
-from benchmarks.workload import LIMITS, REDACTION, catalogued, deployment
+from benchmarks.result_table import ResultTable, median_cpu_seconds
+from benchmarks.workload import LIMITS, USERNAME_POLICY, family_samples, workload_snapshot
+from insights_exporter.metrics.encoder.text import (
+    FamilySamples,
+    Format,
+    LabelPairCache,
+    encode_blocks,
+    encode_families,
+    header,
+)
 from insights_exporter.metrics.exposition import Exposition
-from insights_exporter.metrics.text import Format, Fragments, Samples, blocks, head, render
 from insights_exporter.snapshot import Snapshot
-from tests.support.reference import reference, reference_page
+from tests.support.prometheus_client_reference import reference_collector, reference_exposition
 from tests.support.snapshots import rich_snapshot
 
-__all__ = ["memory", "render_page", "sizes", "whole_poll"]
+__all__ = ["cost_by_size", "peak_memory", "render_body", "snapshot_to_bodies"]
 
-_TEMPLATES: Final = (10, 103, 517)
-_PEOPLE: Final = 70
+_TEMPLATE_COUNTS: Final = (10, 103, 517)
+_USER_COUNT: Final = 70
 _ROUNDS: Final = 21
 
 
-def render_page() -> Table:
+def render_body() -> ResultTable:
     """Compare the same work: families that are ready, written as text."""
-    held, series = catalogued(deployment(100_000))
+    samples, series = family_samples(workload_snapshot(100_000))
     rows = []
-    for form, bar in ((Format.OPENMETRICS, 10), (Format.TEXT, 8)):
-        theirs = reference(held, form)
-        if bytes(render(held, form)) != reference_page(theirs, form):
+    for exposition_format, threshold in ((Format.OPENMETRICS, 10), (Format.TEXT, 8)):
+        client_families = reference_collector(samples, exposition_format)
+        if bytes(encode_families(samples, exposition_format)) != reference_exposition(
+            client_families, exposition_format
+        ):
             raise AssertionError("The contenders write different pages.")
-        ours, other = medians(partial(render, held, form), partial(reference_page, theirs, form))
+        exporter_seconds, client_seconds = median_cpu_seconds(
+            partial(encode_families, samples, exposition_format),
+            partial(reference_exposition, client_families, exposition_format),
+        )
         rows.append(
             (
-                form.name.lower(),
-                f"{ours * 1e3:.0f} ms",
-                f"{other * 1e3:.0f} ms",
-                f"{other / ours:.1f}",
-                f"{bar}",
+                exposition_format.name.lower(),
+                f"{exporter_seconds * 1e3:.0f} ms",
+                f"{client_seconds * 1e3:.0f} ms",
+                f"{client_seconds / exporter_seconds:.1f}",
+                f"{threshold}",
             )
         )
-    return Table(
+    return ResultTable(
         f"Rendering {series:,} series",
         ("format", "this exporter", "prometheus_client", "times faster", "bar"),
         rows,
@@ -53,84 +65,97 @@ def render_page() -> Table:
     )
 
 
-def sizes() -> Table:
+def cost_by_size() -> ResultTable:
     """Show that a series costs the same however many there are."""
-    works: list[Callable[[], object]] = []
-    counts, written = [], []
-    for templates in _TEMPLATES:
-        held, series = catalogued(rich_snapshot(templates=templates, users=_PEOPLE))
+    workloads: list[Callable[[], object]] = []
+    counts, series_written = [], []
+    for templates in _TEMPLATE_COUNTS:
+        samples, series = family_samples(rich_snapshot(templates=templates, users=_USER_COUNT))
         # A short reading is done again, or the machine's moods would weigh most on it.
-        times = max(1, _TEMPLATES[1] // templates)
+        repeats = max(1, _TEMPLATE_COUNTS[1] // templates)
         counts.append(series)
-        written.append(series * times)
-        works.append(partial(_write, held, times))
-    each: list[list[float]] = [[] for _ in works]
+        series_written.append(series * repeats)
+        workloads.append(partial(_encode_blocks, samples, repeats))
+    times_by_size: list[list[float]] = [[] for _ in workloads]
     for _ in range(_ROUNDS):
         # Moods last for seconds: what is read in one round is compared with what is read beside it.
-        for of_size, seconds, count in zip(each, medians(*works, rounds=1), written, strict=True):
-            of_size.append(seconds / count)
+        for size_times, seconds, count in zip(
+            times_by_size, median_cpu_seconds(*workloads, rounds=1), series_written, strict=True
+        ):
+            size_times.append(seconds / count)
     rows = [
         (
             f"{count:,}",
-            f"{median(of_size) * 1e9:.0f} ns",
-            f"{median(map(truediv, of_size, each[1])):.2f}",
+            f"{median(size_times) * 1e9:.0f} ns",
+            f"{median(map(truediv, size_times, times_by_size[1])):.2f}",
         )
-        for count, of_size in zip(counts, each, strict=True)
+        for count, size_times in zip(counts, times_by_size, strict=True)
     ]
-    return Table(
+    return ResultTable(
         "Cost of a series by size of the page (OpenMetrics)",
         ("series", "per series", "to the middle one"),
         rows,
-        f"Deployments of {_PEOPLE} people with {', '.join(map(str, _TEMPLATES))} templates, so that the\n"
+        f"Deployments of {_USER_COUNT} people with {', '.join(map(str, _TEMPLATE_COUNTS))} templates, so that the\n"
         "families have much the same share of each page. Written block by block, each let go before the\n"
         f"next: the exporter never holds a plain page. The ratio is the median of {_ROUNDS} rounds, each of\n"
         "which reads all three. The bar is 25 % either way.",
     )
 
 
-def _write(families: Sequence[Samples], times: int) -> None:
-    for page in repeat(families, times):
-        fragments = Fragments()
-        for samples in page:
-            head(samples.family, Format.OPENMETRICS)
-            for _ in blocks(samples, Format.OPENMETRICS, fragments):
+def _encode_blocks(families: Sequence[FamilySamples], times: int) -> None:
+    for family_list in repeat(families, times):
+        fragments = LabelPairCache()
+        for samples in family_list:
+            header(samples.family, Format.OPENMETRICS)
+            for _ in encode_blocks(samples, Format.OPENMETRICS, fragments):
                 pass
 
 
-def whole_poll() -> Table:
+def snapshot_to_bodies() -> ResultTable:
     """Compare what happens after a poll: a snapshot becomes pages that can be sent compressed."""
-    snapshot = deployment(100_000)
-    _, series = catalogued(snapshot)
+    snapshot = workload_snapshot(100_000)
+    _, series = family_samples(snapshot)
 
-    def plain() -> list[bytes]:
-        held, _ = catalogued(snapshot)
-        return [zlib.compress(reference_page(reference(held, form), form)) for form in Format]
+    def baseline() -> list[bytes]:
+        samples, _ = family_samples(snapshot)
+        return [
+            zlib.compress(
+                reference_exposition(reference_collector(samples, exposition_format), exposition_format)
+            )
+            for exposition_format in Format
+        ]
 
-    took, other = medians(partial(_publish, snapshot), plain, rounds=3)
-    return Table(
+    exporter_seconds, client_seconds = median_cpu_seconds(partial(_publish, snapshot), baseline, rounds=3)
+    return ResultTable(
         f"From a snapshot to both compressed pages, {series:,} series",
         ("this exporter", "prometheus_client and zlib", "times faster"),
-        [(f"{took * 1e3:.0f} ms", f"{other * 1e3:.0f} ms", f"{other / took:.1f}")],
+        [
+            (
+                f"{exporter_seconds * 1e3:.0f} ms",
+                f"{client_seconds * 1e3:.0f} ms",
+                f"{client_seconds / exporter_seconds:.1f}",
+            )
+        ],
     )
 
 
-def memory() -> Table:
+def peak_memory() -> ResultTable:
     """Compare the peak beyond the snapshot while a page is made."""
-    snapshot = deployment(100_000)
-    held, series = catalogued(snapshot)
-    theirs = reference(held, Format.OPENMETRICS)
+    snapshot = workload_snapshot(100_000)
+    samples, series = family_samples(snapshot)
+    client_families = reference_collector(samples, Format.OPENMETRICS)
     rows = [
-        (name, f"{_peak(work) / series:.0f} B")
-        for name, work in (
-            ("a page of this exporter, families held", lambda: render(held, Format.OPENMETRICS)),
+        (name, f"{_peak(workload) / series:.0f} B")
+        for name, workload in (
+            ("a page of this exporter, families held", lambda: encode_families(samples, Format.OPENMETRICS)),
             ("both pages compressed, straight from the snapshot", partial(_publish, snapshot)),
             (
                 "a page of prometheus_client, families held",
-                lambda: reference_page(theirs, Format.OPENMETRICS),
+                lambda: reference_exposition(client_families, Format.OPENMETRICS),
             ),
         )
     ]
-    return Table(
+    return ResultTable(
         f"Peak memory beyond what is held before, {series:,} series",
         ("made", "per series"),
         rows,
@@ -140,18 +165,18 @@ def memory() -> Table:
 
 def _publish(snapshot: Snapshot) -> Exposition:
     # A new one each time, as what did not change would not be written again.
-    exposition = Exposition(redaction=REDACTION, limits=LIMITS, pause=lambda: None)
+    exposition = Exposition(username_policy=USERNAME_POLICY, limits=LIMITS, after_block=lambda: None)
     asyncio.run(exposition.publish(snapshot))
     return exposition
 
 
-def _peak(work: Callable[[], object]) -> int:
-    work()
+def _peak(function: Callable[[], object]) -> int:
+    function()
     tracemalloc.start()
     try:
-        kept = work()
+        result = function()
         peak = tracemalloc.get_traced_memory()[1]
-        del kept
+        del result
     finally:
         tracemalloc.stop()
     return peak

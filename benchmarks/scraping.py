@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import Table, percentile
-from benchmarks.workload import catalogued, deployment
-from insights_exporter.metrics.text import Format, render
+from benchmarks.result_table import ResultTable, percentile
+from benchmarks.workload import family_samples, workload_snapshot
+from insights_exporter.metrics.encoder.text import Format, encode_families
 
-__all__ = ["memory_of_process", "running", "scrape"]
+__all__ = ["process_memory", "run_program", "scrape"]
 
 _SERIES = 100_000
 _HEADERS = {
@@ -28,7 +28,7 @@ _HEADERS = {
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
     "Accept-Encoding": "gzip",
 }
-_PAUSE = 0.02
+_SCRAPE_PAUSE = 0.02
 _NOTE = """\
 Ready bytes are a gain of design and not of language: prometheus_client and node_exporter write their page at
 each scrape, which this exporter does once per poll. The work itself is compared under rendering. What lies
@@ -39,11 +39,11 @@ Bars: p99 at most 1/100 of prometheus_client's, p50 at most twice that of consta
 
 
 @dataclass(slots=True)
-class Result:
+class ScrapeResult:
     """What scrapes of one contender took, in seconds, and what its process saw."""
 
     times: list[float] = field(default_factory=list)
-    seen: dict[str, Any] = field(default_factory=dict)
+    server_stats: dict[str, Any] = field(default_factory=dict)
 
     @property
     def p50(self) -> float:
@@ -56,10 +56,10 @@ class Result:
         return percentile(self.times, 0.99)
 
 
-def scrape() -> Table:
+def scrape() -> ResultTable:
     """Compare scrapes of ready bytes with those that write the page each time."""
-    results = {name: _contend(name, 1000) for name in ("constant", "idle", "polling", "busy")}
-    results["prometheus_client"] = _contend("prometheus_client", 10)
+    results = {name: _benchmark_server(name, 1000) for name in ("constant", "idle", "polling", "busy")}
+    results["prometheus_client"] = _benchmark_server("prometheus_client", 10)
     if program := shutil.which("prometheus-node-exporter"):
         results["node_exporter, textfile"] = _node_exporter(program)
     slowest = results["prometheus_client"].p99
@@ -76,11 +76,11 @@ def scrape() -> Table:
             f"{result.p50 * 1e3:.1f} ms",
             f"{result.p99 * 1e3:.1f} ms",
             f"{slowest / result.p99:.0f}",
-            f"{result.seen['lag_max'] * 1e3:.1f} ms" if name in names else "",
+            f"{result.server_stats['lag_max'] * 1e3:.1f} ms" if name in names else "",
         )
         for name, result in results.items()
     ]
-    return Table(
+    return ResultTable(
         f"Scrapes of about {_SERIES:,} series, OpenMetrics, gzip",
         ("served by", "scrapes", "p50", "p99", "times faster (p99)", "longest lag of the event loop"),
         rows,
@@ -88,17 +88,17 @@ def scrape() -> Table:
     )
 
 
-def memory_of_process() -> Table:
+def process_memory() -> ResultTable:
     """Show what a process takes that holds and serves a big deployment."""
-    result = _contend("polling", 20, series=500_000)
-    return Table(
+    result = _benchmark_server("polling", 20, series=500_000)
+    return ResultTable(
         "A process with about 500,000 series",
         ("peak memory", "scrape p50", "longest lag of the event loop"),
         [
             (
-                f"{result.seen['peak_megabytes']:.0f} MB",
+                f"{result.server_stats['peak_megabytes']:.0f} MB",
                 f"{result.p50 * 1e3:.1f} ms",
-                f"{result.seen['lag_max'] * 1e3:.1f} ms",
+                f"{result.server_stats['lag_max'] * 1e3:.1f} ms",
             )
         ],
         "The bar is 500 MB. Each second one of two snapshots is rendered, whose users' numbers all differ.\n"
@@ -106,44 +106,44 @@ def memory_of_process() -> Table:
     )
 
 
-def _contend(name: str, scrapes: int, *, series: int = _SERIES) -> Result:
+def _benchmark_server(name: str, scrapes: int, *, series: int = _SERIES) -> ScrapeResult:
     """Scrape a server that is started for it."""
-    command = [sys.executable, "-m", "benchmarks.serving", name, str(series)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - our own module.
+    command = [sys.executable, "-m", "benchmarks.server_process", name, str(series)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         if server.stdout is None:
             raise OSError("The server has no output.")
-        times = scraped(int(server.stdout.readline()), scrapes)
-        told, _ = server.communicate()
-    return Result(times, json.loads(told))
+        times = time_scrapes(int(server.stdout.readline()), scrapes)
+        stats_json, _ = server.communicate()
+    return ScrapeResult(times, json.loads(stats_json))
 
 
-def scraped(port: int, count: int) -> list[float]:
+def time_scrapes(port: int, count: int) -> list[float]:
     """Return what so many scrapes took, in seconds."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     times = []
     # The first two fill caches on both sides.
     for number in range(count + 2):
-        began = time.perf_counter()
+        started = time.perf_counter()
         connection.request("GET", "/metrics", headers=_HEADERS)
         response = connection.getresponse()
         body = response.read()
         if response.status != 200 or not body.startswith(b"\x1f\x8b"):
             raise AssertionError(f"Expected a compressed page, found {response.status} {body[:80]!r}.")
         if number >= 2:
-            times.append(time.perf_counter() - began)
-        time.sleep(_PAUSE)
+            times.append(time.perf_counter() - started)
+        time.sleep(_SCRAPE_PAUSE)
     connection.close()
     return times
 
 
-def _node_exporter(program: str) -> Result:
+def _node_exporter(program: str) -> ScrapeResult:
     """Scrape node_exporter, which reads and writes the same families from a file each time."""
-    held, _ = catalogued(deployment(_SERIES))
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        Path(folder, "insights.prom").write_bytes(render(held, Format.TEXT))
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+    samples, _ = family_samples(workload_snapshot(_SERIES))
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free_socket:
+        Path(folder, "insights.prom").write_bytes(encode_families(samples, Format.TEXT))
+        free_socket.bind(("127.0.0.1", 0))
+        port = free_socket.getsockname()[1]
+        free_socket.close()
         command = [
             program,
             "--collector.disable-defaults",
@@ -151,24 +151,24 @@ def _node_exporter(program: str) -> Result:
             f"--collector.textfile.directory={folder}",
             f"--web.listen-address=127.0.0.1:{port}",
         ]
-        with running(command):
-            _await(port)
-            return Result(scraped(port, 10))
+        with run_program(command):
+            _wait_for_port(port)
+            return ScrapeResult(time_scrapes(port, 10))
 
 
 @contextlib.contextmanager
-def running(command: list[str]) -> Iterator[None]:
+def run_program(command: list[str]) -> Iterator[None]:
     """Run a program while the context lasts."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:  # noqa: S603 - a program found on the path.
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             yield
         finally:
             server.terminate()
 
 
-def _await(port: int, seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def _wait_for_port(port: int, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)

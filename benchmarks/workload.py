@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from insights_exporter.metrics.families import families
-from insights_exporter.metrics.text import Samples
-from insights_exporter.redaction import Redaction
-from insights_exporter.settings import LimitSettings, UserNames
+from insights_exporter.config.settings import LimitSettings, UsernameMode
+from insights_exporter.metrics.encoder.text import FamilySamples
+from insights_exporter.metrics.families import build_families
+from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import Snapshot
 from tests.support.snapshots import rich_snapshot
 
-__all__ = ["LIMITS", "REDACTION", "catalogued", "deployment"]
+__all__ = ["LIMITS", "USERNAME_POLICY", "family_samples", "workload_snapshot"]
 
-REDACTION = Redaction(UserNames.NAMED)
+USERNAME_POLICY = UsernamePolicy(UsernameMode.NAMED)
 LIMITS = LimitSettings(series_per_family=10_000_000)
 _SIZES = {10_000: (12, 70), 100_000: (36, 293), 500_000: (120, 470)}
 
 
-def deployment(series: int, *, seed: int = 1) -> Snapshot:
+def workload_snapshot(series: int, *, seed: int = 1) -> Snapshot:
     """Return a deployment with about that many series, mixed as the exporter serves them.
 
     All numbers of another seed are others.
@@ -27,11 +27,11 @@ def deployment(series: int, *, seed: int = 1) -> Snapshot:
     return rich_snapshot(templates=templates, users=users, seed=seed)
 
 
-def catalogued(snapshot: Snapshot) -> tuple[list[Samples], int]:
+def family_samples(snapshot: Snapshot) -> tuple[list[FamilySamples], int]:
     """Return the families, their rows held, and the number of series."""
-    found = families(snapshot, redaction=REDACTION, limits=LIMITS)
-    held = [
-        replace(samples, numbers=list(samples.numbers), distributions=list(samples.distributions))
-        for samples in found.samples
+    snapshot_families = build_families(snapshot, username_policy=USERNAME_POLICY, limits=LIMITS)
+    samples_list = [
+        replace(samples, floats=list(samples.floats), histograms=list(samples.histograms))
+        for samples in snapshot_families.samples
     ]
-    return held, sum(found.series.values())
+    return samples_list, sum(snapshot_families.series.values())

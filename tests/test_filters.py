@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from insights_exporter.config.settings import FilterSettings, NameFilter
 from insights_exporter.filters import Filters
-from insights_exporter.settings import FilterSettings, NameFilter
 from insights_exporter.snapshot import TemplateKey
 
 
@@ -26,26 +26,26 @@ from insights_exporter.snapshot import TemplateKey
         (("*/go-*",), (), True),
     ],
 )
-def test_templates_match_by_name_or_where_there_is_a_slash_with_their_organization(
+def test_template_patterns_match_name_or_organization_and_name(
     *, allow: tuple[str, ...], deny: tuple[str, ...], admitted: bool
 ) -> None:
     filters = Filters(FilterSettings(templates=NameFilter(allow=allow, deny=deny)))
 
-    assert filters.admits_template(TemplateKey("acme", "go-dev")) is admitted
+    assert filters.allows_template(TemplateKey("acme", "go-dev")) is admitted
 
 
-def test_organization_that_is_left_out_takes_its_templates_along() -> None:
+def test_filtered_organization_excludes_its_templates() -> None:
     filters = Filters(FilterSettings(organizations=NameFilter(allow=("acme",))))
 
-    assert filters.admits_template(TemplateKey("acme", "go"))
-    assert not filters.admits_template(TemplateKey("beta", "go"))
+    assert filters.allows_template(TemplateKey("acme", "go"))
+    assert not filters.allows_template(TemplateKey("beta", "go"))
 
 
 def test_users_match_by_name() -> None:
     filters = Filters(FilterSettings(users=NameFilter(deny=("svc-?",))))
 
-    assert filters.admits_user("ada")
-    assert not filters.admits_user("svc-1")
-    assert filters.admits_user("svc-10")
-    assert not filters.admits_all_users
-    assert Filters().admits_all_users
+    assert filters.allows_user("ada")
+    assert not filters.allows_user("svc-1")
+    assert filters.allows_user("svc-10")
+    assert not filters.allows_all_users
+    assert Filters().allows_all_users

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from insights_exporter import __version__, commands
-from insights_exporter.bundle.command import add_to as add_bundle
+from insights_exporter.bundle.command import add_bundle_arguments as add_bundle
 from insights_exporter.config.source import CONFIG_VARIABLE
 from insights_exporter.errors import ConfigError
-from insights_exporter.logs import Redactor
+from insights_exporter.logging import Redactor
 
 __all__ = ["main"]
 
@@ -23,7 +23,7 @@ USAGE_ERROR = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except ConfigError as error:
@@ -38,22 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="insights-exporter", description="Coder's Template Insights for Prometheus and OpenTelemetry."
     )
     parser.add_argument("--version", action="version", version=f"insights_exporter {__version__}")
-    subs = parser.add_subparsers(required=True, metavar="command")
-    _add_run(subs.add_parser("run", help="poll Coder and serve metrics"))
-    _add_check(subs.add_parser("check", help="look for what stands between Coder and its numbers"))
-    _add_demo(subs.add_parser("demo", help="run against a simulated Coder"))
-    _add_simulate(subs.add_parser("simulate", help="run a simulated Coder alone"))
-    add_bundle(subs.add_parser("bundle", help="write dashboards and alert rules, fitted to a site"))
-    _add_docs(subs.add_parser("docs", help="write the documentation of metrics and configuration"))
+    subparsers = parser.add_subparsers(required=True, metavar="command")
+    _add_run(subparsers.add_parser("run", help="poll Coder and serve metrics"))
+    _add_check(subparsers.add_parser("check", help="look for what stands between Coder and its numbers"))
+    _add_demo(subparsers.add_parser("demo", help="run against a simulated Coder"))
+    _add_simulate(subparsers.add_parser("simulate", help="run a simulated Coder alone"))
+    add_bundle(subparsers.add_parser("bundle", help="write dashboards and alert rules, fitted to a site"))
     return parser
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
+def _add_config_option(parser: argparse.ArgumentParser) -> None:
     default = os.environ.get(CONFIG_VARIABLE)
     parser.add_argument(
         "--config",
@@ -65,15 +64,15 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    _add_config(parser)
+    _add_config_option(parser)
     parser.add_argument("--no-serve", action="store_true", help="push only, listen nowhere")
     parser.set_defaults(
-        run=lambda options: asyncio.run(commands.run(options.config, serve=not options.no_serve))
+        run=lambda options: asyncio.run(commands.run(options.config, serve_http=not options.no_serve))
     )
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    _add_config(parser)
+    _add_config_option(parser)
     parser.add_argument("--json", action="store_true", help="write one JSON document")
     parser.add_argument(
         "--no-poll", action="store_true", help="do not count series, which takes a whole poll"
@@ -86,20 +85,20 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    _add_size(parser, templates=12, users=80)
+    _add_size_options(parser, templates=12, users=80)
     parser.add_argument("--host", default="127.0.0.1", help="the address that all listen at")
     parser.add_argument("--port", type=int, default=9766, help="the exporter's port; 0 for any")
     parser.add_argument("--coder-port", type=int, default=0, help="the simulated Coder's port; 0 for any")
-    _add_metrics_port(parser)
+    _add_metrics_port_option(parser)
     parser.add_argument("--interval", type=float, default=60.0, help="seconds between polls")
-    parser.set_defaults(run=lambda options: asyncio.run(commands.demo(_size(options), options)))
+    parser.set_defaults(run=lambda options: asyncio.run(commands.demo(_demo_size(options), options)))
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
-    _add_size(parser, templates=12, users=80)
+    _add_size_options(parser, templates=12, users=80)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at")
     parser.add_argument("--port", type=int, default=3000, help="the port; 0 for any")
-    _add_metrics_port(parser)
+    _add_metrics_port_option(parser)
     parser.add_argument(
         "--postgres",
         metavar="DSN",
@@ -111,26 +110,20 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         default="session_counts",
         help="how sessions are stored: as older releases of Coder do, or newer ones",
     )
-    parser.set_defaults(run=lambda options: asyncio.run(commands.simulate(_size(options), options)))
+    parser.set_defaults(run=lambda options: asyncio.run(commands.simulate(_demo_size(options), options)))
 
 
-def _add_metrics_port(parser: argparse.ArgumentParser) -> None:
+def _add_metrics_port_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics-port", type=int, default=0, help="the port of the simulated Coder's own metrics; 0 for any"
     )
 
 
-def _add_size(parser: argparse.ArgumentParser, *, templates: int, users: int) -> None:
+def _add_size_options(parser: argparse.ArgumentParser, *, templates: int, users: int) -> None:
     parser.add_argument("--templates", type=int, default=templates, help="how many templates there are")
     parser.add_argument("--users", type=int, default=users, help="how many users there are")
     parser.add_argument("--seed", type=int, default=1, help="another number makes up another deployment")
 
 
-def _size(options: argparse.Namespace) -> commands.Crowd:
-    return commands.Crowd(options.templates, options.users, options.seed)
-
-
-def _add_docs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--folder", type=Path, default=Path("docs"), help="where the pages are")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page differs")
-    parser.set_defaults(run=lambda options: commands.docs(options.folder, check=options.check))
+def _demo_size(options: argparse.Namespace) -> commands.DemoSize:
+    return commands.DemoSize(options.templates, options.users, options.seed)

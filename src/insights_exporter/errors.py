@@ -29,8 +29,6 @@ Each class has a stable ``reason`` that serves as a metric label. ``heals`` says
 Messages tell what to do and never contain a token.
 """
 
-# ruff: noqa: N818 - the names say what happened; an Error behind each would say nothing more.
-
 from __future__ import annotations
 
 from typing import ClassVar
@@ -41,26 +39,26 @@ __all__ = [
     "BadResponse",
     "ConfigError",
     "DeadlineExceeded",
+    "ExpiredToken",
     "ExporterError",
     "Forbidden",
     "InsightsDisabled",
-    "LoginPage",
-    "NotPermitted",
+    "InvalidToken",
+    "LoginPageReturned",
+    "NotFoundOrForbidden",
     "NotReady",
     "RateLimited",
     "RedirectRefused",
+    "RequestTimeout",
     "ResponseTooLarge",
-    "RouteMissing",
     "SecretError",
     "ServerError",
-    "TimedOut",
-    "TlsFailed",
-    "TokenExpired",
-    "TokenInvalid",
+    "TLSError",
     "Unreachable",
+    "UnsupportedEndpoint",
     "UpstreamError",
     "UserSuspended",
-    "reasons",
+    "all_reasons",
 ]
 
 
@@ -90,7 +88,7 @@ class UpstreamError(ExporterError):
     """
 
     reason = "upstream"
-    heals: bool = False
+    retryable: bool = False
 
     def __init__(self, message: str, *, endpoint: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -100,18 +98,18 @@ class UpstreamError(ExporterError):
 
     def __str__(self) -> str:
         """Return the endpoint, the status if there is one, and what to do."""
-        where = self.endpoint if self.status is None else f"{self.endpoint}: HTTP {self.status}"
-        return f"{where}: {self.message}"
+        prefix = self.endpoint if self.status is None else f"{self.endpoint}: HTTP {self.status}"
+        return f"{prefix}: {self.message}"
 
 
 class Unreachable(UpstreamError):
     """No connection could be made, or it broke before the answer was complete."""
 
     reason = "unreachable"
-    heals = True
+    retryable = True
 
 
-class TimedOut(Unreachable):
+class RequestTimeout(Unreachable):
     """One request took longer than the configured timeout."""
 
     reason = "timeout"
@@ -123,7 +121,7 @@ class DeadlineExceeded(UpstreamError):
     reason = "deadline"
 
 
-class TlsFailed(UpstreamError):
+class TLSError(UpstreamError):
     """The server's certificate was not accepted, or ours was not."""
 
     reason = "tls"
@@ -135,13 +133,13 @@ class AuthError(UpstreamError):
     reason = "unauthorized"
 
 
-class TokenExpired(AuthError):
+class ExpiredToken(AuthError):
     """The session token was good once and its time is over."""
 
     reason = "token_expired"
 
 
-class TokenInvalid(AuthError):
+class InvalidToken(AuthError):
     """The text is not a session token that this deployment knows."""
 
     reason = "token_invalid"
@@ -159,13 +157,13 @@ class Forbidden(UpstreamError):
     reason = "forbidden"
 
 
-class NotPermitted(UpstreamError):
+class NotFoundOrForbidden(UpstreamError):
     """The thing does not exist or the account may not see it; Coder does not tell which."""
 
     reason = "not_permitted"
 
 
-class RouteMissing(UpstreamError):
+class UnsupportedEndpoint(UpstreamError):
     """The server does not know this route: it is too old, or an edition without it."""
 
     reason = "route_missing"
@@ -181,7 +179,7 @@ class RateLimited(UpstreamError):
     """Coder asks us to wait ``retry_after`` seconds."""
 
     reason = "rate_limited"
-    heals = True
+    retryable = True
 
     def __init__(self, message: str, *, endpoint: str, retry_after: float, status: int | None = 429) -> None:
         super().__init__(message, endpoint=endpoint, status=status)
@@ -198,7 +196,7 @@ class ServerError(UpstreamError):
     """Coder, or a proxy before it, failed."""
 
     reason = "server_error"
-    heals = True
+    retryable = True
 
     def __init__(self, message: str, *, endpoint: str, status: int) -> None:
         super().__init__(message, endpoint=endpoint, status=status)
@@ -210,7 +208,7 @@ class NotReady(UpstreamError):
     reason = "not_ready"
 
 
-class LoginPage(UpstreamError):
+class LoginPageReturned(UpstreamError):
     """A page for people arrived where data belongs: a proxy asks for a login."""
 
     reason = "login_page"
@@ -237,9 +235,11 @@ class BadResponse(UpstreamError):
         self, message: str, *, endpoint: str, status: int | None = None, truncated: bool = False
     ) -> None:
         super().__init__(message, endpoint=endpoint, status=status)
-        self.heals = truncated
+        self.retryable = truncated
 
 
-def reasons(kind: type[ExporterError] = UpstreamError) -> frozenset[str]:
+def all_reasons(error_type: type[ExporterError] = UpstreamError) -> frozenset[str]:
     """Return the reasons of a kind of errors and of all kinds of it."""
-    return frozenset({kind.reason}).union(*(reasons(one) for one in kind.__subclasses__()))
+    return frozenset({error_type.reason}).union(
+        *(all_reasons(subclass) for subclass in error_type.__subclasses__())
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from insights_exporter.settings import FilterSettings, NameFilter
+from insights_exporter.config.settings import FilterSettings, NameFilter
 from insights_exporter.snapshot import TemplateKey
 
 __all__ = ["Filters"]
@@ -17,29 +17,29 @@ class Filters:
 
     settings: FilterSettings = field(default_factory=FilterSettings)
 
-    def admits_template(self, key: TemplateKey) -> bool:
+    def allows_template(self, key: TemplateKey) -> bool:
         """Say whether a template is exported: its organization and itself must be admitted."""
-        if not _admits(self.settings.organizations, key.organization_name):
+        if not _is_allowed(self.settings.organizations, key.organization_name):
             return False
-        return _admits(self.settings.templates, key.template_name, key.organization_name)
+        return _is_allowed(self.settings.templates, key.template_name, key.organization_name)
 
-    def admits_user(self, username: str) -> bool:
+    def allows_user(self, username: str) -> bool:
         """Say whether a user is exported."""
-        return _admits(self.settings.users, username)
+        return _is_allowed(self.settings.users, username)
 
     @property
-    def admits_all_users(self) -> bool:
+    def allows_all_users(self) -> bool:
         """Say whether no user is left out."""
         return not self.settings.users.allow and not self.settings.users.deny
 
 
-def _admits(names: NameFilter, name: str, organization: str = "") -> bool:
-    if _matches(names.deny, name, organization):
+def _is_allowed(name_filter: NameFilter, name: str, organization: str = "") -> bool:
+    if _matches(name_filter.deny, name, organization):
         return False
-    return not names.allow or _matches(names.allow, name, organization)
+    return not name_filter.allow or _matches(name_filter.allow, name, organization)
 
 
 def _matches(patterns: tuple[str, ...], name: str, organization: str) -> bool:
     """Say whether a pattern fits; one without a slash is about the name alone."""
-    full = f"{organization}/{name}"
-    return any(fnmatchcase(full if "/" in pattern else name, pattern) for pattern in patterns)
+    qualified_name = f"{organization}/{name}"
+    return any(fnmatchcase(qualified_name if "/" in pattern else name, pattern) for pattern in patterns)

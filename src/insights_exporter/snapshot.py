@@ -13,31 +13,31 @@ from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
-from insights_exporter.lanes import split
+from insights_exporter.metrics.packed_counts import unpack_counts
 
 __all__ = [
-    "Account",
     "Agent",
     "AgentStats",
     "App",
-    "AppUse",
+    "AppUsage",
     "BuildDuration",
     "Deployment",
-    "Distribution",
     "Insights",
     "Inventory",
     "Latency",
+    "LatencyHistogram",
     "Parameter",
     "ParameterOption",
-    "ParameterUse",
-    "Reading",
+    "ParameterUsage",
     "Snapshot",
     "Template",
     "TemplateKey",
-    "TemplateUse",
+    "TemplateUsage",
+    "Timestamped",
     "Totals",
+    "User",
     "UserLatency",
-    "WindowUse",
+    "WindowUsage",
     "Workspace",
 ]
 
@@ -128,7 +128,7 @@ class Workspace(Struct, frozen=True, gc=False):
     agents: tuple[Agent, ...] = ()
 
 
-class Account(Struct, frozen=True, gc=False):
+class User(Struct, frozen=True, gc=False):
     """A user account."""
 
     id: str
@@ -145,13 +145,13 @@ class Inventory:
 
     templates: Sequence[Template] = ()
     workspaces: Sequence[Workspace] = ()
-    users: Sequence[Account] = ()
+    users: Sequence[User] = ()
 
 
 # Insights ------------------------------------------------------------------------------------------------
 
 
-class AppUse(Struct, frozen=True, gc=False):
+class AppUsage(Struct, frozen=True, gc=False):
     """Use of one app in a window; ``opens`` is None on servers that do not count it."""
 
     slug: str
@@ -162,7 +162,7 @@ class AppUse(Struct, frozen=True, gc=False):
     icon: str = ""
 
 
-class ParameterUse(Struct, frozen=True, gc=False):
+class ParameterUsage(Struct, frozen=True, gc=False):
     """How many workspaces have each value of a parameter; declared options that nobody chose are 0."""
 
     name: str
@@ -191,7 +191,7 @@ class Latency(Struct, frozen=True, gc=False):
     p95: dict[str, float] = {}
 
     @classmethod
-    def of(cls, rows: Iterable[UserLatency]) -> Latency:
+    def from_rows(cls, rows: Iterable[UserLatency]) -> Latency:
         """Return the round trips of users, each of whom comes once."""
         rows = tuple(rows)
         return cls(
@@ -207,7 +207,7 @@ class Latency(Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WindowUse:
+class WindowUsage:
     """The use of one template, or of all, in one window.
 
     ``apps`` holds each (slug, type) once, the known and unused ones with 0. ``activity`` is seconds by
@@ -220,8 +220,8 @@ class WindowUse:
     end: datetime
     active_users: int | None = None
     seconds: float = 0.0
-    apps: Sequence[AppUse] = ()
-    parameters: Sequence[ParameterUse] = ()
+    apps: Sequence[AppUsage] = ()
+    parameters: Sequence[ParameterUsage] = ()
     activity: Mapping[str, float] = field(default_factory=dict)
     latency: Latency = field(default_factory=Latency)
 
@@ -240,14 +240,14 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TemplateUse:
+class TemplateUsage:
     """All that is known of the use of one template; of all together where ``key`` is None.
 
     ``days[n]`` and ``weeks[n]`` are the distinct users ``n`` days or weeks ago; None is unknown.
     """
 
     key: TemplateKey | None
-    windows: Sequence[WindowUse] = ()
+    windows: Sequence[WindowUsage] = ()
     days: Sequence[int | None] = ()
     weeks: Sequence[int | None] = ()
     totals: Totals | None = None
@@ -257,8 +257,8 @@ class TemplateUse:
 class Insights:
     """How templates are used; ``collection_enabled`` is None on servers that do not tell."""
 
-    deployment: TemplateUse
-    templates: Sequence[TemplateUse] = ()
+    deployment: TemplateUsage
+    templates: Sequence[TemplateUsage] = ()
     collection_enabled: bool | None = None
 
 
@@ -279,22 +279,22 @@ class Deployment:
 # Agent reports -------------------------------------------------------------------------------------------
 
 
-class Distribution(Struct, frozen=True, gc=False, eq=False):
+class LatencyHistogram(Struct, frozen=True, gc=False, eq=False):
     """Observations by bucket, side by side in ``lanes``: one place per bound and one above all.
 
     ``fine`` has them by exponential bucket, where these are counted.
     """
 
-    lanes: int
-    places: int
-    total: float
+    packed_counts: int
+    bucket_count: int
+    sum: float
     created: datetime
-    fine: Mapping[int, int] = {}
+    exponential_buckets: Mapping[int, int] = {}
 
     @property
-    def counts(self) -> tuple[int, ...]:
+    def bucket_counts(self) -> tuple[int, ...]:
         """The observations of each bucket, none cumulative."""
-        return split(self.lanes, self.places)
+        return unpack_counts(self.packed_counts, self.bucket_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +307,8 @@ class AgentStats:
     """
 
     since: datetime
-    latency: Mapping[tuple[str, str], Mapping[str, Distribution]] = field(default_factory=dict)
-    app_latency: Mapping[tuple[str, str, str], Distribution] = field(default_factory=dict)
+    latency: Mapping[tuple[str, str], Mapping[str, LatencyHistogram]] = field(default_factory=dict)
+    app_latency: Mapping[tuple[str, str, str], LatencyHistogram] = field(default_factory=dict)
     session_seconds: Mapping[tuple[str, str, str], Mapping[str, float]] = field(default_factory=dict)
     sessions: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     connections: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -321,7 +321,7 @@ class AgentStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading(Generic[T]):
+class Timestamped(Generic[T]):
     """What one collector last found, and when."""
 
     value: T
@@ -332,8 +332,8 @@ class Reading(Generic[T]):
 class Snapshot:
     """All that is known; a part that was never read, or is too old to be believed, is None."""
 
-    taken_at: datetime
-    inventory: Reading[Inventory] | None = None
-    insights: Reading[Insights] | None = None
-    deployment: Reading[Deployment] | None = None
-    agent_stats: Reading[AgentStats] | None = None
+    collected_at: datetime
+    inventory: Timestamped[Inventory] | None = None
+    insights: Timestamped[Insights] | None = None
+    deployment: Timestamped[Deployment] | None = None
+    agent_stats: Timestamped[AgentStats] | None = None

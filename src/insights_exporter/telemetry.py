@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
-from insights_exporter.coder.observer import Observer, SilentObserver
+from insights_exporter.coder.observer import NullObserver, Observer
 
-__all__ = ["SilentTelemetry", "Telemetry"]
+__all__ = ["NullTelemetry", "Telemetry"]
 
 
 class Telemetry(Observer, Protocol):
@@ -26,11 +26,11 @@ class Telemetry(Observer, Protocol):
         """Note a fault of a collector or of a part of its run; ``reason`` is that of the error."""
         ...
 
-    def permission(self, resource: str, action: str, *, granted: bool) -> None:
+    def permission_checked(self, resource: str, action: str, *, granted: bool) -> None:
         """Note what the token may do."""
         ...
 
-    def token_expiry(self, at: datetime | None) -> None:
+    def token_expiry_updated(self, at: datetime | None) -> None:
         """Note when the token expires; None where that is unknown."""
         ...
 
@@ -38,34 +38,34 @@ class Telemetry(Observer, Protocol):
         """Note that totals fell in Coder and were held."""
         ...
 
-    def rendered(
+    def exposition_rendered(
         self, series: Mapping[str, int], folded: Mapping[str, int], sizes: Mapping[str, int]
     ) -> None:
         """Note a rendered page: series and folded series by family name, bytes by format."""
         ...
 
-    def scraped(self, code: int, seconds: float) -> None:
+    def scrape_finished(self, code: int, seconds: float) -> None:
         """Note an answered scrape."""
         ...
 
-    def reloaded(self, *, success: bool, at: datetime) -> None:
+    def config_reloaded(self, *, success: bool, at: datetime) -> None:
         """Note that the configuration was read, or that the last good one stays."""
         ...
 
-    def agent_rows(self, result: str, count: int) -> None:
+    def agent_rows_processed(self, result: str, count: int) -> None:
         """Note what became of agent reports."""
         ...
 
-    def agent_lag(self, seconds: float) -> None:
+    def agent_lag_updated(self, seconds: float) -> None:
         """Note the age of the newest agent report."""
         ...
 
-    def exported(self, result: str, count: int = 1) -> None:
+    def export_finished(self, result: str, count: int = 1) -> None:
         """Note pushes to the OpenTelemetry collector; a count of 0 says that there may be some."""
         ...
 
 
-class SilentTelemetry(SilentObserver):
+class NullTelemetry(NullObserver):
     """Ignores everything."""
 
     def poll_finished(self, result: str, seconds: float) -> None:
@@ -77,31 +77,31 @@ class SilentTelemetry(SilentObserver):
     def collector_error(self, collector: str, reason: str) -> None:
         """Ignore the event."""
 
-    def permission(self, resource: str, action: str, *, granted: bool) -> None:
+    def permission_checked(self, resource: str, action: str, *, granted: bool) -> None:
         """Ignore the event."""
 
-    def token_expiry(self, at: datetime | None) -> None:
+    def token_expiry_updated(self, at: datetime | None) -> None:
         """Ignore the event."""
 
     def counters_corrected(self, count: int) -> None:
         """Ignore the event."""
 
-    def rendered(
+    def exposition_rendered(
         self, series: Mapping[str, int], folded: Mapping[str, int], sizes: Mapping[str, int]
     ) -> None:
         """Ignore the event."""
 
-    def scraped(self, code: int, seconds: float) -> None:
+    def scrape_finished(self, code: int, seconds: float) -> None:
         """Ignore the event."""
 
-    def reloaded(self, *, success: bool, at: datetime) -> None:
+    def config_reloaded(self, *, success: bool, at: datetime) -> None:
         """Ignore the event."""
 
-    def agent_rows(self, result: str, count: int) -> None:
+    def agent_rows_processed(self, result: str, count: int) -> None:
         """Ignore the event."""
 
-    def agent_lag(self, seconds: float) -> None:
+    def agent_lag_updated(self, seconds: float) -> None:
         """Ignore the event."""
 
-    def exported(self, result: str, count: int = 1) -> None:
+    def export_finished(self, result: str, count: int = 1) -> None:
         """Ignore the event."""

@@ -1,7 +1,7 @@
 from tests.support.postgres import Postgres
 
 
-def test_data_outlives_a_restart_of_the_server(postgres: Postgres) -> None:
+def test_postgres_data_survives_restart(postgres: Postgres) -> None:
     database = postgres.new_database()
     postgres.sql("CREATE TABLE kept AS SELECT 42 AS answer", database=database)
 

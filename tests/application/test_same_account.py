@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from insights_exporter.application import _account
+from insights_exporter.app.application import _account_fingerprint
 from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.secret import FileSecret
-from insights_exporter.settings import AgentStatsSettings, AgentStatsSource, Settings
+from insights_exporter.config.settings import AgentStatsSettings, AgentStatsSource, Settings
+from insights_exporter.secrets import FileSecret
 
 
-def configured(folder: Path) -> Settings:
+def make_settings(folder: Path) -> Settings:
     return Settings(
         coder=CoderSettings(url="http://coder.test", token=FileSecret(folder / "token")),
         agent_stats=AgentStatsSettings(
@@ -21,18 +21,18 @@ def configured(folder: Path) -> Settings:
     )
 
 
-def test_what_is_known_of_coder_outlives_a_reload_with_a_token_from_a_file(tmp_path: Path) -> None:
+def test_account_fingerprint_ignores_token_file_cache(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("abcdefghij-klmnopqrstuvwxyzABCDEF")
-    before = configured(tmp_path)
+    before = make_settings(tmp_path)
     before.coder.token.read()
 
-    assert _account(before) == _account(configured(tmp_path))
+    assert _account_fingerprint(before) == _account_fingerprint(make_settings(tmp_path))
 
 
-def test_counts_of_agent_reports_outlive_a_reload_with_a_password_from_a_file(tmp_path: Path) -> None:
+def test_agent_stats_settings_ignore_password_file_cache(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("hunter2")
-    before = configured(tmp_path)
+    before = make_settings(tmp_path)
     assert before.agent_stats.password is not None
     before.agent_stats.password.read()
 
-    assert before.agent_stats == configured(tmp_path).agent_stats
+    assert before.agent_stats == make_settings(tmp_path).agent_stats

@@ -1,142 +1,114 @@
-"""What dashboards ask: in the catalogue's words, of things that add up, and legal in an old Prometheus."""
+"""Queries that replicas cannot double and that add up only what adds up."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
-
-import promql_parser
 import pytest
-import yaml
 
-from insights_exporter.metrics.family import Family, Kind
-from tests.bundle.test_lint import filled
-from tests.support.boards import BOARDS, board, every_panel, variables
-from tests.support.promql import Selector, family_of, selector, selectors, walk
+from insights_exporter.bundle.promql import TARGET_MATCHERS, QueryBuilder, regex, share
+from insights_exporter.metrics import catalogue
 
-OF_PROMETHEUS: Final = {"up": {"job", "instance"}, "ALERTS": {"alertname", "alertstate"}}
-OF_EVERY_CLIENT: Final = re.compile(r"process_(?!start_time)\w+|process_start_time_seconds")
-TARGET: Final = {"job", "instance"}
-IN_A_RANGE: Final = ("rate", "irate", "increase")
-
-each_board = pytest.mark.parametrize("slug", BOARDS)
+QUERY = QueryBuilder(('job="coder-insights"',))
 
 
-def queries(slug: str) -> Iterator[str]:
-    """Yield all that a dashboard asks Prometheus: panels, variables and marks of alerts."""
-    for panel in every_panel(slug):
-        yield from (filled(slug, target["expr"]) for target in panel.targets)
-    for one in variables(slug):
-        if one["type"] == "query":
-            match = re.fullmatch(r"label_values\((.+), [a-z_]+\)", one["query"])
-            assert match is not None
-            yield filled(slug, match[1])
-    yield from (filled(slug, one["expr"]) for one in board(slug)["annotations"]["list"] if "expr" in one)
+def test_replicas_are_deduplicated() -> None:
+    query = QUERY.latest(catalogue.TEMPLATE_UNIQUE_USERS, window="7d")
+
+    expected = (
+        "max by (job, organization_name, template_name) "
+        '(coder_insights_template_unique_users{job="coder-insights", window="7d"})'
+    )
+    assert expected == str(query)
 
 
-def labels_of(found: Selector) -> set[str] | None:
-    """Return the labels that a series can have; None for a name that nobody serves."""
-    if found.name in OF_PROMETHEUS:
-        return OF_PROMETHEUS[found.name]
-    if OF_EVERY_CLIENT.fullmatch(found.name):
-        return TARGET
-    family = family_of(found.name)
-    if family is None:
-        return None
-    return {*TARGET, *family.labels, *(("le",) if found.name.endswith("_bucket") else ())}
+def test_a_regex_matcher_keeps_its_label() -> None:
+    query = QUERY.latest(catalogue.USERS, status=regex("active|dormant"))
+
+    assert query.labels == ("job", "status")
+    assert 'status=~"active|dormant"' in query.text
 
 
-@each_board
-def test_a_query_names_only_what_is_served(slug: str) -> None:
-    for query in queries(slug):
-        for found in selectors(query):
-            labels = labels_of(found)
+def test_rate_is_taken_before_deduplication() -> None:
+    query = QUERY.increase(catalogue.TEMPLATE_USAGE, "1d")
 
-            assert labels is not None, found.name
-            assert set(found.matchers) <= labels
+    assert query.text.startswith("max by (job, organization_name, template_name) (increase(")
 
 
-@each_board
-def test_only_counters_have_rates(slug: str) -> None:
-    """The increase of a gauge means nothing, nor does that of a histogram which can fall."""
-    for query in queries(slug):
-        for node in walk(promql_parser.parse(query)):
-            if isinstance(node, promql_parser.Call) and node.func.name in IN_A_RANGE:
-                found = selector(node.args[0])
-                assert found is not None
-                family = family_of(found.name)
+def test_a_sum_over_distinct_users_is_rejected() -> None:
+    query = QUERY.latest(catalogue.TEMPLATE_UNIQUE_USERS, window="7d")
 
-                assert found.name == "process_cpu_seconds_total" or family
-                assert family is None or family.kind in {Kind.COUNTER, Kind.HISTOGRAM}
+    with pytest.raises(ValueError, match="no sum over organization_name, template_name"):
+        query.sum()
 
 
-def _sums(query: str) -> Iterator[tuple[Any, Any]]:
-    """Yield each sum or mean over families of the catalogue, with the aggregation right below it."""
-    tree = promql_parser.parse(query)
-    shares = {str(node) for node in _wholes_of_shares(tree)}
-    for node in walk(tree):
-        summed = isinstance(node, promql_parser.AggregateExpr) and str(node.op) in {"sum", "avg"}
-        if summed and str(node) not in shares and _families(node):
-            yield node, next(one for one in list(walk(node))[1:] if _is_aggregate(one) or selector(one))
+def test_a_sum_over_summable_labels() -> None:
+    query = QUERY.latest(catalogue.TEMPLATE_USAGE_WINDOW, window="7d").sum("organization_name")
+
+    assert query.text.startswith("sum by (organization_name) (max by (job, ")
+    assert query.labels == ("organization_name",)
 
 
-def _is_aggregate(node: Any) -> bool:
-    return isinstance(node, promql_parser.AggregateExpr)
+def test_a_regex_matcher_can_exclude_a_value() -> None:
+    query = QUERY.selector(catalogue.USER_INFO, username=regex("a.*").excluding("_other"))
+
+    assert 'username=~"a.*", username!="_other"' in query
 
 
-def _wholes_of_shares(tree: Any) -> Iterator[Any]:
-    """Yield sums of parts that one of these parts is divided by: what is shown, and no total."""
-    for node in walk(tree):
-        if isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "/" and _is_aggregate(node.rhs):
-            inner: Any = node.rhs
-            part, whole = (str(one).replace("(", "").replace(")", "") for one in (node.lhs, inner.expr))
-            if whole in part:
-                yield node.rhs
+def test_an_unknown_label_is_rejected() -> None:
+    with pytest.raises(ValueError, match="found username"):
+        QUERY.latest(catalogue.TEMPLATE_USAGE, username="ada")
 
 
-def _families(node: Any) -> list[Family]:
-    found = (selector(one) for one in walk(node))
-    return [family for one in found if one and (family := family_of(one.name))]
+def test_buckets_need_a_histogram() -> None:
+    with pytest.raises(ValueError, match="a histogram"):
+        QUERY.buckets(catalogue.TEMPLATE_USAGE)
 
 
-def _by(node: Any) -> set[str]:
-    return set(node.modifier.labels) if node.modifier else set()
+def test_join_info_deduplicates_the_info_series() -> None:
+    users = QUERY.latest(catalogue.USER_LATENCY_P50, window="7d").max("job", "username")
+
+    joined_expr = users.join_info(QUERY.latest(catalogue.USER_INFO), "display_name")
+
+    assert "group_left (display_name) topk by (job, username) (1, " in joined_expr.text
+    assert joined_expr.labels == ("job", "username", "display_name")
 
 
-@each_board
-def test_replicas_are_joined_before_anything_is_added_up(slug: str) -> None:
-    for query in queries(slug):
-        for _, inner in _sums(query):
-            assert _is_aggregate(inner), query
-            assert str(inner.op) in {"max", "sum", "avg", "count", "topk"}
+def test_a_share_of_zero_is_absent() -> None:
+    assert share("a", "b") == "a / (b > 0)"
 
 
-@each_board
-def test_nothing_is_added_up_that_does_not_add_up(slug: str) -> None:
-    """Each replica makes requests of its own, so what the exporter says of itself adds up over instances."""
-    for query in queries(slug):
-        for node, inner in _sums(query):
-            families = _families(node)
-            summable = {label for family in families for label in family.summable} | {"job"}
-            if all(family.collector == "exporter" for family in families):
-                summable.add("instance")
-
-            assert str(node.op) == "avg" or _by(inner) - _by(node) <= summable, query
+def test_target_matchers_use_the_dashboard_variables() -> None:
+    assert TARGET_MATCHERS == ('job=~"$job"', 'instance=~"$instance"')
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed.")
-@each_board
-def test_an_old_prometheus_takes_every_query(slug: str, tmp_path: Path) -> None:
-    """Debian's promtool is 2.42, the oldest that is promised."""
-    rules = [
-        {"record": f"asked:{number}", "expr": query} for number, query in enumerate(queries(slug), start=1)
-    ]
-    file = tmp_path / "rules.yml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": slug, "rules": rules}]}))
-    done = subprocess.run(["promtool", "check", "rules", str(file)], check=False, capture_output=True)
+def test_and_on_and_unless_on() -> None:
+    users = QUERY.latest(catalogue.USER_LAST_SEEN).max("username")
+    active = QUERY.latest(catalogue.DEPLOYMENT_USER_ACTIVITY_WINDOW, window="30d").max("username")
 
-    assert done.returncode == 0, done.stderr.decode()
+    assert f"({users} and on (username) {active})" == str(users.and_on(active, "username"))
+    assert f"({users} unless on (username) {active})" == str(users.unless_on(active, "username"))
+
+
+def test_or_else() -> None:
+    time, users = (
+        QUERY.latest(family, window="7d").max()
+        for family in (catalogue.TEMPLATE_USAGE_WINDOW, catalogue.TEMPLATE_UNIQUE_USERS)
+    )
+
+    assert f"({time} or ({users} unless on () {time}))" == str(time.or_else(users))
+
+
+def test_a_range_can_have_an_offset() -> None:
+    query = QUERY.increase(catalogue.TEMPLATE_USAGE, "7d offset 7d")
+
+    assert (
+        '(increase(coder_insights_template_usage_seconds_total{job="coder-insights"}[7d] offset 7d))'
+        in str(query)
+    )
+
+
+def test_only_self_metrics_are_summable_over_instance() -> None:
+    replicas = QueryBuilder(QUERY.matchers, ("job", "instance"))
+
+    assert replicas.increase(catalogue.POLLS, "1h").sum("result").labels == ("result",)
+    with pytest.raises(ValueError, match="no sum over instance"):
+        replicas.increase(catalogue.TEMPLATE_USAGE, "1h").sum()

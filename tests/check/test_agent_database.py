@@ -1,5 +1,3 @@
-# ruff: noqa: S608 - tests write their own SQL.
-
 """What the check says of agent statistics from a real database."""
 
 from __future__ import annotations
@@ -10,128 +8,130 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from insights_exporter.check import Finding, Level
-from insights_exporter.check.agent_database import AgentDatabase
+from insights_exporter.check.agent_database import AgentDatabaseCheck
 from insights_exporter.clock import SystemClock
 from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.secret import EnvironmentSecret, LiteralSecret, Secret
-from insights_exporter.settings import PrivacySettings, Settings, UserNames
-from tests.agent_stats.reading import settings
-from tests.support.agent_table import Report, Table
+from insights_exporter.config.settings import PrivacySettings, Settings, UsernameMode
+from insights_exporter.secrets import EnvironmentSecret, LiteralSecret, Secret
+from tests.agent_stats.agent_stats_harness import postgres_settings
+from tests.support.agent_stats_table import AgentStatsRow, AgentStatsTable
 from tests.support.clock import FakeClock
 from tests.support.postgres import Postgres, postgres, postgres_server
 
 __all__ = ["postgres", "postgres_server"]
 
-ROLE = "checked"
+ROLE_PREFIX = "checked"
 
 
 @pytest.fixture(params=[False, True], ids=["columns", "session_counts"])
-def table(postgres: Postgres, request: pytest.FixtureRequest) -> Table:
-    made = Table.create(postgres, counts=request.param)
-    made.grant(f"{ROLE}_{made.database}", "pw")
-    return made
+def table(postgres: Postgres, request: pytest.FixtureRequest) -> AgentStatsTable:
+    created_table = AgentStatsTable.create(postgres, json_session_counts=request.param)
+    created_table.grant(f"{ROLE_PREFIX}_{created_table.database}", "pw")
+    return created_table
 
 
-async def found(
-    table: Table,
+async def collect_findings(
+    table: AgentStatsTable,
     *,
     dsn: str = "",
     clock: FakeClock | None = None,
-    users: UserNames = UserNames.NAMED,
-    **changed: object,
+    users: UsernameMode = UsernameMode.NAMED,
+    **overrides: object,
 ) -> dict[str, Finding]:
     """Return the findings by the end of their subject."""
-    role = f"{ROLE}_{table.database}"
-    address = dsn or table.server.dsn(table.database, user=role, password="pw")
-    whole = Settings(
+    role = f"{ROLE_PREFIX}_{table.database}"
+    dsn_or_default = dsn or table.server.dsn(table.database, user=role, password="pw")
+    full_settings = Settings(
         coder=CoderSettings(url="http://127.0.0.1:9", token=LiteralSecret(Secret("none"))),
-        agent_stats=settings(address, **changed),
+        agent_stats=postgres_settings(dsn_or_default, **overrides),
         privacy=PrivacySettings(users=users),
     )
-    looking = AgentDatabase(whole, clock or SystemClock())
-    told = {one.subject.removeprefix("agent reports").strip(": "): one async for one in looking.findings()}
+    check = AgentDatabaseCheck(full_settings, clock or SystemClock())
+    findings = {
+        finding.subject.removeprefix("agent reports").strip(": "): finding async for finding in check.run()
+    }
     # What was closed says so to the loop, which must hear it before it ends.
     await asyncio.sleep(0)
-    assert all(one.advice for one in told.values() if one.level is not Level.OK)
-    return told
+    assert all(finding.advice for finding in findings.values() if finding.level is not Level.OK)
+    return findings
 
 
-async def test_a_database_that_is_as_it_should_be_has_nothing_to_say(table: Table) -> None:
+async def test_healthy_database_has_only_ok_findings(table: AgentStatsTable) -> None:
     now = datetime.now(UTC)
-    table.add(*(Report(now - timedelta(seconds=30 * k), agent=k) for k in range(20)))
+    table.add(*(AgentStatsRow(now - timedelta(seconds=30 * index), agent=index) for index in range(20)))
 
-    told = await found(table)
+    findings = await collect_findings(table)
 
-    assert {one.level for one in told.values()} == {Level.OK}, told
-    assert set(told) == {"", "clock", "form", "rights", "newest", "index"}
-    assert "PostgreSQL" in told[""].text
-    assert ("session_counts" in told["form"].text) is table.counts
-    assert "2.0 come in a minute" in told["newest"].text
+    assert {finding.level for finding in findings.values()} == {Level.OK}, findings
+    assert set(findings) == {"", "clock", "form", "rights", "newest", "index"}
+    assert "PostgreSQL" in findings[""].text
+    assert ("session_counts" in findings["form"].text) is table.json_session_counts
+    assert "2.0 come in a minute" in findings["newest"].text
 
 
-async def test_a_missing_right_is_named_with_the_sql_that_gives_it(table: Table) -> None:
-    role = f"{ROLE}_{table.database}"
+async def test_missing_privilege_is_reported_with_grant_sql(table: AgentStatsTable) -> None:
+    role = f"{ROLE_PREFIX}_{table.database}"
     table.sql(
         f"REVOKE SELECT (agent_id, rx_bytes) ON workspace_agent_stats FROM {role};"
         f"REVOKE SELECT (username) ON users FROM {role}"
     )
 
-    told = await found(table)
+    findings = await collect_findings(table)
 
-    assert told["rights"].level is Level.PROBLEM
-    assert "workspace_agent_stats.agent_id, workspace_agent_stats.rx_bytes" in told["rights"].text
-    assert "newest" not in told
-    table.sql(told["rights"].advice)
-    assert (await found(table))["rights"].level is Level.OK
-
-
-async def test_without_users_their_names_need_not_be_read(table: Table) -> None:
-    table.sql(f"REVOKE SELECT (id, username) ON users FROM {ROLE}_{table.database}")
-
-    assert (await found(table, users=UserNames.OFF))["rights"].level is Level.OK
-    assert (await found(table))["rights"].level is Level.PROBLEM
+    assert findings["rights"].level is Level.PROBLEM
+    assert "workspace_agent_stats.agent_id, workspace_agent_stats.rx_bytes" in findings["rights"].text
+    assert "newest" not in findings
+    table.sql(findings["rights"].advice)
+    assert (await collect_findings(table))["rights"].level is Level.OK
 
 
-async def test_a_role_that_could_change_something_is_warned_about(table: Table) -> None:
-    told = await found(table, dsn=table.dsn)
+async def test_username_privileges_are_not_needed_when_users_are_off(table: AgentStatsTable) -> None:
+    table.sql(f"REVOKE SELECT (id, username) ON users FROM {ROLE_PREFIX}_{table.database}")
 
-    assert told["rights"].level is Level.WARNING
-    assert "could change it" in told["rights"].text
-
-
-async def test_a_table_without_reports_is_warned_about(table: Table) -> None:
-    assert (await found(table))["newest"].text == "The table is empty."
-    table.add(Report(datetime.now(UTC) - timedelta(hours=1)))
-
-    told = (await found(table))["newest"]
-
-    assert told.level is Level.WARNING
-    assert "The newest report is 36" in told.text
+    assert (await collect_findings(table, users=UsernameMode.OFF))["rights"].level is Level.OK
+    assert (await collect_findings(table))["rights"].level is Level.PROBLEM
 
 
-async def test_clocks_that_differ_are_warned_about(table: Table) -> None:
-    table.add(Report(datetime.now(UTC) + timedelta(minutes=3)))
+async def test_write_privileges_are_a_warning(table: AgentStatsTable) -> None:
+    findings = await collect_findings(table, dsn=table.dsn)
 
-    told = await found(table, clock=FakeClock(datetime.now(UTC) + timedelta(seconds=95)))
-
-    assert told["clock"].level is Level.WARNING
-    assert "s behind ours" in told["clock"].text
-    assert told["Coder's clocks"].level is Level.WARNING
-    assert "s in the future" in told["Coder's clocks"].text
+    assert findings["rights"].level is Level.WARNING
+    assert "could change it" in findings["rights"].text
 
 
-async def test_a_missing_index_is_warned_about_where_it_matters(table: Table) -> None:
+async def test_empty_table_is_a_warning(table: AgentStatsTable) -> None:
+    assert (await collect_findings(table))["newest"].text == "The table is empty."
+    table.add(AgentStatsRow(datetime.now(UTC) - timedelta(hours=1)))
+
+    finding = (await collect_findings(table))["newest"]
+
+    assert finding.level is Level.WARNING
+    assert "The newest report is 36" in finding.text
+
+
+async def test_clock_skew_is_a_warning(table: AgentStatsTable) -> None:
+    table.add(AgentStatsRow(datetime.now(UTC) + timedelta(minutes=3)))
+
+    findings = await collect_findings(table, clock=FakeClock(datetime.now(UTC) + timedelta(seconds=95)))
+
+    assert findings["clock"].level is Level.WARNING
+    assert "s behind ours" in findings["clock"].text
+    assert findings["Coder's clocks"].level is Level.WARNING
+    assert "s in the future" in findings["Coder's clocks"].text
+
+
+async def test_missing_index_is_a_warning_on_large_tables(table: AgentStatsTable) -> None:
     table.sql("DROP INDEX idx_agent_stats_created_at")
-    assert (await found(table))["index"].level is Level.OK
+    assert (await collect_findings(table))["index"].level is Level.OK
     table.sql("UPDATE pg_class SET reltuples = 3e6, relpages = 60000 WHERE relname = 'workspace_agent_stats'")
 
-    told = (await found(table))["index"]
+    finding = (await collect_findings(table))["index"]
 
-    assert told.level is Level.WARNING
-    assert "Seq Scan on workspace_agent_stats" in told.text
+    assert finding.level is Level.WARNING
+    assert "Seq Scan on workspace_agent_stats" in finding.text
 
 
-async def test_a_large_table_is_read_by_its_index(table: Table) -> None:
+async def test_large_table_uses_the_index(table: AgentStatsTable) -> None:
     now = datetime.now(UTC)
     table.sql(
         "INSERT INTO workspace_agent_stats (id, created_at, user_id, agent_id, workspace_id, template_id)"
@@ -139,10 +139,10 @@ async def test_a_large_table_is_read_by_its_index(table: Table) -> None:
         " FROM generate_series(1, 20000) AS n, gen_random_uuid() AS id; ANALYZE workspace_agent_stats"
     )
 
-    told = (await found(table))["index"]
+    finding = (await collect_findings(table))["index"]
 
-    assert told.level is Level.OK
-    assert "using idx_agent_stats_created_at on workspace_agent_stats" in told.text
+    assert finding.level is Level.OK
+    assert "using idx_agent_stats_created_at on workspace_agent_stats" in finding.text
 
 
 @pytest.mark.parametrize(
@@ -156,17 +156,19 @@ async def test_a_large_table_is_read_by_its_index(table: Table) -> None:
         ("nonsense", "address cannot be used"),
     ],
 )
-async def test_what_stands_in_the_way_is_named(postgres: Postgres, dsn: str, text: str) -> None:
-    told = await found(Table(postgres, "postgres", counts=False), dsn=dsn.format(port=postgres.port))
+async def test_connection_errors_are_reported(postgres: Postgres, dsn: str, text: str) -> None:
+    findings = await collect_findings(
+        AgentStatsTable(postgres, "postgres", json_session_counts=False), dsn=dsn.format(port=postgres.port)
+    )
 
-    worst = max(told.values(), key=lambda one: one.level)
+    worst = max(findings.values(), key=lambda finding: finding.level)
     assert worst.level is Level.PROBLEM
     assert text in worst.text
     assert "hunter2" not in worst.text
 
 
-async def test_a_password_that_cannot_be_read_is_named(table: Table) -> None:
-    told = await found(table, password=EnvironmentSecret("NONE", {}))
+async def test_unreadable_password_is_reported(table: AgentStatsTable) -> None:
+    findings = await collect_findings(table, password=EnvironmentSecret("NONE", {}))
 
-    assert told[""].level is Level.PROBLEM
-    assert "the environment variable NONE" in told[""].text
+    assert findings[""].level is Level.PROBLEM
+    assert "the environment variable NONE" in findings[""].text

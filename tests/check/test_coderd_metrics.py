@@ -11,28 +11,34 @@ from insights_exporter import check
 from insights_exporter.check import Finding, Level
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.redaction import Redaction
-from insights_exporter.secret import LiteralSecret, Secret
-from insights_exporter.settings import AgentStatsSettings, AgentStatsSource, Settings, UserNames
-from insights_exporter.simulator.api.application import METRICS, serve, serve_metrics
+from insights_exporter.config.settings import AgentStatsSettings, AgentStatsSource, Settings, UsernameMode
+from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.api.faults import Fault, ForeignJson, LoginPage, Status, Truncate
+from insights_exporter.simulator.api.fault_injection import (
+    Fault,
+    LoginPage,
+    Status,
+    TruncateBody,
+    UnrelatedJson,
+)
+from insights_exporter.simulator.api.http_server import METRICS_ROUTE, serve, serve_metrics
 from insights_exporter.simulator.api.options import ApiOptions
-from insights_exporter.simulator.coderd.options import MetricsOptions
-from insights_exporter.simulator.generated import Size
-from insights_exporter.simulator.stage import DEMO_TOKEN, OWNER_TOKEN, stage
+from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, OWNER_TOKEN, demo_deployment
+from insights_exporter.simulator.generated_world import Size
+from insights_exporter.simulator.options import MetricsOptions
 from tests.support.clock import FakeClock
 
 WORKDAY = datetime(2026, 1, 14, 10, 20, tzinfo=UTC)
-SMALL = Size(templates=3, users=20)
+SMALL_SIZE = Size(templates=3, users=20)
 
 
-def made(clock: FakeClock, **metrics: object) -> SimulatedDeployment:
+def simulated_deployment(clock: FakeClock, **metrics: object) -> SimulatedDeployment:
     options = ApiOptions(metrics=replace(MetricsOptions(), **metrics))  # type: ignore[arg-type] # Names are fields.
-    return stage(SMALL, now=clock.now, options=options)
+    return demo_deployment(SMALL_SIZE, now=clock.now, options=options)
 
 
-async def found(
+async def collect_findings(
     deployment: SimulatedDeployment,
     clock: FakeClock,
     *,
@@ -51,22 +57,26 @@ async def found(
             ),
         )
         async with CoderClient(settings.coder, clock=clock) as client:
-            redaction = Redaction(UserNames.NAMED)
+            username_policy = UsernamePolicy(UsernameMode.NAMED)
             findings = [
-                one
-                async for one in check.findings(client, settings, clock=clock, redaction=redaction)
-                if one.subject.startswith("agent metrics")
+                finding
+                async for finding in check.run_checks(
+                    client, settings, clock=clock, username_policy=username_policy
+                )
+                if finding.subject.startswith("agent metrics")
             ]
-    return {one.subject: one for one in findings}
+    return {finding.subject: finding for finding in findings}
 
 
 @pytest.mark.parametrize("through_api", [False, True])
-async def test_all_is_well(*, through_api: bool) -> None:
+async def test_healthy_metrics_have_only_ok_findings(*, through_api: bool) -> None:
     clock = FakeClock(WORKDAY)
 
-    findings = await found(made(clock), clock, token=OWNER_TOKEN, through_api=through_api)
+    findings = await collect_findings(
+        simulated_deployment(clock), clock, token=OWNER_TOKEN, through_api=through_api
+    )
 
-    assert {one.level for one in findings.values()} == {Level.OK}, findings
+    assert {finding.level for finding in findings.values()} == {Level.OK}, findings
     assert "KiB" in findings["agent metrics"].text
     assert "looks at agents 1 times a minute" in findings["agent metrics: samples"].text
     assert "sessions by family" in findings["agent metrics: agents"].text
@@ -79,16 +89,16 @@ async def test_all_is_well(*, through_api: bool) -> None:
     [
         (Status(status=503, html=True), "agent_stats.metrics_url", "CODER_PROMETHEUS_ADDRESS"),
         (LoginPage(), "agent_stats.metrics_url", "CODER_PROMETHEUS_ENABLE"),
-        (ForeignJson(), "no metric of coderd", "agent_stats.metrics_url"),
-        (Truncate(kept=0.501), "cut short", "proxies"),
+        (UnrelatedJson(), "no metric of coderd", "agent_stats.metrics_url"),
+        (TruncateBody(kept_fraction=0.501), "cut short", "proxies"),
     ],
 )
-async def test_what_does_not_answer_well_is_a_problem(fault: Fault, text: str, advice: str) -> None:
+async def test_failed_scrape_is_a_problem(fault: Fault, text: str, advice: str) -> None:
     clock = FakeClock(WORKDAY)
-    deployment = made(clock)
-    deployment.faults.on(METRICS, fault)
+    deployment = simulated_deployment(clock)
+    deployment.faults.inject(METRICS_ROUTE, fault)
 
-    findings = await found(deployment, clock)
+    findings = await collect_findings(deployment, clock)
 
     assert list(findings) == ["agent metrics"]
     assert findings["agent metrics"].level is Level.PROBLEM
@@ -96,10 +106,10 @@ async def test_what_does_not_answer_well_is_a_problem(fault: Fault, text: str, a
     assert advice in findings["agent metrics"].advice
 
 
-async def test_the_debug_route_needs_an_owner() -> None:
+async def test_debug_route_requires_owner() -> None:
     clock = FakeClock(WORKDAY)
 
-    findings = await found(made(clock), clock, through_api=True)
+    findings = await collect_findings(simulated_deployment(clock), clock, through_api=True)
 
     assert findings["agent metrics"].level is Level.PROBLEM
     assert "only owners" in findings["agent metrics"].text
@@ -117,10 +127,10 @@ async def test_the_debug_route_needs_an_owner() -> None:
         ),
     ],
 )
-async def test_options_of_coderd_are_named(metrics: dict[str, object], text: str, advice: str) -> None:
+async def test_wrong_coderd_options_are_named(metrics: dict[str, object], text: str, advice: str) -> None:
     clock = FakeClock(WORKDAY)
 
-    findings = await found(made(clock, **metrics), clock)
+    findings = await collect_findings(simulated_deployment(clock, **metrics), clock)
 
     assert findings["agent metrics"].level is Level.PROBLEM or len(findings) == 1
     last = list(findings.values())[-1]
@@ -129,46 +139,46 @@ async def test_options_of_coderd_are_named(metrics: dict[str, object], text: str
     assert advice in last.advice
 
 
-async def test_whoever_sees_no_workspaces_cannot_join_agents() -> None:
+async def test_agents_without_visible_workspace_are_a_problem() -> None:
     clock = FakeClock(WORKDAY)
-    deployment = made(clock)
-    deployment.accounts.change("exporter", roles=frozenset({"auditor"}))
+    deployment = simulated_deployment(clock)
+    deployment.accounts.update("exporter", roles=frozenset({"auditor"}))
 
-    findings = await found(deployment, clock)
+    findings = await collect_findings(deployment, clock)
 
     assert findings["agent metrics: templates"].level is Level.PROBLEM
     assert "template-admin" in findings["agent metrics: templates"].advice
 
 
-async def test_values_that_stand_still_are_told_from_fresh_ones() -> None:
+async def test_stale_values_are_a_warning() -> None:
     clock = FakeClock(WORKDAY)
-    deployment = made(clock)
+    deployment = simulated_deployment(clock)
     # Somebody asks while people work; then statistics are switched off and the page stands still.
-    deployment.metrics.page(clock.now())
-    deployment.world.collecting = False
+    deployment.metrics.render(clock.now())
+    deployment.world.usage_stats_enabled = False
     clock.advance(3600)
 
-    findings = await found(deployment, clock)
+    findings = await collect_findings(deployment, clock)
 
     assert findings["agent metrics: freshness"].level is Level.WARNING
     assert "stand still" in findings["agent metrics: freshness"].text
 
 
-async def test_nobody_connected_yet_is_told_from_switched_off() -> None:
+async def test_no_agents_is_a_warning() -> None:
     clock = FakeClock(WORKDAY)
-    deployment = made(clock)
-    deployment.world.collecting = False
+    deployment = simulated_deployment(clock)
+    deployment.world.usage_stats_enabled = False
 
-    findings = await found(deployment, clock)
+    findings = await collect_findings(deployment, clock)
 
     assert findings["agent metrics: agents"].level is Level.WARNING
     assert "Connect to a workspace" in findings["agent metrics: agents"].advice
 
 
-async def test_sampling_less_often_than_coderd_looks_is_warned_about() -> None:
+async def test_undersampling_is_a_warning() -> None:
     clock = FakeClock(WORKDAY)
 
-    findings = await found(made(clock), clock, interval=300.0)
+    findings = await collect_findings(simulated_deployment(clock), clock, interval=300.0)
 
     assert findings["agent metrics: samples"].level is Level.WARNING
     assert "agent_stats.interval" in findings["agent metrics: samples"].advice

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from insights_exporter import __version__, documentation, logs
+from insights_exporter import __version__
+from insights_exporter import logging as exporter_logging
 from insights_exporter.cli import main
-from insights_exporter.simulator.api.application import serve
-from insights_exporter.simulator.generated import Size
-from insights_exporter.simulator.stage import DEMO_TOKEN, stage
+from insights_exporter.simulator.api.http_server import serve
+from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
+from insights_exporter.simulator.generated_world import Size
+from tools import docs
 
 
 @pytest.fixture(autouse=True)
@@ -26,57 +28,57 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_logging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
+    monkeypatch.setattr(exporter_logging, "configure", lambda *_, **__: None)
 
 
 @pytest.fixture
 def coder() -> Iterator[str]:
     """Serve a deployment from another thread: a command brings its own loop."""
-    found: list[str] = []
-    begun, ended = threading.Event(), asyncio.Event()
+    urls: list[str] = []
+    started, stopped = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
-    async def served() -> None:
+    async def serve_until_stopped() -> None:
         loops.append(asyncio.get_running_loop())
-        async with serve(stage(Size(templates=2, users=6))) as url:
-            found.append(url)
-            begun.set()
-            await ended.wait()
+        async with serve(demo_deployment(Size(templates=2, users=6))) as url:
+            urls.append(url)
+            started.set()
+            await stopped.wait()
 
-    thread = threading.Thread(target=lambda: asyncio.run(served()))
+    thread = threading.Thread(target=lambda: asyncio.run(serve_until_stopped()))
     thread.start()
-    assert begun.wait(20)
-    yield found[0]
-    loops[0].call_soon_threadsafe(ended.set)
+    assert started.wait(20)
+    yield urls[0]
+    loops[0].call_soon_threadsafe(stopped.set)
     thread.join()
 
 
-def configured(folder: Path, url: str) -> str:
+def write_config(folder: Path, url: str) -> str:
     (folder / "token").write_text(DEMO_TOKEN)
     file = folder / "exporter.yaml"
     file.write_text(f"coder:\n  url: {url}\n  token_file: token\n")
     return str(file)
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+def test_version_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
         main(["--version"])
 
-    assert ended.value.code == 0
+    assert exit_info.value.code == 0
     assert capsys.readouterr().out == f"insights_exporter {__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["run", "--nonsense"], ["demo", "--port", "x"]])
-def test_a_wrong_command_line_ends_with_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+def test_invalid_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
         main(arguments)
 
-    assert ended.value.code == 2
+    assert exit_info.value.code == 2
     assert "usage: insights-exporter" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["run", "check"])
-def test_a_wrong_configuration_ends_with_two_and_every_fault(
+def test_invalid_config_exits_with_2_and_lists_all_problems(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "exporter.yaml"
@@ -84,13 +86,13 @@ def test_a_wrong_configuration_ends_with_two_and_every_fault(
 
     assert main([command, "--config", str(file)]) == 2
 
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 3
-    assert told[0].startswith(f"{file}:3: pol: expected one of")
-    assert all(line.startswith(str(file)) for line in told)
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 3
+    assert errors[0].startswith(f"{file}:3: pol: expected one of")
+    assert all(line.startswith(str(file)) for line in errors)
 
 
-def test_the_configuration_may_be_named_by_a_variable(
+def test_config_path_from_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("INSIGHTS_EXPORTER_CONFIG", str(tmp_path / "none.yaml"))
@@ -99,15 +101,15 @@ def test_the_configuration_may_be_named_by_a_variable(
     assert f"{tmp_path}/none.yaml: expected a readable YAML file" in capsys.readouterr().err
 
 
-def test_too_small_a_demo_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_rejects_zero_users(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--users", "0"]) == 2
     assert "--templates, --users: expected at least 1 of each" in capsys.readouterr().err
 
 
-def test_check_tells_what_it_finds_and_how_bad_it_is(
+def test_check_prints_findings_and_severity(
     coder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = main(["check", "--config", configured(tmp_path, coder)])
+    code = main(["check", "--config", write_config(tmp_path, coder)])
 
     out = capsys.readouterr().out
     assert code in {0, 1}
@@ -118,35 +120,33 @@ def test_check_tells_what_it_finds_and_how_bad_it_is(
 
 
 def test_check_writes_json(coder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["check", "--json", "--no-poll", "--config", configured(tmp_path, coder)])
+    code = main(["check", "--json", "--no-poll", "--config", write_config(tmp_path, coder)])
 
     document = json.loads(capsys.readouterr().out)
     assert document["result"] == ("ok", "warning", "problem")[code]
-    assert "series" not in {one["subject"] for one in document["findings"]}
+    assert "series" not in {finding["subject"] for finding in document["findings"]}
 
 
-def test_check_of_a_coder_that_is_not_there_ends_with_two(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = configured(tmp_path, "http://127.0.0.1:9")
+def test_check_of_unreachable_coder_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_config(tmp_path, "http://127.0.0.1:9")
     Path(file).write_text(Path(file).read_text() + "  retries: 0\n")
 
     assert main(["check", "--config", file]) == 2
     assert "problem  address: " in capsys.readouterr().out
 
 
-def test_docs_are_written_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_docs_writes_and_checks_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path)
 
-    assert main(["docs", "--check", "--folder", folder]) == 1
-    assert main(["docs", "--folder", folder]) == 0
-    assert main(["docs", "--check", "--folder", folder]) == 0
-    assert (tmp_path / "metrics.md").read_text() == documentation.metrics_page()
-    assert "differs from the code" in capsys.readouterr().out
+    assert docs.main(["--check", "--folder", folder]) == 1
+    assert docs.main(["--folder", folder]) == 0
+    assert docs.main(["--check", "--folder", folder]) == 0
+    assert (tmp_path / "metrics.md").read_text() == docs.metrics_page()
+    assert "stale; run make generate" in capsys.readouterr().out
 
 
 def test_the_package_can_be_run_as_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    import runpy  # noqa: PLC0415 - only here, and it runs what it imports.
+    import runpy
 
     monkeypatch.setattr(sys, "argv", ["insights-exporter", "--version"])
 

@@ -5,44 +5,48 @@ from __future__ import annotations
 import signal
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.family import Kind
-from insights_exporter.metrics.text import Format
-from tests.cli.test_processes import started
-from tests.support.expositions import checked_by_promtool, parsed
+from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.family import MetricType
+from tests.cli.test_subprocesses import start_program
+from tests.support.exposition_parsing import parse_families, promtool_check
 
-OFF = frozenset({"otlp.enabled"})
+DISABLED_FEATURES = frozenset({"otlp.enabled"})
 """What the demo has no use for: it pushes nowhere."""
 
-PROCESS = "process_"
+PROCESS_PREFIX = "process_"
 """Every client of Prometheus serves these, under names that are not ours."""
 
 
 async def test_every_family_is_served_and_nothing_undocumented() -> None:
-    wanted = {family.name for family in catalogue.FAMILIES if family.needs not in OFF}
-    async with started("demo", "--port", "0", "--templates", "6", "--users", "60", "--interval", "5") as demo:
+    documented = {
+        family.name for family in catalogue.FAMILIES if family.required_setting not in DISABLED_FEATURES
+    }
+    async with start_program(
+        "demo", "--port", "0", "--templates", "6", "--users", "60", "--interval", "5"
+    ) as demo:
 
         async def served() -> set[str]:
-            page = await demo.text(demo.printed.get("Metrics", ""))
+            page = await demo.fetch(demo.output.get("Metrics", ""))
             return {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE ")}
 
         async def all_served() -> bool:
-            return wanted <= await served()
+            return documented <= await served()
 
-        await demo.until(all_served)
-        page = (await demo.text(demo.printed["Metrics"])).encode()
-        await demo.ended(signal.SIGTERM)
-    found = {
+        await demo.wait_until(all_served)
+        page = (await demo.fetch(demo.output["Metrics"])).encode()
+        await demo.stop(signal.SIGTERM)
+    served_families = {
         family.name + ("_total" if family.type == "counter" else "")
-        for family in parsed(page, Format.TEXT)
-        if not family.name.startswith(PROCESS)
+        for family in parse_families(page, Format.TEXT)
+        if not family.name.startswith(PROCESS_PREFIX)
     }
     # Text has no histograms of gauges; their count and sum stand apart.
-    apart = {
+    gauge_histogram_suffixes = {
         family.name + suffix
         for family in catalogue.FAMILIES
-        if family.kind is Kind.GAUGE_HISTOGRAM
+        if family.type is MetricType.GAUGE_HISTOGRAM
         for suffix in ("_gcount", "_gsum")
     }
 
-    assert wanted <= found <= wanted | apart
-    assert checked_by_promtool(page) == ""
+    assert documented <= served_families <= documented | gauge_histogram_suffixes
+    assert promtool_check(page) == ""

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.secret import LiteralSecret, Secret
+from insights_exporter.secrets import LiteralSecret, Secret
 from tests.support.clock import FakeClock
 
 TOKEN = "abcdefghij-klmnopqrstuvwxyzABCDEF"
@@ -24,10 +24,10 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class Events:
+class RecordingObserver:
     """An observer that remembers."""
 
-    finished: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
     retries: list[tuple[str, str]] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     dropped: list[tuple[str, int, str]] = field(default_factory=list)
@@ -36,9 +36,9 @@ class Events:
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """Remember how a request ended."""
         assert seconds >= 0
-        self.finished.append((endpoint, code))
+        self.requests.append((endpoint, code))
 
-    def retried(self, endpoint: str, reason: str) -> None:
+    def request_retried(self, endpoint: str, reason: str) -> None:
         """Remember why a request was repeated."""
         self.retries.append((endpoint, reason))
 
@@ -50,24 +50,24 @@ class Events:
         """Remember what was lost."""
         self.dropped.append((endpoint, count, example))
 
-    def version_seen(self, version: str) -> None:
+    def version_changed(self, version: str) -> None:
         """Remember a version."""
         self.versions.append(version)
 
 
 @dataclass
-class Coder:
+class FakeCoder:
     """Answers each path below /api/v2 with the next handler of its script; the last one stays."""
 
-    scripts: dict[str, list[Handler]] = field(default_factory=dict)
+    handlers: dict[str, list[Handler]] = field(default_factory=dict)
     requests: list[web.Request] = field(default_factory=list)
     url: str = ""
 
-    def on(self, path: str, *handlers: Handler) -> None:
+    def set_handlers(self, path: str, *handlers: Handler) -> None:
         """Set the script of a path."""
-        self.scripts[path] = list(handlers)
+        self.handlers[path] = list(handlers)
 
-    def paths(self) -> list[str]:
+    def requested_paths(self) -> list[str]:
         """Return the paths and queries that were asked for."""
         return [str(request.rel_url).removeprefix("/api/v2") for request in self.requests]
 
@@ -75,32 +75,34 @@ class Coder:
         """Answer one request."""
         self.requests.append(request)
         await request.read()
-        script = self.scripts.get(request.path.removeprefix("/api/v2"))
+        script = self.handlers.get(request.path.removeprefix("/api/v2"))
         if not script:
             return web.json_response({"message": "Route not found."}, status=404)
         handler = script.pop(0) if len(script) > 1 else script[0]
         return await handler(request)
 
 
-def answering(
+def respond_with(
     body: object, status: int = 200, headers: dict[str, str] | None = None, content_type: str = ""
 ) -> Handler:
     """Return a handler with a fixed answer; text goes as it is, anything else as JSON."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        raw = body.encode() if isinstance(body, str) else body
-        if not isinstance(raw, bytes):
-            raw = json.dumps(raw).encode()
-        kind = content_type or "application/json"
-        return web.Response(body=raw, status=status, headers={"Content-Type": kind} | (headers or {}))
+        payload = body.encode() if isinstance(body, str) else body
+        if not isinstance(payload, bytes):
+            payload = json.dumps(payload).encode()
+        mime_type = content_type or "application/json"
+        return web.Response(
+            body=payload, status=status, headers={"Content-Type": mime_type} | (headers or {})
+        )
 
     return handle
 
 
 @pytest.fixture
-async def coder() -> AsyncIterator[Coder]:
+async def coder() -> AsyncIterator[FakeCoder]:
     """Return a server that knows no route until a test teaches it some."""
-    script = Coder()
+    script = FakeCoder()
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", script.handle)
     async with TestServer(application, host="127.0.0.1") as server:
@@ -115,16 +117,18 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def events() -> Events:
+def events() -> RecordingObserver:
     """Return an observer that remembers."""
-    return Events()
+    return RecordingObserver()
 
 
-Connect: TypeAlias = Callable[..., Awaitable[CoderClient]]
+ConnectClient: TypeAlias = Callable[..., Awaitable[CoderClient]]
 
 
 @pytest.fixture
-async def connect(coder: Coder, clock: FakeClock, events: Events) -> AsyncIterator[Connect]:
+async def connect(
+    coder: FakeCoder, clock: FakeClock, events: RecordingObserver
+) -> AsyncIterator[ConnectClient]:
     """Return what makes a client of the server, with settings to taste."""
     async with AsyncExitStack() as stack:
 
@@ -137,6 +141,6 @@ async def connect(coder: Coder, clock: FakeClock, events: Events) -> AsyncIterat
 
 
 @pytest.fixture
-async def client(connect: Connect) -> CoderClient:
+async def client(connect: ConnectClient) -> CoderClient:
     """Return a client with default settings."""
     return await connect()

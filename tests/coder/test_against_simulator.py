@@ -6,47 +6,47 @@ from datetime import UTC, datetime
 
 import pytest
 
-from insights_exporter.coder.authorization import PREFLIGHT
-from insights_exporter.coder.windows import last_days, weeks
+from insights_exporter.coder.authorization import PERMISSION_CHECKS
+from insights_exporter.coder.time_ranges import last_days, past_weeks
 from insights_exporter.errors import (
     BadResponse,
+    ExpiredToken,
     Forbidden,
     InsightsDisabled,
-    LoginPage,
-    NotPermitted,
+    InvalidToken,
+    LoginPageReturned,
+    NotFoundOrForbidden,
     RateLimited,
     RedirectRefused,
-    RouteMissing,
     ServerError,
-    TokenExpired,
-    TokenInvalid,
     Unreachable,
+    UnsupportedEndpoint,
     UpstreamError,
     UserSuspended,
 )
-from insights_exporter.simulator.api import faults
+from insights_exporter.simulator.api import fault_injection
 from insights_exporter.simulator.api.accounts import Account
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.options import ApiOptions
-from insights_exporter.simulator.generated import Size
-from insights_exporter.simulator.stage import DEMO_TOKEN, OWNER_TOKEN, stage
+from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, OWNER_TOKEN, demo_deployment
+from insights_exporter.simulator.generated_world import Size
 from tests.support.clock import FakeClock
-from tests.support.simulated import client_of
+from tests.support.simulated import simulator_client
 
 NOW = datetime(2026, 11, 24, 14, 7, tzinfo=UTC)
 WEEK = last_days(NOW, 7)
 MEMBER = "membermemb-0123456789012345678901"
 
 
-def simulated(version: str = "v2.35.1+5e7d2c4", **options: int) -> SimulatedDeployment:
-    made = stage(Size(4, 20), options=ApiOptions(version=version, **options))  # type: ignore[arg-type] # Only numbers.
-    made.accounts.add(Account(token=MEMBER, user="member", roles=frozenset({"member"})))
-    return made
+def simulated_deployment(version: str = "v2.35.1+5e7d2c4", **options: int) -> SimulatedDeployment:
+    deployment = demo_deployment(Size(4, 20), options=ApiOptions(version=version, **options))  # type: ignore[arg-type] # Only numbers.
+    deployment.accounts.add(Account(token=MEMBER, user="member", roles=frozenset({"member"})))
+    return deployment
 
 
-async def test_every_list_arrives_whole() -> None:
-    deployment = simulated()
-    async with client_of(deployment, clock=FakeClock(NOW)) as client:
+async def test_lists_are_complete() -> None:
+    deployment = simulated_deployment()
+    async with simulator_client(deployment, clock=FakeClock(NOW)) as client:
         templates = await client.templates()
         users = await client.users()
         workspaces = await client.workspaces()
@@ -57,7 +57,7 @@ async def test_every_list_arrives_whole() -> None:
 
 
 async def test_reports_agree_with_each_other() -> None:
-    async with client_of(simulated(), clock=FakeClock(NOW)) as client:
+    async with simulator_client(simulated_deployment(), clock=FakeClock(NOW)) as client:
         insights = await client.template_insights(
             WEEK.start, WEEK.end, interval="day", sections=("report", "interval_reports")
         )
@@ -71,22 +71,22 @@ async def test_reports_agree_with_each_other() -> None:
 
 
 async def test_twelve_weeks_are_one_request() -> None:
-    deployment = simulated()
-    asked = weeks(NOW)
-    async with client_of(deployment, clock=FakeClock(NOW)) as client:
-        answer = await client.template_insights(
-            asked.start, asked.end, interval="week", sections=("interval_reports",)
+    deployment = simulated_deployment()
+    window = past_weeks(NOW)
+    async with simulator_client(deployment, clock=FakeClock(NOW)) as client:
+        response = await client.template_insights(
+            window.start, window.end, interval="week", sections=("interval_reports",)
         )
 
-    assert (len(answer.interval_reports), deployment.calls["/insights/templates"]) == (12, 1)
+    assert (len(response.interval_reports), deployment.request_counts["/insights/templates"]) == (12, 1)
 
 
-async def test_permissions_are_told_in_one_request() -> None:
-    deployment = simulated()
-    async with client_of(deployment, clock=FakeClock(NOW)) as client:
-        as_auditor = await client.authcheck(PREFLIGHT)
-    async with client_of(deployment, clock=FakeClock(NOW), token=OWNER_TOKEN) as client:
-        as_owner = await client.authcheck(PREFLIGHT)
+async def test_permissions_need_one_request() -> None:
+    deployment = simulated_deployment()
+    async with simulator_client(deployment, clock=FakeClock(NOW)) as client:
+        as_auditor = await client.authcheck(PERMISSION_CHECKS)
+    async with simulator_client(deployment, clock=FakeClock(NOW), token=OWNER_TOKEN) as client:
+        as_owner = await client.authcheck(PERMISSION_CHECKS)
 
     assert [key for key, granted in as_auditor.items() if not granted] == ["debug"]
     assert all(as_owner.values())
@@ -95,94 +95,96 @@ async def test_permissions_are_told_in_one_request() -> None:
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
-        (faults.Status(status=500), ServerError),
-        (faults.Status(status=502, html=True), ServerError),
-        (faults.Drop(), Unreachable),
-        (faults.Truncate(), BadResponse),
-        (faults.ForeignJson(), BadResponse),
-        (faults.LoginPage(), LoginPage),
-        (faults.Redirect(), RedirectRefused),
+        (fault_injection.Status(status=500), ServerError),
+        (fault_injection.Status(status=502, html=True), ServerError),
+        (fault_injection.DropConnection(), Unreachable),
+        (fault_injection.TruncateBody(), BadResponse),
+        (fault_injection.UnrelatedJson(), BadResponse),
+        (fault_injection.LoginPage(), LoginPageReturned),
+        (fault_injection.Redirect(), RedirectRefused),
     ],
     ids=lambda case: getattr(case, "__name__", type(case).__name__),
 )
-async def test_each_fault_has_its_error(fault: faults.Fault, expected: type[UpstreamError]) -> None:
-    deployment = simulated()
-    deployment.faults.on("/insights/templates", fault)
-    async with client_of(deployment, clock=FakeClock(NOW)) as client:
+async def test_each_fault_maps_to_its_error(
+    fault: fault_injection.Fault, expected: type[UpstreamError]
+) -> None:
+    deployment = simulated_deployment()
+    deployment.faults.inject("/insights/templates", fault)
+    async with simulator_client(deployment, clock=FakeClock(NOW)) as client:
         with pytest.raises(expected):
             await client.template_insights(WEEK.start, WEEK.end)
 
 
-async def test_a_number_that_is_none_loses_nothing_else() -> None:
-    deployment = simulated()
-    deployment.faults.on("/insights/templates", faults.NotANumber())
-    async with client_of(deployment, clock=FakeClock(NOW)) as client:
-        answer = await client.template_insights(WEEK.start, WEEK.end)
+async def test_nan_drops_only_its_field() -> None:
+    deployment = simulated_deployment()
+    deployment.faults.inject("/insights/templates", fault_injection.NotANumber())
+    async with simulator_client(deployment, clock=FakeClock(NOW)) as client:
+        response = await client.template_insights(WEEK.start, WEEK.end)
 
-    assert answer.report is not None
-    assert answer.report.active_users is None
-    assert sum(one.seconds or 0 for one in answer.report.apps_usage) > 0
+    assert response.report is not None
+    assert response.report.active_users is None
+    assert sum(one.seconds or 0 for one in response.report.apps_usage) > 0
 
 
-async def test_three_missing_things_are_told_apart() -> None:
+async def test_404_causes_are_distinguished() -> None:
     """Each is 404 on the wire."""
-    old, off = simulated("v2.12.0"), simulated()
-    off.world.collecting = False
-    async with client_of(old, clock=FakeClock(NOW)) as client:
-        with pytest.raises(RouteMissing):
+    old_server, insights_disabled = simulated_deployment("v2.12.0"), simulated_deployment()
+    insights_disabled.world.usage_stats_enabled = False
+    async with simulator_client(old_server, clock=FakeClock(NOW)) as client:
+        with pytest.raises(UnsupportedEndpoint):
             await client.user_status_counts()
-    async with client_of(off, clock=FakeClock(NOW)) as client:
+    async with simulator_client(insights_disabled, clock=FakeClock(NOW)) as client:
         with pytest.raises(InsightsDisabled):
             await client.user_latency(WEEK.start, WEEK.end)
-    async with client_of(simulated(), clock=FakeClock(NOW), token=MEMBER) as client:
-        with pytest.raises(NotPermitted):
+    async with simulator_client(simulated_deployment(), clock=FakeClock(NOW), token=MEMBER) as client:
+        with pytest.raises(NotFoundOrForbidden):
             await client.template_insights(WEEK.start, WEEK.end)
 
 
-async def test_what_a_role_lacks_is_forbidden() -> None:
-    async with client_of(simulated(), clock=FakeClock(NOW)) as client:
+async def test_missing_role_raises_forbidden() -> None:
+    async with simulator_client(simulated_deployment(), clock=FakeClock(NOW)) as client:
         with pytest.raises(Forbidden):
             await client.health()
 
 
-async def test_lost_tokens_are_told_apart() -> None:
-    deployment = simulated()
-    async with client_of(deployment, clock=FakeClock(NOW)) as client:
-        deployment.accounts.change("exporter", expires_at=NOW, sliding=False)
-        with pytest.raises(TokenExpired):
+async def test_token_errors_are_distinguished() -> None:
+    deployment = simulated_deployment()
+    async with simulator_client(deployment, clock=FakeClock(NOW)) as client:
+        deployment.accounts.update("exporter", expires_at=NOW, sliding_expiration=False)
+        with pytest.raises(ExpiredToken):
             await client.me()
-        deployment.accounts.change("exporter", expires_at=None, status="suspended")
+        deployment.accounts.update("exporter", expires_at=None, status="suspended")
         with pytest.raises(UserSuspended):
             await client.me()
         deployment.accounts.revoke("exporter")
-        with pytest.raises(TokenInvalid):
+        with pytest.raises(InvalidToken):
             await client.me()
 
 
-async def test_old_servers_give_what_they_have() -> None:
-    async with client_of(simulated("v2.12.0"), clock=FakeClock(NOW)) as client:
+async def test_old_server_is_supported() -> None:
+    async with simulator_client(simulated_deployment("v2.12.0"), clock=FakeClock(NOW)) as client:
         templates = await client.templates()
-        answer = await client.template_insights(WEEK.start, WEEK.end)
+        response = await client.template_insights(WEEK.start, WEEK.end)
 
-    assert (len(templates), answer.report is not None) == (4, True)
+    assert (len(templates), response.report is not None) == (4, True)
 
 
-async def test_an_unlicensed_server_has_no_seats_to_count() -> None:
-    deployment = stage(Size(2, 5), options=ApiOptions(licensed=False))
-    async with client_of(deployment, clock=FakeClock(NOW)) as client:
-        with pytest.raises(RouteMissing):
+async def test_unlicensed_server_has_no_entitlements() -> None:
+    deployment = demo_deployment(Size(2, 5), options=ApiOptions(licensed=False))
+    async with simulator_client(deployment, clock=FakeClock(NOW)) as client:
+        with pytest.raises(UnsupportedEndpoint):
             await client.entitlements()
 
 
-async def test_the_rate_limit_is_named() -> None:
-    async with client_of(simulated(rate_limit=1), clock=FakeClock(NOW)) as client:
+async def test_rate_limit_raises_rate_limited() -> None:
+    async with simulator_client(simulated_deployment(rate_limit=1), clock=FakeClock(NOW)) as client:
         await client.me()
         with pytest.raises(RateLimited):
-            async with client.within(5):
+            async with client.with_timeout(5):
                 await client.me()
 
 
-async def test_the_token_of_the_demo_has_the_form_of_coders() -> None:
+async def test_demo_token_has_coder_format() -> None:
     key, _, secret = DEMO_TOKEN.partition("-")
 
     assert (len(key), len(secret)) == (10, 22)

@@ -9,8 +9,8 @@ from insights_exporter.errors import (
     BadResponse,
     Forbidden,
     RateLimited,
+    RequestTimeout,
     ServerError,
-    TimedOut,
     Unreachable,
     UpstreamError,
 )
@@ -34,78 +34,78 @@ class Script:
         return "answer"
 
 
-def healing() -> list[UpstreamError]:
+def retryable_errors() -> list[UpstreamError]:
     return [
         Unreachable("gone", endpoint=ENDPOINT),
-        TimedOut("slow", endpoint=ENDPOINT),
+        RequestTimeout("slow", endpoint=ENDPOINT),
         ServerError("broken", endpoint=ENDPOINT, status=502),
         BadResponse("cut", endpoint=ENDPOINT, truncated=True),
         RateLimited("wait", endpoint=ENDPOINT, retry_after=7),
     ]
 
 
-def retrier(clock: FakeClock, retries: int = 3) -> Retrier:
+def make_retrier(clock: FakeClock, retries: int = 3) -> Retrier:
     return Retrier(RetryPolicy(retries), clock, Random(1))
 
 
-@pytest.mark.parametrize("error", healing(), ids=lambda error: error.reason)
-async def test_what_can_heal_is_tried_again(error: UpstreamError) -> None:
+@pytest.mark.parametrize("error", retryable_errors(), ids=lambda error: error.reason)
+async def test_retryable_error_is_retried(error: UpstreamError) -> None:
     script = Script(error)
     seen: list[str] = []
-    answer = await retrier(FakeClock()).run(script, on_retry=lambda one: seen.append(one.reason))
+    result = await make_retrier(FakeClock()).run(script, on_retry=lambda one: seen.append(one.reason))
 
-    assert answer == "answer"
+    assert result == "answer"
     assert seen == [error.reason]
 
 
 @pytest.mark.parametrize(
     "error", [Forbidden("no", endpoint=ENDPOINT, status=403), BadResponse("odd", endpoint=ENDPOINT)]
 )
-async def test_what_cannot_heal_is_raised_at_once(error: UpstreamError) -> None:
+async def test_permanent_error_is_not_retried(error: UpstreamError) -> None:
     script = Script(error)
     clock = FakeClock()
 
     with pytest.raises(type(error)):
-        await retrier(clock).run(script, on_retry=lambda _: None)
+        await make_retrier(clock).run(script, on_retry=lambda _: None)
 
     assert script.calls == 1
     assert clock.sleeps == []
 
 
-async def test_tries_are_bounded() -> None:
+async def test_retries_are_limited() -> None:
     script = Script(*(Unreachable("gone", endpoint=ENDPOINT) for _ in range(9)))
 
     with pytest.raises(Unreachable):
-        await retrier(FakeClock(), retries=3).run(script, on_retry=lambda _: None)
+        await make_retrier(FakeClock(), retries=3).run(script, on_retry=lambda _: None)
 
     assert script.calls == 4
 
 
-async def test_pauses_are_drawn_from_a_ceiling_that_doubles() -> None:
-    policy = RetryPolicy(base=0.5, cap=3.0)
+async def test_exponential_backoff_with_full_jitter() -> None:
+    policy = RetryPolicy(base_delay=0.5, max_delay=3.0)
     error = Unreachable("gone", endpoint=ENDPOINT)
     random = Random(7)
     for failures, ceiling in ((1, 0.5), (2, 1.0), (3, 2.0), (4, 3.0), (50, 3.0)):
-        pauses = [policy.pause(failures, error, random) for _ in range(300)]
+        delays = [policy.delay(failures, error, random) for _ in range(300)]
 
-        assert 0 <= min(pauses) < 0.1 * ceiling
-        assert 0.9 * ceiling < max(pauses) <= ceiling
+        assert 0 <= min(delays) < 0.1 * ceiling
+        assert 0.9 * ceiling < max(delays) <= ceiling
 
 
-async def test_a_wait_that_the_server_asks_for_is_kept_in_full() -> None:
+async def test_retry_after_is_respected() -> None:
     clock = FakeClock()
     script = Script(RateLimited("wait", endpoint=ENDPOINT, retry_after=60))
-    await retrier(clock).run(script, on_retry=lambda _: None)
+    await make_retrier(clock).run(script, on_retry=lambda _: None)
 
     assert 60 <= clock.elapsed <= 60.5
 
 
-async def test_a_pause_that_would_reach_the_deadline_is_not_begun() -> None:
+async def test_no_retry_past_deadline() -> None:
     """The error that stands behind the wait is more telling than a missed deadline."""
     clock = FakeClock()
     script = Script(RateLimited("wait", endpoint=ENDPOINT, retry_after=60))
 
     with pytest.raises(RateLimited):
-        await retrier(clock).run(script, on_retry=lambda _: None, deadline=59.0)
+        await make_retrier(clock).run(script, on_retry=lambda _: None, deadline=59.0)
 
     assert clock.sleeps == []

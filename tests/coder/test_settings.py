@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from insights_exporter.coder.settings import CoderSettings, base_url
+from insights_exporter.coder.settings import CoderSettings, api_base_url
 from insights_exporter.errors import ConfigError
-from insights_exporter.secret import LiteralSecret, Secret
+from insights_exporter.secrets import LiteralSecret, Secret
 
 TOKEN = LiteralSecret(Secret("abcdefghij-klmnopqrstuvwxyzABCDEF"))
 
@@ -24,8 +24,8 @@ TOKEN = LiteralSecret(Secret("abcdefghij-klmnopqrstuvwxyzABCDEF"))
         (" https://coder.example.com\n", "https://coder.example.com/api/v2"),
     ],
 )
-def test_the_api_lies_below_the_address(text: str, expected: str) -> None:
-    assert str(base_url(text)) == expected
+def test_api_base_url(text: str, expected: str) -> None:
+    assert str(api_base_url(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_the_api_lies_below_the_address(text: str, expected: str) -> None:
         "http://[::1",
     ],
 )
-def test_other_addresses_are_refused_without_repeating_a_password(text: str) -> None:
+def test_invalid_url_is_rejected_without_password(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^url: expected an address such as") as caught:
         CoderSettings(url=text, token=TOKEN)
 
@@ -65,6 +65,6 @@ def test_other_addresses_are_refused_without_repeating_a_password(text: str) -> 
     ],
     ids=lambda bad: next(iter(bad)),
 )
-def test_values_that_can_never_work_are_refused_by_name(bad: dict[str, Any]) -> None:
+def test_invalid_setting_is_rejected_by_name(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"^{next(iter(bad))}: expected"):
         CoderSettings(url="https://coder.example.com", token=TOKEN, **bad)

@@ -11,16 +11,16 @@ import pytest
 from insights_exporter import errors
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.secret import FileSecret, LiteralSecret, Secret
-from tests.coder.conftest import TOKEN, Coder, Connect, Events, Handler, answering
-from tests.coder.test_faults import HTML, breaking
+from insights_exporter.secrets import FileSecret, LiteralSecret, Secret
+from tests.coder.conftest import TOKEN, ConnectClient, FakeCoder, Handler, RecordingObserver, respond_with
+from tests.coder.test_error_mapping import HTML, respond_and_disconnect
 
 ME = {"id": "u1", "username": "exporter"}
 ENDPOINT = "/users/me"
 
 
-async def test_the_token_travels_in_its_header_alone(coder: Coder, client: CoderClient) -> None:
-    coder.on(ENDPOINT, answering(ME))
+async def test_token_is_sent_only_in_its_header(coder: FakeCoder, client: CoderClient) -> None:
+    coder.set_handlers(ENDPOINT, respond_with(ME))
     await client.me()
     headers = coder.requests[0].headers
 
@@ -30,12 +30,12 @@ async def test_the_token_travels_in_its_header_alone(coder: Coder, client: Coder
     assert TOKEN not in str(coder.requests[0].url)
 
 
-async def test_a_rotated_token_is_used_at_the_next_request(
-    coder: Coder, connect: Connect, tmp_path: Path
+async def test_rotated_token_is_used_in_next_request(
+    coder: FakeCoder, connect: ConnectClient, tmp_path: Path
 ) -> None:
     path = tmp_path / "token"
     path.write_text("first-token\n")
-    coder.on(ENDPOINT, answering(ME))
+    coder.set_handlers(ENDPOINT, respond_with(ME))
     client = await connect(token=FileSecret(path))
     await client.me()
     path.write_text("the-second-token\n")
@@ -47,8 +47,10 @@ async def test_a_rotated_token_is_used_at_the_next_request(
     ]
 
 
-async def test_cookies_are_not_kept(coder: Coder, client: CoderClient) -> None:
-    coder.on(ENDPOINT, answering(ME, headers={"Set-Cookie": "coder_session_token=other; Path=/"}))
+async def test_cookies_are_not_stored(coder: FakeCoder, client: CoderClient) -> None:
+    coder.set_handlers(
+        ENDPOINT, respond_with(ME, headers={"Set-Cookie": "coder_session_token=other; Path=/"})
+    )
     await client.me()
     await client.me()
 
@@ -58,37 +60,37 @@ async def test_cookies_are_not_kept(coder: Coder, client: CoderClient) -> None:
 @pytest.mark.parametrize(
     "handler",
     [
-        answering({"message": "Bad.", "detail": f"Invalid API key format: {TOKEN}"}, 400),
-        answering({"message": "Out.", "detail": f"Invalid API key format: {TOKEN}"}, 401),
-        answering({"message": "Forbidden.", "detail": TOKEN}, 403),
-        answering({"message": TOKEN}, 404),
-        answering({"message": TOKEN}, 500),
-        answering(f"{HTML}{TOKEN}", content_type="text/html"),
-        answering("", 302, {"Location": f"https://elsewhere.example.com/?token={TOKEN}"}),
-        answering("", headers={"Content-Length": "none"}),
-        answering(TOKEN),
-        answering({"id": {"token": TOKEN}, "username": TOKEN}),
-        answering(TOKEN, headers={"Content-Encoding": "gzip"}),
-        breaking(TOKEN.encode()),
+        respond_with({"message": "Bad.", "detail": f"Invalid API key format: {TOKEN}"}, 400),
+        respond_with({"message": "Out.", "detail": f"Invalid API key format: {TOKEN}"}, 401),
+        respond_with({"message": "Forbidden.", "detail": TOKEN}, 403),
+        respond_with({"message": TOKEN}, 404),
+        respond_with({"message": TOKEN}, 500),
+        respond_with(f"{HTML}{TOKEN}", content_type="text/html"),
+        respond_with("", 302, {"Location": f"https://elsewhere.example.com/?token={TOKEN}"}),
+        respond_with("", headers={"Content-Length": "none"}),
+        respond_with(TOKEN),
+        respond_with({"id": {"token": TOKEN}, "username": TOKEN}),
+        respond_with(TOKEN, headers={"Content-Encoding": "gzip"}),
+        respond_and_disconnect(TOKEN.encode()),
     ],
 )
-async def test_the_token_shows_in_no_error_log_or_event(
-    coder: Coder,
-    connect: Connect,
-    events: Events,
+async def test_token_appears_in_no_error_log_or_event(
+    coder: FakeCoder,
+    connect: ConnectClient,
+    events: RecordingObserver,
     caplog: pytest.LogCaptureFixture,
     handler: Handler,
 ) -> None:
     """Even a server that repeats the token gets it into no message, trace, log line or event."""
     caplog.set_level(logging.DEBUG)
-    coder.on(ENDPOINT, handler)
+    coder.set_handlers(ENDPOINT, handler)
     client = await connect(retries=1)
 
     with pytest.raises(errors.UpstreamError) as caught:
         await client.me()
 
     trace = "".join(traceback.format_exception(caught.value))
-    shown = [
+    outputs = [
         str(caught.value),
         repr(caught.value),
         trace,
@@ -98,23 +100,23 @@ async def test_the_token_shows_in_no_error_log_or_event(
     ]
 
     assert coder.requests[0].headers["Coder-Session-Token"] == TOKEN
-    assert [text for text in shown if TOKEN in text] == []
+    assert [text for text in outputs if TOKEN in text] == []
 
 
-def test_the_token_shows_in_no_representation() -> None:
+def test_token_appears_in_no_repr() -> None:
     settings = CoderSettings(url="https://coder.example.com", token=LiteralSecret(Secret(TOKEN)))
     client = CoderClient(settings)
 
     assert TOKEN not in f"{settings!r}{settings}{client!r}{vars(client)}"
 
 
-async def test_a_proxy_of_the_environment_is_used(
-    coder: Coder, connect: Connect, monkeypatch: pytest.MonkeyPatch
+async def test_environment_proxy_is_used(
+    coder: FakeCoder, connect: ConnectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", coder.url)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    coder.on(ENDPOINT, answering(ME))
+    coder.set_handlers(ENDPOINT, respond_with(ME))
     client = await connect(url="http://coder.invalid")
 
     assert (await client.me()).id == "u1"

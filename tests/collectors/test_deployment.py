@@ -7,28 +7,28 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from insights_exporter.coder import responses
-from insights_exporter.coder.version import ServerVersion
+from insights_exporter.coder import models
+from insights_exporter.coder.versions import ServerVersion
 from insights_exporter.collectors import DeploymentCollector
-from insights_exporter.errors import Forbidden, RouteMissing, ServerError, TokenExpired, UpstreamError
-from insights_exporter.settings import PollSettings
+from insights_exporter.config.settings import PollSettings
+from insights_exporter.errors import ExpiredToken, Forbidden, ServerError, UnsupportedEndpoint, UpstreamError
 from insights_exporter.snapshot import Deployment
 from tests.support.clock import FakeClock
-from tests.support.scripted import Call, ScriptedCoder
-from tests.support.told import Told
+from tests.support.recording_telemetry import RecordingTelemetry
+from tests.support.scripted_coder import ApiCall, ScriptedCoder
 
 DAY = datetime(2026, 1, 13, tzinfo=UTC)
-SEATS = responses.Entitlements({"user_limit": responses.Entitlement("entitled", True, 50, 40)})
+ENTITLEMENTS = models.Entitlements({"user_limit": models.Entitlement("entitled", True, 50, 40)})
 
 
-class Exporter:
+class DeploymentHarness:
     """A deployment collector with everything around it."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.coder = ScriptedCoder(self.clock, licence=SEATS)
-        self.told = Told()
-        self.collector = DeploymentCollector(poll=PollSettings(), telemetry=self.told)
+        self.coder = ScriptedCoder(self.clock, entitlements_response=ENTITLEMENTS)
+        self.telemetry = RecordingTelemetry()
+        self.collector = DeploymentCollector(poll=PollSettings(), telemetry=self.telemetry)
 
     async def poll(self, after: float = 0) -> Deployment:
         """Let some time pass, and collect."""
@@ -37,47 +37,47 @@ class Exporter:
         return (await self.collector.collect(self.coder, now=self.clock.now())).value
 
 
-def failing(error: UpstreamError, endpoint: str) -> Callable[[Call], Exception | None]:
+def fail_endpoint(error: UpstreamError, endpoint: str) -> Callable[[ApiCall], Exception | None]:
     return lambda call: error if call.endpoint == endpoint else None
 
 
-async def test_version_and_address_are_told() -> None:
-    found = await Exporter().poll()
+async def test_version_and_url_are_collected() -> None:
+    deployment = await DeploymentHarness().poll()
 
-    assert (found.version, found.deployment_id) == ("v2.35.1", "deployment-1")
-    assert found.dashboard_url == "https://coder.example.com"
+    assert (deployment.version, deployment.deployment_id) == ("v2.35.1", "deployment-1")
+    assert deployment.dashboard_url == "https://coder.example.com"
 
 
-async def test_newest_count_of_each_status_is_told() -> None:
-    exporter = Exporter()
-    exporter.coder.statuses = {
-        "active": [responses.StatusCount(DAY, 7), responses.StatusCount(DAY + timedelta(hours=10), 9)],
-        "dormant": [responses.StatusCount(DAY + timedelta(hours=10), 2)],
+async def test_latest_count_of_each_status_is_collected() -> None:
+    harness = DeploymentHarness()
+    harness.coder.status_counts = {
+        "active": [models.StatusCount(DAY, 7), models.StatusCount(DAY + timedelta(hours=10), 9)],
+        "dormant": [models.StatusCount(DAY + timedelta(hours=10), 2)],
     }
 
-    assert (await exporter.poll()).users == {"active": 9, "dormant": 2, "suspended": 0}
+    assert (await harness.poll()).users == {"active": 9, "dormant": 2, "suspended": 0}
 
 
-async def test_seats_of_the_licence_are_told() -> None:
-    assert (await Exporter().poll()).license_user_limit == 50
+async def test_license_user_limit_is_collected() -> None:
+    assert (await DeploymentHarness().poll()).license_user_limit == 50
 
 
-async def test_edition_without_licence_has_no_limit() -> None:
-    exporter = Exporter()
-    missing = RouteMissing("no such route", endpoint="/entitlements", status=404)
-    exporter.coder.fault = failing(missing, "entitlements")
+async def test_open_source_edition_has_no_user_limit() -> None:
+    harness = DeploymentHarness()
+    route_missing = UnsupportedEndpoint("no such route", endpoint="/entitlements", status=404)
+    harness.coder.error_for = fail_endpoint(route_missing, "entitlements")
 
-    assert (await exporter.poll()).license_user_limit is None
-    assert exporter.told.errors == []
+    assert (await harness.poll()).license_user_limit is None
+    assert harness.telemetry.errors == []
 
 
-async def test_permissions_and_the_tokens_end_are_told() -> None:
-    exporter = Exporter()
-    exporter.coder.refused = {"debug", "deployment_config"}
-    exporter.coder.expiry = DAY
-    await exporter.poll()
+async def test_permissions_and_token_expiry_are_reported() -> None:
+    harness = DeploymentHarness()
+    harness.coder.denied_checks = {"debug", "deployment_config"}
+    harness.coder.token_expires_at = DAY
+    await harness.poll()
 
-    assert exporter.told.permissions == {
+    assert harness.telemetry.permissions == {
         ("template", "view_insights"): True,
         ("template", "read"): True,
         ("user", "read"): True,
@@ -86,62 +86,68 @@ async def test_permissions_and_the_tokens_end_are_told() -> None:
         ("deployment_config", "read"): False,
         ("debug_info", "read"): False,
     }
-    assert exporter.told.expiries == [DAY]
+    assert harness.telemetry.token_expiries == [DAY]
 
 
-async def test_narrow_token_has_no_known_end() -> None:
-    exporter = Exporter()
-    exporter.coder.fault = failing(Forbidden("no", endpoint="/users/me/keys", status=403), "token_expiry")
-    await exporter.poll()
+async def test_scoped_token_has_unknown_expiry() -> None:
+    harness = DeploymentHarness()
+    harness.coder.error_for = fail_endpoint(
+        Forbidden("no", endpoint="/users/me/keys", status=403), "token_expiry"
+    )
+    await harness.poll()
 
-    assert exporter.told.expiries == [None]
-    assert exporter.told.errors == []
-
-
-async def test_users_are_absent_where_they_may_not_be_counted() -> None:
-    exporter = Exporter()
-    exporter.coder.refused = {"users"}
-    found = await exporter.poll()
-
-    assert found.users == {}
-    assert "user_status_counts" not in {call.endpoint for call in exporter.coder.calls}
+    assert harness.telemetry.token_expiries == [None]
+    assert harness.telemetry.errors == []
 
 
-async def test_users_are_absent_on_servers_that_do_not_count_them() -> None:
-    exporter = Exporter()
-    exporter.coder.version = ServerVersion(2, 18, 0)
-    found = await exporter.poll()
+async def test_user_counts_need_permission() -> None:
+    harness = DeploymentHarness()
+    harness.coder.denied_checks = {"users"}
+    deployment = await harness.poll()
 
-    assert found.users == {}
+    assert deployment.users == {}
+    assert "user_status_counts" not in {call.endpoint for call in harness.coder.calls}
 
 
-async def test_what_hardly_moves_is_read_once_an_hour() -> None:
-    exporter = Exporter()
-    await exporter.poll()
-    asked = 0
+async def test_user_counts_need_server_support() -> None:
+    harness = DeploymentHarness()
+    harness.coder.version = ServerVersion(2, 18, 0)
+    deployment = await harness.poll()
+
+    assert deployment.users == {}
+
+
+async def test_slow_data_is_refreshed_hourly() -> None:
+    harness = DeploymentHarness()
+    await harness.poll()
+    request_count = 0
     for _ in range(12):
-        await exporter.poll(after=300)
-        asked += sum(call.endpoint == "entitlements" for call in exporter.coder.calls)
+        await harness.poll(after=300)
+        request_count += sum(call.endpoint == "entitlements" for call in harness.coder.calls)
 
-    assert asked == 1
+    assert request_count == 1
 
 
-async def test_part_that_fails_stands_and_is_read_at_the_next_poll() -> None:
-    exporter = Exporter()
-    exporter.coder.fault = failing(ServerError("broken", endpoint="/x", status=500), "user_status_counts")
-    found = await exporter.poll()
-    exporter.coder.fault = lambda _: None
-    exporter.coder.statuses = {"active": [responses.StatusCount(DAY, 7)]}
-    later = await exporter.poll(after=300)
+async def test_failed_request_keeps_last_value_and_is_retried() -> None:
+    harness = DeploymentHarness()
+    harness.coder.error_for = fail_endpoint(
+        ServerError("broken", endpoint="/x", status=500), "user_status_counts"
+    )
+    first = await harness.poll()
+    harness.coder.error_for = lambda _: None
+    harness.coder.status_counts = {"active": [models.StatusCount(DAY, 7)]}
+    later = await harness.poll(after=300)
 
-    assert found.license_user_limit == 50
-    assert exporter.told.errors == [("deployment", "server_error")]
+    assert first.license_user_limit == 50
+    assert harness.telemetry.errors == [("deployment", "server_error")]
     assert later.users["active"] == 7
 
 
-async def test_token_that_is_not_accepted_is_an_error() -> None:
-    exporter = Exporter()
-    exporter.coder.fault = failing(TokenExpired("new one", endpoint="/authcheck", status=401), "authcheck")
+async def test_rejected_token_raises() -> None:
+    harness = DeploymentHarness()
+    harness.coder.error_for = fail_endpoint(
+        ExpiredToken("new one", endpoint="/authcheck", status=401), "authcheck"
+    )
 
-    with pytest.raises(TokenExpired):
-        await exporter.poll()
+    with pytest.raises(ExpiredToken):
+        await harness.poll()

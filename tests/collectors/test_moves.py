@@ -8,66 +8,72 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insights_exporter.collectors.counters import Ledger
-from insights_exporter.collectors.moves import Moves
-from insights_exporter.collectors.parts import Activity, Report, add
+from insights_exporter.collectors.moves import DeltaCache
+from insights_exporter.insights.normalization import ActivityReport, UsageReport, accumulate
+from insights_exporter.insights.totals import AnchoredTotals
 
-answers = st.dictionaries(st.sampled_from(("ada", "bob", "cy")), st.integers(0, 3).map(float)).map(Activity)
+activity_strategy = st.dictionaries(st.sampled_from(("ada", "bob", "cy")), st.integers(0, 3).map(float)).map(
+    ActivityReport
+)
 
 
-def together(parts: Sequence[Activity]) -> dict[str, float]:
+def sum_activities(activities: Sequence[ActivityReport]) -> dict[str, float]:
     users: dict[str, float] = {}
-    for part in parts:
-        add(users, part.users.items())
+    for activity in activities:
+        accumulate(users, activity.seconds_by_user.items())
     return users
 
 
-@given(pairs=st.lists(st.tuples(answers, answers), max_size=3))
-def test_moves_added_to_what_was_known_give_what_is(pairs: Sequence[tuple[Activity, Activity]]) -> None:
+@given(pairs=st.lists(st.tuples(activity_strategy, activity_strategy), max_size=3))
+def test_previous_plus_delta_equals_current(pairs: Sequence[tuple[ActivityReport, ActivityReport]]) -> None:
     """Or, where somebody is gone from a range, nothing is said."""
-    before, now = [old for old, _ in pairs], [new for _, new in pairs]
-    moved = Moves().between(before, now)
-    users = together(before)
-    add(users, (moved or {}).items())
+    previous, current = [old for old, _ in pairs], [new for _, new in pairs]
+    delta = DeltaCache().delta(previous, current)
+    users = sum_activities(previous)
+    accumulate(users, (delta or {}).items())
 
-    assert (moved is None) == any(not old.users.keys() <= new.users.keys() for old, new in pairs)
-    assert moved is None or users == together(now)
-
-
-def test_another_number_of_ranges_is_added_up_anew() -> None:
-    one = Activity({"ada": 60.0})
-
-    assert Moves().between([one], [one, Activity()]) is None
+    assert (delta is None) == any(
+        not old.seconds_by_user.keys() <= new.seconds_by_user.keys() for old, new in pairs
+    )
+    assert delta is None or users == sum_activities(current)
 
 
-def test_what_moved_is_found_out_once() -> None:
-    moves, old, new = Moves(), Activity({"ada": 60.0}), Activity({"ada": 60.0, "bob": 0.0})
-    found = moves.between([old], [new])
+def test_delta_is_unknown_when_range_count_changes() -> None:
+    activity = ActivityReport({"ada": 60.0})
 
-    assert found == {"bob": 0.0}
-    assert moves.between([old], [new]) is found
+    assert DeltaCache().delta([activity], [activity, ActivityReport()]) is None
 
 
-@given(polls=st.lists(st.tuples(st.lists(answers, min_size=1, max_size=2), st.booleans()), max_size=8))
-def test_totals_are_the_same_whether_moved_or_added_up(
-    polls: Sequence[tuple[list[Activity], bool]],
+def test_delta_is_cached() -> None:
+    cache, old, new = DeltaCache(), ActivityReport({"ada": 60.0}), ActivityReport({"ada": 60.0, "bob": 0.0})
+    delta = cache.delta([old], [new])
+
+    assert delta == {"bob": 0.0}
+    assert cache.delta([old], [new]) is delta
+
+
+@given(
+    polls=st.lists(st.tuples(st.lists(activity_strategy, min_size=1, max_size=2), st.booleans()), max_size=8)
+)
+def test_incremental_totals_equal_recomputed_totals(
+    polls: Sequence[tuple[list[ActivityReport], bool]],
 ) -> None:
     """Also where numbers fall, users go and come back, and days close in between."""
     anchor = date(2026, 1, 1)
-    moving, adding = (Ledger(anchor, datetime(2026, 1, 1, tzinfo=UTC)) for _ in range(2))
-    shown: dict[str, float] = {}
-    for number, (days, closing) in enumerate(polls):
-        if closing:
-            for ledger in (moving, adding):
-                ledger.close(anchor + timedelta(days=number), Report(), days[0])
-        adding.counted = None
-        open_days = [(Report(), day) for day in days]
-        found = moving.total(open_days, known_apps=(), moves=Moves())
-        expected = adding.total(open_days, known_apps=(), moves=Moves())
-        if found.steps is None:
-            shown = dict(moving.served_users.served)
-        add(shown, (found.steps or {}).items())
+    incremental, recomputed = (AnchoredTotals(anchor, datetime(2026, 1, 1, tzinfo=UTC)) for _ in range(2))
+    applied: dict[str, float] = {}
+    for number, (days, settles) in enumerate(polls):
+        if settles:
+            for totals in (incremental, recomputed):
+                totals.add_settled_days(anchor + timedelta(days=number), UsageReport(), days[0])
+        recomputed.last_activity = None
+        unsettled_days = [(UsageReport(), day) for day in days]
+        update = incremental.update(unsettled_days, known_apps=(), delta_cache=DeltaCache())
+        expected = recomputed.update(unsettled_days, known_apps=(), delta_cache=DeltaCache())
+        if update.user_deltas is None:
+            applied = dict(incremental.user_totals.values)
+        accumulate(applied, (update.user_deltas or {}).items())
 
-        assert (found.seconds, found.fallen) == (expected.seconds, expected.fallen)
-        assert moving.served_users == adding.served_users
-        assert shown == moving.served_users.served
+        assert (update.seconds, update.decrease_count) == (expected.seconds, expected.decrease_count)
+        assert incremental.user_totals == recomputed.user_totals
+        assert applied == incremental.user_totals.values

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from insights_exporter.config import ConfigProblems, load, masked
+from insights_exporter.config import ConfigProblems, load, redacted_dump
+from insights_exporter.config.settings import AgentStatsSource, FilterSettings, Settings, UsernameMode
 from insights_exporter.config.spec import SECTIONS
 from insights_exporter.errors import ConfigError
-from insights_exporter.secret import EnvironmentSecret, FileSecret, LiteralSecret
-from insights_exporter.settings import AgentStatsSource, FilterSettings, Settings, UserNames
+from insights_exporter.secrets import EnvironmentSecret, FileSecret, LiteralSecret
 
 TOKEN = "abcdefghij-klmnopqrstuvwxyzABCDEF"
-LEAST = f"coder:\n  url: https://coder.example.com\n  token: {TOKEN}\n"
+MINIMAL_CONFIG = f"coder:\n  url: https://coder.example.com\n  token: {TOKEN}\n"
 
 
-def written(folder: Path, text: str) -> Path:
+def write_config(folder: Path, text: str) -> Path:
     file = folder / "exporter.yaml"
     file.write_text(text, encoding="utf-8")
     return file
@@ -28,31 +28,31 @@ def written(folder: Path, text: str) -> Path:
 def problems(text: str, folder: Path, environ: Mapping[str, str] | None = None) -> list[str]:
     """Return the faults of a file with the folder cut from their places."""
     with pytest.raises(ConfigProblems) as caught:
-        load(written(folder, text), environ or {})
-    return [str(one).replace(f"{folder}/", "") for one in caught.value.problems]
+        load(write_config(folder, text), environ or {})
+    return [str(problem).replace(f"{folder}/", "") for problem in caught.value.problems]
 
 
-def test_every_setting_can_be_said_and_nothing_else() -> None:
-    said = {(section.target, key.name) for section in SECTIONS for key in section.keys}
+def test_schema_covers_every_setting() -> None:
+    schema_keys = {(section.target, key.name) for section in SECTIONS for key in section.keys}
     targets = {section.target for section in SECTIONS}
     fields = {(target, field.name) for target in targets for field in dataclasses.fields(target)}
 
-    assert fields == said
+    assert fields == schema_keys
     containers = {"filters": {one.name for one in dataclasses.fields(FilterSettings)}}
-    named = {section.path.partition(".")[0] for section in SECTIONS}
-    assert {one.name for one in dataclasses.fields(Settings)} == named
+    section_names = {section.path.partition(".")[0] for section in SECTIONS}
+    assert {one.name for one in dataclasses.fields(Settings)} == section_names
     assert {s.path.partition(".")[2] for s in SECTIONS if "." in s.path} == containers["filters"]
 
 
-def test_an_address_and_a_token_are_enough(tmp_path: Path) -> None:
-    settings = load(written(tmp_path, LEAST), {})
+def test_minimal_file(tmp_path: Path) -> None:
+    settings = load(write_config(tmp_path, MINIMAL_CONFIG), {})
 
     assert settings.coder.url == "https://coder.example.com"
     assert settings.coder.token.read().reveal() == TOKEN
     assert settings == Settings(coder=settings.coder)
 
 
-def test_coders_own_variables_are_enough_without_a_file() -> None:
+def test_coder_variables_without_a_file() -> None:
     environ = {"CODER_URL": "https://coder.example.com", "CODER_SESSION_TOKEN": TOKEN}
 
     settings = load(None, environ)
@@ -61,16 +61,17 @@ def test_coders_own_variables_are_enough_without_a_file() -> None:
     assert settings.coder.token == EnvironmentSecret("CODER_SESSION_TOKEN", environ)
 
 
-def test_coders_own_variables_do_not_outdo_a_file(tmp_path: Path) -> None:
+def test_file_overrides_coder_variables(tmp_path: Path) -> None:
     settings = load(
-        written(tmp_path, LEAST), {"CODER_URL": "https://other.example.com", "CODER_SESSION_TOKEN": "x"}
+        write_config(tmp_path, MINIMAL_CONFIG),
+        {"CODER_URL": "https://other.example.com", "CODER_SESSION_TOKEN": "x"},
     )
 
     assert settings.coder.url == "https://coder.example.com"
     assert isinstance(settings.coder.token, LiteralSecret)
 
 
-def test_the_environment_outdoes_the_file_in_every_form(tmp_path: Path) -> None:
+def test_environment_overrides_file(tmp_path: Path) -> None:
     environ = {
         "INSIGHTS_EXPORTER_CODER_TOKEN_FILE": str(tmp_path / "token"),
         "INSIGHTS_EXPORTER_POLL_INTERVAL": "10m",
@@ -83,7 +84,7 @@ def test_the_environment_outdoes_the_file_in_every_form(tmp_path: Path) -> None:
     }
     (tmp_path / "token").write_text(TOKEN)
 
-    settings = load(written(tmp_path, LEAST + "poll:\n  interval: 60\n  jitter: 5\n"), environ)
+    settings = load(write_config(tmp_path, MINIMAL_CONFIG + "poll:\n  interval: 60\n  jitter: 5\n"), environ)
 
     assert settings.coder.token == FileSecret(tmp_path / "token") or settings.coder.token.read()
     assert isinstance(settings.coder.token, FileSecret)
@@ -95,10 +96,10 @@ def test_the_environment_outdoes_the_file_in_every_form(tmp_path: Path) -> None:
     assert settings.server.enable_reload is True
 
 
-def test_a_full_file_is_read(tmp_path: Path) -> None:
+def test_full_file(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "key").write_text("0123456789abcdef\n")
-    text = LEAST + (
+    text = MINIMAL_CONFIG + (
         "poll: {interval: 5m, offset: 0, deadline: 1m30s}\n"
         "insights:\n  windows: [today, 30d]\n  utc_offset: -5\n  anchor: 2026-01-01\n"
         "filters:\n  users: {deny: [bot-*]}\n"
@@ -108,7 +109,7 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
         "otlp: {resource_attributes: {site: berlin}}\n"
     )
 
-    settings = load(written(tmp_path, text), {"DSN": "postgres://ada:hunter2@db/coder"})
+    settings = load(write_config(tmp_path, text), {"DSN": "postgres://ada:hunter2@db/coder"})
 
     assert (settings.poll.interval, settings.poll.offset, settings.poll.deadline) == (300.0, 0.0, 90.0)
     assert settings.insights.anchor == date(2026, 1, 1)
@@ -121,14 +122,14 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
     assert settings.otlp.resource_attributes == {"site": "berlin"}
 
 
-def test_off_is_a_word_where_words_are_wanted(tmp_path: Path) -> None:
+def test_bare_off_is_a_string(tmp_path: Path) -> None:
     """YAML takes a bare ``off`` for false; who writes it means the word."""
-    settings = load(written(tmp_path, LEAST + "privacy:\n  users: off\n"), {})
+    settings = load(write_config(tmp_path, MINIMAL_CONFIG + "privacy:\n  users: off\n"), {})
 
-    assert settings.privacy.users is UserNames.OFF
+    assert settings.privacy.users is UsernameMode.OFF
 
 
-def test_every_fault_is_told_at_once_with_line_key_expected_and_found(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     text = (
         "coder:\n"
         "  url: coder.example.com\n"
@@ -147,16 +148,18 @@ def test_every_fault_is_told_at_once_with_line_key_expected_and_found(tmp_path: 
         "  families: {coder_insights_user_inf: 1}\n"
     )
 
-    found = problems(text, tmp_path, {"INSIGHTS_EXPORTER_POLL_OFSET": "1"})
+    messages = problems(text, tmp_path, {"INSIGHTS_EXPORTER_POLL_OFSET": "1"})
 
-    assert found[0].startswith("exporter.yaml:5: poll.intervall: expected one of deadline, interval, jitter,")
-    assert found[0].endswith('found an unknown key (did you mean "interval"?).')
-    assert found[1] == "exporter.yaml:13: server: expected a mapping of keys, found a list."
-    assert found[2].startswith(
+    assert messages[0].startswith(
+        "exporter.yaml:5: poll.intervall: expected one of deadline, interval, jitter,"
+    )
+    assert messages[0].endswith('found an unknown key (did you mean "interval"?).')
+    assert messages[1] == "exporter.yaml:13: server: expected a mapping of keys, found a list."
+    assert messages[2].startswith(
         "INSIGHTS_EXPORTER_POLL_OFSET: expected the name of a setting, found an unknown"
     )
-    assert found[2].endswith('(did you mean "INSIGHTS_EXPORTER_POLL_OFFSET"?).')
-    assert [line.partition(": expected")[0] for line in found[3:]] == [
+    assert messages[2].endswith('(did you mean "INSIGHTS_EXPORTER_POLL_OFFSET"?).')
+    assert [line.partition(": expected")[0] for line in messages[3:]] == [
         "exporter.yaml:2: coder.url",
         "exporter.yaml:3: coder.token_file",
         "exporter.yaml:6: poll.deadline",
@@ -166,9 +169,9 @@ def test_every_fault_is_told_at_once_with_line_key_expected_and_found(tmp_path: 
         "exporter.yaml:12: privacy.users",
         "exporter.yaml:15: limits.families",
     ]
-    assert found[5].endswith('or a time such as 5m or 1h30m, found "soon".')
-    assert found[9].endswith('expected named, hashed or off, found "hash" (did you mean "hashed"?).')
-    assert found[10].endswith('(did you mean "coder_insights_user_info"?).')
+    assert messages[5].endswith('or a time such as 5m or 1h30m, found "soon".')
+    assert messages[9].endswith('expected named, hashed or off, found "hash" (did you mean "hashed"?).')
+    assert messages[10].endswith('(did you mean "coder_insights_user_info"?).')
 
 
 @pytest.mark.parametrize(
@@ -206,77 +209,78 @@ def test_every_fault_is_told_at_once_with_line_key_expected_and_found(tmp_path: 
         ("poll: {hunter2", "expected YAML"),
     ],
 )
-def test_bad_values_are_named(text: str, expected: str, tmp_path: Path) -> None:
-    found = problems(f"{LEAST}{text}\n", tmp_path)
+def test_invalid_values_are_reported(text: str, expected: str, tmp_path: Path) -> None:
+    messages = problems(f"{MINIMAL_CONFIG}{text}\n", tmp_path)
 
-    assert len(found) == 1
-    assert expected in found[0]
-    assert "hunter2" not in found[0]
+    assert len(messages) == 1
+    assert expected in messages[0]
+    assert "hunter2" not in messages[0]
 
 
 @pytest.mark.parametrize("text", ["- a list", "a text that is no mapping", "[]"])
-def test_a_file_is_a_mapping(text: str, tmp_path: Path) -> None:
-    found = problems(text, tmp_path)
+def test_top_level_must_be_a_mapping(text: str, tmp_path: Path) -> None:
+    messages = problems(text, tmp_path)
 
-    assert "exporter.yaml:1: expected a mapping of keys, found a" in found[0]
+    assert "exporter.yaml:1: expected a mapping of keys, found a" in messages[0]
 
 
-def test_an_empty_file_lacks_an_address_and_a_token(tmp_path: Path) -> None:
+def test_empty_file_reports_required_settings(tmp_path: Path) -> None:
     assert problems("", tmp_path) == [
         "exporter.yaml: coder.url: expected an address such as https://coder.example.com, found nothing.",
         "exporter.yaml: coder.token: expected a session token, found nothing.",
     ]
 
 
-def test_a_missing_file_is_one_fault_beside_what_it_would_have_said(tmp_path: Path) -> None:
+def test_missing_file_is_a_single_problem(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: expected a readable YAML file, found No such file"):
         load(tmp_path / "none.yaml", {})
 
 
-def test_a_secret_has_one_place(tmp_path: Path) -> None:
+def test_secret_in_two_forms_is_rejected(tmp_path: Path) -> None:
     text = f"coder:\n  url: https://coder.example.com\n  token: {TOKEN}\n  token_env: T\n"
 
-    found = problems(text, tmp_path)
+    messages = problems(text, tmp_path)
 
     expected = "expected one of token, token_file, token_env, found token and token_env."
-    assert found == [f"exporter.yaml:3: coder.token: {expected}"]
-    assert TOKEN not in "".join(found)
+    assert messages == [f"exporter.yaml:3: coder.token: {expected}"]
+    assert TOKEN not in "".join(messages)
 
 
-def test_a_secret_in_the_wrong_form_is_not_repeated(tmp_path: Path) -> None:
+def test_misplaced_secret_is_not_shown(tmp_path: Path) -> None:
     text = f"coder:\n  url: https://coder.example.com\n  token: [{TOKEN}]\n  {TOKEN}\n"
 
     assert TOKEN not in "".join(problems(text, tmp_path))
 
 
-def test_what_is_shown_has_no_secret_and_loads_again(tmp_path: Path) -> None:
+def test_redacted_dump_has_no_secret_and_loads_again(tmp_path: Path) -> None:
     (tmp_path / "dsn").write_text("postgres://ada:hunter2@db/coder")
     (tmp_path / "ca").write_text("")
-    text = LEAST.rstrip() + (
+    text = MINIMAL_CONFIG.rstrip() + (
         f"\n  ca_file: {tmp_path}/ca\n"
         "agent_stats: {source: postgres, dsn_file: dsn}\n"
         "privacy: {users: off}\nfilters: {users: {deny: [ada]}}\n"
         "insights: {anchor: 2026-01-01}\n"
     )
-    settings = load(written(tmp_path, text), {})
+    settings = load(write_config(tmp_path, text), {})
 
-    shown = masked(settings)
+    dump = redacted_dump(settings)
 
-    assert TOKEN not in shown
-    assert "hunter2" not in shown
-    assert "ada" not in shown
-    assert "token: '***'" in shown
-    assert f"dsn_file: {tmp_path}/dsn" in shown
-    clean = "".join(line for line in shown.splitlines(keepends=True) if not line.endswith(": null\n"))
-    again = load(written(tmp_path, clean), {})
-    assert masked(again) == shown
-    assert again.insights == settings.insights
-    assert again.agent_stats.source == settings.agent_stats.source
+    assert TOKEN not in dump
+    assert "hunter2" not in dump
+    assert "ada" not in dump
+    assert "token: '***'" in dump
+    assert f"dsn_file: {tmp_path}/dsn" in dump
+    loadable = "".join(line for line in dump.splitlines(keepends=True) if not line.endswith(": null\n"))
+    reloaded = load(write_config(tmp_path, loadable), {})
+    assert redacted_dump(reloaded) == dump
+    assert reloaded.insights == settings.insights
+    assert reloaded.agent_stats.source == settings.agent_stats.source
 
 
-def test_a_repr_of_settings_shows_no_secret(tmp_path: Path) -> None:
+def test_repr_shows_no_secret(tmp_path: Path) -> None:
     settings = load(
-        written(tmp_path, LEAST), {"INSIGHTS_EXPORTER_SERVER_BEARER_TOKEN": "hunter2-hunter2-hunter2"}
+        write_config(tmp_path, MINIMAL_CONFIG),
+        {"INSIGHTS_EXPORTER_SERVER_BEARER_TOKEN": "hunter2-hunter2-hunter2"},
     )
 
     assert TOKEN not in repr(settings)

@@ -11,178 +11,196 @@ from typing import Any
 import msgspec
 import pytest
 
-from insights_exporter.settings import InsightsSettings, PrivacySettings, Settings
+from insights_exporter.config.settings import InsightsSettings, PrivacySettings, Settings
 from insights_exporter.simulator.api.accounts import Account, Accounts
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.options import ApiOptions
+from insights_exporter.simulator.demo_deployment import DEMO_TOKEN
 from insights_exporter.simulator.scenario import load_scenario
-from insights_exporter.simulator.stage import DEMO_TOKEN
 from tests.support.clock import FakeClock
-from tests.support.exporting import CODER, Series, exporting
+from tests.support.in_process_exporter import CODER_SETTINGS, SeriesKey, in_process_exporter
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
-WHOLE = "multiple_users_and_workspaces_week_deployment_wide.json.golden"
-FIRST = "multiple_users_and_workspaces_week_first_template.json.golden"
-SECOND = "multiple_users_and_workspaces_week_second_template.json.golden"
-WEEKS_OF_SECOND = "multiple_users_and_workspaces_three_weeks_second_template.json.golden"
-WEEKS_OF_ALL = "multiple_users_and_workspaces_weekly_aggregated_deployment_wide.json.golden"
-CHOSEN = "parameters_yesterday_and_today_deployment_wide.json.golden"
+DEPLOYMENT_WEEK = "multiple_users_and_workspaces_week_deployment_wide.json.golden"
+FIRST_TEMPLATE_WEEK = "multiple_users_and_workspaces_week_first_template.json.golden"
+SECOND_TEMPLATE_WEEK = "multiple_users_and_workspaces_week_second_template.json.golden"
+SECOND_TEMPLATE_THREE_WEEKS = "multiple_users_and_workspaces_three_weeks_second_template.json.golden"
+DEPLOYMENT_WEEKLY = "multiple_users_and_workspaces_weekly_aggregated_deployment_wide.json.golden"
+PARAMETERS = "parameters_yesterday_and_today_deployment_wide.json.golden"
 
-NEVER = datetime(2023, 9, 1, tzinfo=UTC)
+AFTER_RECORDING = datetime(2023, 9, 1, tzinfo=UTC)
 """After all that is recorded but parameters."""
 
 LAST_HOUR = datetime(2023, 8, 21, 23, 40, tzinfo=UTC)
 """The 7d window of this day is the recorded week."""
 
-Page = Mapping[Series, float]
+SampleValues = Mapping[SeriesKey, float]
 
 
 def golden(name: str, kind: str = "template") -> Any:
     return msgspec.json.decode((GOLDENS / kind / name).read_bytes())
 
 
-async def served(
+async def polled_samples(
     now: datetime, *, built_at: datetime = datetime(2023, 9, 1, tzinfo=UTC), weeks: int = 4
-) -> Page:
+) -> SampleValues:
     """Return the page of an exporter that polled at that moment."""
     world = load_scenario(GOLDENS / "scenario.json", built_at=built_at)
     deployment = SimulatedDeployment(
         world, Accounts([Account(token=DEMO_TOKEN)]), lambda: now, ApiOptions(rate_limit=0)
     )
     settings = Settings(
-        coder=CODER,
+        coder=CODER_SETTINGS,
         insights=InsightsSettings(windows=("today", "yesterday", "2d", "7d"), weeks=weeks),
         privacy=PrivacySettings(parameter_free_text=True),
     )
-    async with exporting(deployment, FakeClock(now), settings) as exporter:
+    async with in_process_exporter(deployment, FakeClock(now), settings) as exporter:
         return await exporter.poll()
 
 
-def rows(page: Page, name: str, *labels: str, **wanted: str) -> dict[tuple[str, ...], float]:
+def select_samples(
+    samples: SampleValues, name: str, *labels: str, **matchers: str
+) -> dict[tuple[str, ...], float]:
     """Return the values of a family by some labels, of the series that have the wanted others."""
     return {
-        tuple(dict(found)[label] for label in labels): value
-        for (one, found), value in page.items()
-        if one == name and set(wanted.items()) <= found
+        tuple(dict(labels_)[label_name] for label_name in labels): value
+        for (sample_name, labels_), value in samples.items()
+        if sample_name == name and set(matchers.items()) <= labels_
     }
 
 
-def spent(report: Any) -> dict[tuple[str, ...], float]:
-    return {(one["slug"], one["type"]): one["seconds"] for one in report["apps_usage"]}
+def app_seconds(report: Any) -> dict[tuple[str, ...], float]:
+    return {(row["slug"], row["type"]): row["seconds"] for row in report["apps_usage"]}
 
 
-def opened(report: Any) -> dict[tuple[str, ...], float]:
-    return {(one["slug"],): one["times_used"] for one in report["apps_usage"] if one["type"] == "app"}
+def app_opens(report: Any) -> dict[tuple[str, ...], float]:
+    return {(row["slug"],): row["times_used"] for row in report["apps_usage"] if row["type"] == "app"}
 
 
 @pytest.fixture(scope="module")
-def week() -> Page:
+def week() -> SampleValues:
     """Poll in the last hour of the recorded week."""
-    return asyncio.run(served(LAST_HOUR))
+    return asyncio.run(polled_samples(LAST_HOUR))
 
 
-@pytest.mark.parametrize(("template", "name"), [("template1", FIRST), ("template2", SECOND)])
-def test_apps_opens_and_users_of_a_template(week: Page, template: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("template", "name"), [("template1", FIRST_TEMPLATE_WEEK), ("template2", SECOND_TEMPLATE_WEEK)]
+)
+def test_template_apps_opens_and_users(week: SampleValues, template: str, name: str) -> None:
     recorded = golden(name)
     report = recorded["report"]
-    of = {"template_name": template, "organization_name": "coder"}
-    days = [one["active_users"] for one in reversed(recorded["interval_reports"])]
-    found = rows(
-        week, "coder_insights_template_app_usage_window_seconds", "app", "app_type", window="7d", **of
+    matchers = {"template_name": template, "organization_name": "coder"}
+    days = [interval["active_users"] for interval in reversed(recorded["interval_reports"])]
+    seconds = select_samples(
+        week, "coder_insights_template_app_usage_window_seconds", "app", "app_type", window="7d", **matchers
     )
-    opens = rows(week, "coder_insights_template_app_opens", "app", window="7d", **of)
+    opens = select_samples(week, "coder_insights_template_app_opens", "app", window="7d", **matchers)
 
-    assert spent(report) == {key: value for key, value in found.items() if value or key in spent(report)}
-    assert opened(report) == {key: value for key, value in opens.items() if value}
-    assert rows(week, "coder_insights_template_unique_users", "window", **of)["7d",] == report["active_users"]
-    assert rows(week, "coder_insights_template_active_users", "ago", interval="day", **of) == {
-        (str(ago),): users for ago, users in enumerate(days)
+    assert app_seconds(report) == {
+        key: value for key, value in seconds.items() if value or key in app_seconds(report)
     }
+    assert app_opens(report) == {key: value for key, value in opens.items() if value}
+    assert (
+        select_samples(week, "coder_insights_template_unique_users", "window", **matchers)["7d",]
+        == report["active_users"]
+    )
+    assert select_samples(
+        week, "coder_insights_template_active_users", "ago", interval="day", **matchers
+    ) == {(str(days_ago),): users for days_ago, users in enumerate(days)}
 
 
-def test_apps_and_users_of_the_deployment(week: Page) -> None:
-    recorded = golden(WHOLE)
+def test_deployment_apps_and_users(week: SampleValues) -> None:
+    recorded = golden(DEPLOYMENT_WEEK)
     report = recorded["report"]
-    days = [one["active_users"] for one in reversed(recorded["interval_reports"])]
-    found = rows(week, "coder_insights_deployment_app_usage_window_seconds", "app", "app_type", window="7d")
+    days = [interval["active_users"] for interval in reversed(recorded["interval_reports"])]
+    seconds = select_samples(
+        week, "coder_insights_deployment_app_usage_window_seconds", "app", "app_type", window="7d"
+    )
 
-    assert {key: value for key, value in found.items() if value or key in spent(report)} == spent(report)
-    assert rows(week, "coder_insights_deployment_unique_users", "window")["7d",] == report["active_users"]
-    assert rows(week, "coder_insights_deployment_active_users", "ago", interval="day") == {
-        (str(ago),): users for ago, users in enumerate(days)
+    assert {
+        key: value for key, value in seconds.items() if value or key in app_seconds(report)
+    } == app_seconds(report)
+    assert (
+        select_samples(week, "coder_insights_deployment_unique_users", "window")["7d",]
+        == report["active_users"]
+    )
+    assert select_samples(week, "coder_insights_deployment_active_users", "ago", interval="day") == {
+        (str(days_ago),): users for days_ago, users in enumerate(days)
     }
 
 
-def test_time_of_users(week: Page) -> None:
+def test_user_activity(week: SampleValues) -> None:
     """The deployment's is capped; a template's adds up to the time of all its users."""
-    everywhere = golden(WHOLE, "user-activity")["report"]["users"]
-    first = golden(FIRST, "user-activity")["report"]["users"]
-    of = {"template_name": "template1", "window": "7d"}
+    deployment_users = golden(DEPLOYMENT_WEEK, "user-activity")["report"]["users"]
+    template_users = golden(FIRST_TEMPLATE_WEEK, "user-activity")["report"]["users"]
+    matchers = {"template_name": "template1", "window": "7d"}
 
-    assert rows(week, "coder_insights_deployment_user_activity_window_seconds", "username", window="7d") == {
-        (one["username"],): one["seconds"] for one in everywhere
+    assert select_samples(
+        week, "coder_insights_deployment_user_activity_window_seconds", "username", window="7d"
+    ) == {(row["username"],): row["seconds"] for row in deployment_users}
+    assert select_samples(week, "coder_insights_user_activity_window_seconds", "username", **matchers) == {
+        (row["username"],): row["seconds"] for row in template_users
     }
-    assert rows(week, "coder_insights_user_activity_window_seconds", "username", **of) == {
-        (one["username"],): one["seconds"] for one in first
-    }
-    assert rows(week, "coder_insights_template_usage_window_seconds", **of) == {
-        (): sum(one["seconds"] for one in first)
+    assert select_samples(week, "coder_insights_template_usage_window_seconds", **matchers) == {
+        (): sum(row["seconds"] for row in template_users)
     }
 
 
-def test_nobodys_latency_was_recorded(week: Page) -> None:
-    users = len(golden(FIRST, "user-activity")["report"]["users"])
+def test_latency_is_absent_when_not_recorded(week: SampleValues) -> None:
+    users = len(golden(FIRST_TEMPLATE_WEEK, "user-activity")["report"]["users"])
 
-    assert rows(week, "coder_insights_user_latency_p50_seconds") == {}
-    assert rows(
+    assert select_samples(week, "coder_insights_user_latency_p50_seconds") == {}
+    assert select_samples(
         week, "coder_insights_template_users_without_latency", template_name="template1", window="7d"
     ) == {(): users}
 
 
-def test_counters_since_the_quarter_began(week: Page) -> None:
+def test_counters_since_quarter_start(week: SampleValues) -> None:
     """All of the second template's use lies in the recorded three weeks, and all in the quarter."""
-    of = {"template_name": "template2"}
-    recorded = golden(WEEKS_OF_SECOND)["report"]
-    found = rows(week, "coder_insights_template_app_usage_seconds_total", "app", "app_type", **of)
-    users = golden(WEEKS_OF_SECOND, "user-activity")["report"]["users"]
+    matchers = {"template_name": "template2"}
+    recorded = golden(SECOND_TEMPLATE_THREE_WEEKS)["report"]
+    seconds = select_samples(
+        week, "coder_insights_template_app_usage_seconds_total", "app", "app_type", **matchers
+    )
+    users = golden(SECOND_TEMPLATE_THREE_WEEKS, "user-activity")["report"]["users"]
 
-    assert {key: value for key, value in found.items() if value} == {
-        key: value for key, value in spent(recorded).items() if value
+    assert {key: value for key, value in seconds.items() if value} == {
+        key: value for key, value in app_seconds(recorded).items() if value
     }
-    assert rows(week, "coder_insights_user_activity_seconds_total", "username", **of) == {
-        (one["username"],): one["seconds"] for one in users
+    assert select_samples(week, "coder_insights_user_activity_seconds_total", "username", **matchers) == {
+        (row["username"],): row["seconds"] for row in users
     }
 
 
 @pytest.mark.parametrize(
     ("name", "family", "of"),
     [
-        (WEEKS_OF_SECOND, "coder_insights_template_active_users", {"template_name": "template2"}),
-        (WEEKS_OF_ALL, "coder_insights_deployment_active_users", {}),
+        (SECOND_TEMPLATE_THREE_WEEKS, "coder_insights_template_active_users", {"template_name": "template2"}),
+        (DEPLOYMENT_WEEKLY, "coder_insights_deployment_active_users", {}),
     ],
 )
-async def test_weeks(name: str, family: str, of: dict[str, str]) -> None:
+async def test_weekly_active_users(name: str, family: str, of: dict[str, str]) -> None:
     """Weeks end before yesterday, so the recorded ones are those of the day after their end."""
     intervals = golden(name)["interval_reports"]
     end = datetime.fromisoformat(intervals[-1]["end_time"])
-    page = await served(end + timedelta(days=1, hours=12), weeks=len(intervals))
+    samples = await polled_samples(end + timedelta(days=1, hours=12), weeks=len(intervals))
 
-    assert rows(page, family, "ago", interval="week", **of) == {
-        (str(ago),): one["active_users"] for ago, one in enumerate(reversed(intervals))
+    assert select_samples(samples, family, "ago", interval="week", **of) == {
+        (str(weeks_ago),): interval["active_users"] for weeks_ago, interval in enumerate(reversed(intervals))
     }
 
 
 async def test_parameters() -> None:
     """Every value of every workspace, and declared options that nobody chose as 0."""
     now = datetime(2023, 9, 1, 12, tzinfo=UTC)
-    page = await served(now, built_at=datetime(2023, 9, 1, 9, tzinfo=UTC))
+    samples = await polled_samples(now, built_at=datetime(2023, 9, 1, 9, tzinfo=UTC))
     expected: dict[tuple[str, ...], float] = {}
-    for row in golden(CHOSEN)["report"]["parameters_usage"]:
+    for row in golden(PARAMETERS)["report"]["parameters_usage"]:
         for value in row["values"]:
             expected[row["name"], row["type"], value["value"]] = value["count"]
-    found: dict[tuple[str, ...], float] = {}
-    for key, value in rows(
-        page,
+    counts: dict[tuple[str, ...], float] = {}
+    for key, value in select_samples(
+        samples,
         "coder_insights_template_parameter_workspaces",
         "parameter_name",
         "parameter_type",
@@ -190,6 +208,6 @@ async def test_parameters() -> None:
         "template_name",
         window="2d",
     ).items():
-        found[key[:3]] = found.get(key[:3], 0) + value
+        counts[key[:3]] = counts.get(key[:3], 0) + value
 
-    assert {key: value for key, value in found.items() if value or key in expected} == expected
+    assert {key: value for key, value in counts.items() if value or key in expected} == expected

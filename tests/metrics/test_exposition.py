@@ -12,62 +12,69 @@ from pathlib import Path
 
 import pytest
 
+from insights_exporter.config.settings import LimitSettings, UsernameMode
 from insights_exporter.metrics import catalogue
+from insights_exporter.metrics.encoder.number_format import BLOCK_ROWS
+from insights_exporter.metrics.encoder.text import Format, encode_families
 from insights_exporter.metrics.exposition import COLLECTORS, Exposition
-from insights_exporter.metrics.families import families
-from insights_exporter.metrics.notation import BLOCK_ROWS
-from insights_exporter.metrics.text import Format, render
-from insights_exporter.redaction import Redaction
-from insights_exporter.settings import LimitSettings, UserNames
-from insights_exporter.snapshot import Reading, Snapshot
-from insights_exporter.telemetry import SilentTelemetry
-from tests.support.expositions import parsed
+from insights_exporter.metrics.families import build_families
+from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.snapshot import Snapshot, Timestamped
+from insights_exporter.telemetry import NullTelemetry
+from tests.support.exposition_parsing import parse_families
 from tests.support.snapshots import NOW, rich_snapshot
 
-REDACTION = Redaction(UserNames.NAMED)
+USERNAME_POLICY = UsernamePolicy(UsernameMode.NAMED)
 GOLDENS = Path(__file__).parent / "goldens"
 DEFAULT = LimitSettings()
 LIMITS = LimitSettings(series_per_family=1_000_000)
-TAIL = b"# HELP up Lives.\n# TYPE up gauge\nup 1.0\n"
+SELF_METRICS = b"# HELP up Lives.\n# TYPE up gauge\nup 1.0\n"
 
 
-def exposition(telemetry: SilentTelemetry | None = None, limit: int = 10_000) -> Exposition:
+def exposition(telemetry: NullTelemetry | None = None, limit: int = 10_000) -> Exposition:
     """Return a page that nothing was published to."""
-    return Exposition(redaction=REDACTION, limits=LimitSettings(series_per_family=limit), telemetry=telemetry)
+    return Exposition(
+        username_policy=USERNAME_POLICY, limits=LimitSettings(series_per_family=limit), telemetry=telemetry
+    )
 
 
-def expected(snapshot: Snapshot, form: Format, limits: LimitSettings = DEFAULT) -> bytes:
+def expected(snapshot: Snapshot, exposition_format: Format, limits: LimitSettings = DEFAULT) -> bytes:
     """Return the page as the renderer writes it in one go, row by row."""
-    found = families(snapshot, redaction=REDACTION, limits=limits)
-    return bytes(render([replace(one, numbers=list(one.numbers)) for one in found.samples], form))
+    snapshot_families = build_families(snapshot, username_policy=USERNAME_POLICY, limits=limits)
+    return bytes(
+        encode_families(
+            [replace(samples, floats=list(samples.floats)) for samples in snapshot_families.samples],
+            exposition_format,
+        )
+    )
 
 
 @pytest.mark.parametrize("form", Format)
 @pytest.mark.parametrize("compressed", [True, False])
-async def test_a_scrape_gets_the_last_published_snapshot(form: Format, compressed: bool) -> None:  # noqa: FBT001 - parametrised.
-    page = exposition()
+async def test_a_scrape_gets_the_last_published_snapshot(form: Format, compressed: bool) -> None:
+    served = exposition()
     for templates in (2, 6):
-        await page.publish(rich_snapshot(templates=templates))
-    body = page.page(form, gzip=compressed)
+        await served.publish(rich_snapshot(templates=templates))
+    body = served.body(form, gzip=compressed)
 
     assert (gzip.decompress(body) if compressed else body) == expected(rich_snapshot(), form)
 
 
 @pytest.mark.parametrize("form", Format)
-async def test_the_tail_comes_last_and_the_whole_is_one_valid_page(form: Format) -> None:
-    page = exposition()
-    await page.publish(rich_snapshot())
-    body = page.page(form, gzip=False, tail=TAIL)
+async def test_self_metrics_come_last_and_exposition_is_valid(form: Format) -> None:
+    served = exposition()
+    await served.publish(rich_snapshot())
+    body = served.body(form, gzip=False, self_metrics=SELF_METRICS)
 
-    assert gzip.decompress(page.page(form, gzip=True, tail=TAIL)) == body
-    assert parsed(body, form)[-1].name == "up"
+    assert gzip.decompress(served.body(form, gzip=True, self_metrics=SELF_METRICS)) == body
+    assert parse_families(body, form)[-1].name == "up"
     assert body.endswith(b"up 1.0\n# EOF\n" if form is Format.OPENMETRICS else b"up 1.0\n")
 
 
-async def test_the_compressed_page_is_a_single_member_as_browsers_want_it() -> None:
-    page = exposition()
-    await page.publish(rich_snapshot())
-    body = page.page(Format.TEXT, gzip=True, tail=TAIL)
+async def test_gzip_body_has_a_single_member() -> None:
+    served = exposition()
+    await served.publish(rich_snapshot())
+    body = served.body(Format.TEXT, gzip=True, self_metrics=SELF_METRICS)
 
     assert body.count(b"\x1f\x8b\x08\x00\x00\x00\x00\x00") == 1
     assert int.from_bytes(body[-4:], "little") == len(gzip.decompress(body))
@@ -75,71 +82,83 @@ async def test_the_compressed_page_is_a_single_member_as_browsers_want_it() -> N
 
 @pytest.mark.parametrize("form", Format)
 @pytest.mark.parametrize("compressed", [True, False])
-def test_before_the_first_poll_there_is_the_tail_alone(form: Format, compressed: bool) -> None:  # noqa: FBT001 - parametrised.
-    body = exposition().page(form, gzip=compressed, tail=TAIL)
+def test_only_self_metrics_before_the_first_poll(form: Format, compressed: bool) -> None:
+    body = exposition().body(form, gzip=compressed, self_metrics=SELF_METRICS)
     plain = gzip.decompress(body) if compressed else body
 
-    assert [family.name for family in parsed(plain, form)] == ["up"]
+    assert [family.name for family in parse_families(plain, form)] == ["up"]
 
 
 @pytest.mark.parametrize("collector", sorted(COLLECTORS - {"exporter"}))
 @pytest.mark.parametrize("compressed", [True, False])
-async def test_a_scrape_may_select_collectors(collector: str, compressed: bool) -> None:  # noqa: FBT001 - parametrised.
-    page = exposition()
-    await page.publish(rich_snapshot())
-    body = page.page(Format.OPENMETRICS, gzip=compressed, collectors=frozenset((collector,)), tail=TAIL)
+async def test_a_scrape_may_select_collectors(collector: str, compressed: bool) -> None:
+    served = exposition()
+    await served.publish(rich_snapshot())
+    body = served.body(
+        Format.OPENMETRICS, gzip=compressed, collectors=frozenset((collector,)), self_metrics=SELF_METRICS
+    )
     plain = gzip.decompress(body) if compressed else body
 
-    assert [family.name for family in parsed(plain, Format.OPENMETRICS)] == [
-        family.stem for family in catalogue.CODER_FAMILIES if family.collector == collector
+    assert [family.name for family in parse_families(plain, Format.OPENMETRICS)] == [
+        family.base_name for family in catalogue.CODER_FAMILIES if family.collector == collector
     ]
 
 
-async def test_the_exporter_itself_is_a_collector_and_strangers_are_none() -> None:
-    page = exposition()
-    await page.publish(rich_snapshot())
+async def test_exporter_is_selectable_and_unknown_collectors_are_empty() -> None:
+    served = exposition()
+    await served.publish(rich_snapshot())
 
-    assert page.page(Format.TEXT, gzip=False, collectors=frozenset(("exporter",)), tail=TAIL) == TAIL
-    assert page.page(Format.TEXT, gzip=False, collectors=frozenset(("nonsense",)), tail=TAIL) == b""
+    assert (
+        served.body(Format.TEXT, gzip=False, collectors=frozenset(("exporter",)), self_metrics=SELF_METRICS)
+        == SELF_METRICS
+    )
+    assert (
+        served.body(Format.TEXT, gzip=False, collectors=frozenset(("nonsense",)), self_metrics=SELF_METRICS)
+        == b""
+    )
 
 
 async def test_rendering_happens_in_another_thread() -> None:
     threads: set[int] = set()
-    page = Exposition(
-        redaction=REDACTION, limits=LimitSettings(), pause=lambda: threads.add(threading.get_ident())
+    served = Exposition(
+        username_policy=USERNAME_POLICY,
+        limits=LimitSettings(),
+        after_block=lambda: threads.add(threading.get_ident()),
     )
-    await page.publish(rich_snapshot())
+    await served.publish(rich_snapshot())
 
     assert threads
     assert threading.get_ident() not in threads
 
 
-async def test_users_whose_numbers_did_not_change_are_not_written_again() -> None:
+async def test_unchanged_user_series_are_not_encoded_again() -> None:
     blocks: list[None] = []
-    page = Exposition(redaction=REDACTION, limits=LIMITS, pause=lambda: blocks.append(None))
+    served = Exposition(
+        username_policy=USERNAME_POLICY, limits=LIMITS, after_block=lambda: blocks.append(None)
+    )
     snapshot = rich_snapshot(templates=3, users=1500)
-    await page.publish(snapshot)
+    await served.publish(snapshot)
     first = len(blocks)
     blocks.clear()
-    await page.publish(snapshot)
+    await served.publish(snapshot)
     # Two templates are in use, in four windows, and the deployment as well. Time, percentiles, and totals in
     # each format take so many blocks; the few sessions take one in each format.
-    spared = -(-1500 // BLOCK_ROWS) * (2 * 4 * (1 + 1 + 1) + 2 * 2 + 4) + 2
+    cached_blocks = -(-1500 // BLOCK_ROWS) * (2 * 4 * (1 + 1 + 1) + 2 * 2 + 4) + 2
 
-    assert first - len(blocks) == spared
-    assert gzip.decompress(page.page(Format.TEXT, gzip=True)) == expected(snapshot, Format.TEXT, LIMITS)
+    assert first - len(blocks) == cached_blocks
+    assert gzip.decompress(served.body(Format.TEXT, gzip=True)) == expected(snapshot, Format.TEXT, LIMITS)
 
 
 @pytest.mark.parametrize("form", Format)
 @pytest.mark.parametrize("users", [3, 1500])
-async def test_what_changed_is_served_beside_what_did_not(form: Format, users: int) -> None:
-    page = Exposition(redaction=REDACTION, limits=LIMITS, pause=lambda: None)
+async def test_changed_series_are_served_beside_cached_ones(form: Format, users: int) -> None:
+    served = Exposition(username_policy=USERNAME_POLICY, limits=LIMITS, after_block=lambda: None)
     snapshot = rich_snapshot(templates=3, users=users)
     newer = _with_first_window_doubled(snapshot)
-    for one in (snapshot, newer):
-        await page.publish(one)
+    for published in (snapshot, newer):
+        await served.publish(published)
 
-    assert gzip.decompress(page.page(form, gzip=True)) == expected(newer, form, LIMITS)
+    assert gzip.decompress(served.body(form, gzip=True)) == expected(newer, form, LIMITS)
     assert expected(newer, form, LIMITS) != expected(snapshot, form, LIMITS)
 
 
@@ -147,25 +166,25 @@ def _with_first_window_doubled(snapshot: Snapshot) -> Snapshot:
     """Return the same objects but for one template's time in its first window."""
     if snapshot.insights is None:
         raise AssertionError("Expected insights, found none.")
-    used = snapshot.insights.value
-    first, *others = used.templates
+    insights = snapshot.insights.value
+    first, *other_templates = insights.templates
     window, *windows = first.windows
     doubled = {name: 2 * seconds for name, seconds in window.activity.items()}
     changed = replace(first, windows=(replace(window, activity=doubled), *windows))
     return replace(
         snapshot,
-        insights=Reading(replace(used, templates=(changed, *others)), snapshot.insights.at),
+        insights=Timestamped(replace(insights, templates=(changed, *other_templates)), snapshot.insights.at),
     )
 
 
-async def test_scrapes_see_one_snapshot_or_the_other_and_never_half_of_one() -> None:
-    page = exposition()
+async def test_scrapes_are_atomic_during_publish() -> None:
+    served = exposition()
     snapshots = [rich_snapshot(templates=1), rich_snapshot(templates=4)]
     valid = {expected(snapshot, Format.TEXT) for snapshot in snapshots} | {b""}
-    done = asyncio.gather(*[page.publish(snapshot) for snapshot in snapshots * 3])
+    done = asyncio.gather(*[served.publish(snapshot) for snapshot in snapshots * 3])
     seen = set()
     while not done.done():
-        seen.add(gzip.decompress(page.page(Format.TEXT, gzip=True)))
+        seen.add(gzip.decompress(served.body(Format.TEXT, gzip=True)))
         await asyncio.sleep(0)
     await done
 
@@ -173,68 +192,68 @@ async def test_scrapes_see_one_snapshot_or_the_other_and_never_half_of_one() -> 
     assert len(seen) > 1
 
 
-class Rendered(SilentTelemetry):
+class RecordingTelemetry(NullTelemetry):
     """Remembers what was rendered."""
 
-    def rendered(
+    def exposition_rendered(
         self, series: Mapping[str, int], folded: Mapping[str, int], sizes: Mapping[str, int]
     ) -> None:
         """Keep the last."""
         self.series, self.folded, self.sizes = series, folded, sizes
 
 
-async def test_series_folds_and_sizes_are_told() -> None:
-    told = Rendered()
-    page = exposition(told, limit=100)
-    await page.publish(rich_snapshot())
+async def test_series_folded_series_and_sizes_are_reported() -> None:
+    telemetry = RecordingTelemetry()
+    served = exposition(telemetry, limit=100)
+    await served.publish(rich_snapshot())
     name = catalogue.USER_ACTIVITY_WINDOW.name
 
-    assert (told.series[name], told.folded[name] > 0) == (100, True)
-    assert max(told.series.values()) <= 100
-    assert told.sizes == {
-        "text": len(page.page(Format.TEXT, gzip=False)),
-        "openmetrics": len(page.page(Format.OPENMETRICS, gzip=False)) - len(b"# EOF\n"),
+    assert (telemetry.series[name], telemetry.folded[name] > 0) == (100, True)
+    assert max(telemetry.series.values()) <= 100
+    assert telemetry.sizes == {
+        "text": len(served.body(Format.TEXT, gzip=False)),
+        "openmetrics": len(served.body(Format.OPENMETRICS, gzip=False)) - len(b"# EOF\n"),
     }
 
 
-async def test_counters_keep_their_names_from_poll_to_poll() -> None:
+async def test_limited_counters_keep_their_label_sets_across_polls() -> None:
     """The page remembers whom a limit named, so that no counter falls when somebody overtakes."""
-    page, family = exposition(limit=30), catalogue.USER_ACTIVITY
-    named = []
+    served, family = exposition(limit=30), catalogue.USER_ACTIVITY
+    label_sets = []
     for seed in (1, 2):
-        await page.publish(rich_snapshot(seed=seed))
-        samples = parsed(page.page(Format.TEXT, gzip=False), Format.TEXT)
-        named.append(
+        await served.publish(rich_snapshot(seed=seed))
+        samples = parse_families(served.body(Format.TEXT, gzip=False), Format.TEXT)
+        label_sets.append(
             {
                 tuple(sample.labels.values())
                 for metric in samples
-                if metric.name == family.stem
+                if metric.name == family.base_name
                 for sample in metric.samples
             }
         )
 
-    assert named[0] == named[1]
-    assert len(named[0]) == 30
+    assert label_sets[0] == label_sets[1]
+    assert len(label_sets[0]) == 30
 
 
-async def test_a_page_that_scrapers_may_refuse_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
-    page = exposition(limit=1_000_000)
-    big = rich_snapshot(templates=40, users=300)
+async def test_oversized_exposition_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    served = exposition(limit=1_000_000)
+    large_snapshot = rich_snapshot(templates=40, users=300)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            await page.publish(big)
+            await served.publish(large_snapshot)
 
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 @pytest.mark.parametrize(
-    ("form", "name"), [(Format.TEXT, "page.txt"), (Format.OPENMETRICS, "page.openmetrics.txt")]
+    ("form", "name"), [(Format.TEXT, "exposition.txt"), (Format.OPENMETRICS, "exposition.openmetrics.txt")]
 )
-async def test_the_page_is_the_golden_one(form: Format, name: str) -> None:
+async def test_exposition_matches_golden_file(form: Format, name: str) -> None:
     """Whoever changes a page on purpose deletes the golden one, runs this twice and reads the difference."""
-    page = exposition()
-    await page.publish(rich_snapshot(templates=1, users=2, at=NOW))
-    body, golden = page.page(form, gzip=False), GOLDENS / name
+    served = exposition()
+    await served.publish(rich_snapshot(templates=1, users=2, at=NOW))
+    body, golden = served.body(form, gzip=False), GOLDENS / name
     if not golden.exists():
         golden.write_bytes(body)
         pytest.fail(f"Wrote {golden.name}; read it before committing.")

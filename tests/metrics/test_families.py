@@ -10,87 +10,87 @@ from typing import Any
 
 import pytest
 
+from insights_exporter.config.settings import LimitSettings, UsernameMode
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.families import Catalogued, families
+from insights_exporter.metrics.encoder.text import Format, encode_families
+from insights_exporter.metrics.families import SnapshotFamilies, build_families
 from insights_exporter.metrics.family import Family
-from insights_exporter.metrics.text import Format, render
-from insights_exporter.redaction import Redaction
-from insights_exporter.settings import LimitSettings, UserNames
+from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import (
-    Account,
-    AppUse,
+    AppUsage,
     Deployment,
     Insights,
     Inventory,
     Latency,
     ParameterOption,
-    ParameterUse,
-    Reading,
+    ParameterUsage,
     Snapshot,
     Template,
     TemplateKey,
-    TemplateUse,
+    TemplateUsage,
+    Timestamped,
     Totals,
+    User,
     UserLatency,
-    WindowUse,
+    WindowUsage,
 )
-from tests.support.expositions import checked_by_promtool, series
-from tests.support.reference import reference, reference_page
+from tests.support.exposition_parsing import parse_series, promtool_check
+from tests.support.prometheus_client_reference import reference_collector, reference_exposition
 from tests.support.snapshots import NOW, rich_snapshot
 
 GO = TemplateKey("acme", "go")
 
 
-def catalogued(
+def families_of(
     snapshot: Snapshot,
     *,
-    users: UserNames = UserNames.NAMED,
+    users: UsernameMode = UsernameMode.NAMED,
     limits: LimitSettings | None = None,
     free_text: bool = False,
-) -> Catalogued:
+) -> SnapshotFamilies:
     """Return the families of a snapshot."""
-    return families(
+    return build_families(
         snapshot,
-        redaction=Redaction(users, b"key"),
+        username_policy=UsernamePolicy(users, b"key"),
         limits=limits or LimitSettings(),
         free_text=free_text,
     )
 
 
-def numbers(found: Catalogued, family: Family) -> Mapping[tuple[str, ...], float]:
+def values_by_labels(snapshot_families: SnapshotFamilies, family: Family) -> Mapping[tuple[str, ...], float]:
     """Return a family's numbers by label values."""
-    (samples,) = [samples for samples in found.samples if samples.family is family]
-    return dict(samples.numbers)
+    (samples,) = [samples for samples in snapshot_families.samples if samples.family is family]
+    return dict(samples.floats)
 
 
-def window(**parts: Any) -> WindowUse:
+def window_usage(**fields: Any) -> WindowUsage:
     """Return a use of the last seven days."""
-    return WindowUse("7d", NOW, NOW, **parts)
+    return WindowUsage("7d", NOW, NOW, **fields)
 
 
-def used(*uses: TemplateUse, deployment: TemplateUse | None = None) -> Snapshot:
+def snapshot_of(*usages: TemplateUsage, deployment: TemplateUsage | None = None) -> Snapshot:
     """Return a snapshot that knows of use alone."""
-    return Snapshot(NOW, insights=Reading(Insights(deployment or TemplateUse(None), uses), NOW))
+    return Snapshot(NOW, insights=Timestamped(Insights(deployment or TemplateUsage(None), usages), NOW))
 
 
-def used_go(**parts: Any) -> Snapshot:
+def go_snapshot(**fields: Any) -> Snapshot:
     """Return a snapshot with one template and window."""
-    return used(TemplateUse(GO, windows=[window(**parts)]))
+    return snapshot_of(TemplateUsage(GO, windows=[window_usage(**fields)]))
 
 
 @pytest.mark.parametrize("free_text", [True, False])
-def test_a_rich_snapshot_feeds_every_family_in_the_catalogues_order(free_text: bool) -> None:  # noqa: FBT001 - parametrised.
-    found = catalogued(rich_snapshot(), free_text=free_text)
+def test_snapshot_yields_every_family_in_catalogue_order(free_text: bool) -> None:
+    snapshot_families = families_of(rich_snapshot(), free_text=free_text)
 
-    assert [samples.family for samples in found.samples] == list(catalogue.CODER_FAMILIES)
-    assert all(found.series.values())
-    assert not any(found.folded.values())
+    assert [samples.family for samples in snapshot_families.samples] == list(catalogue.CODER_FAMILIES)
+    assert all(snapshot_families.series.values())
+    assert not any(snapshot_families.folded.values())
 
 
 @pytest.mark.parametrize("form", Format)
-def test_the_page_is_accepted_by_the_parser_without_any_sample_twice(form: Format) -> None:
-    found = catalogued(rich_snapshot())
-    names = {name for name, _ in series(bytes(render(found.samples, form)), form)}
+def test_exposition_parses_without_duplicate_samples(form: Format) -> None:
+    snapshot_families = families_of(rich_snapshot())
+    names = {name for name, _ in parse_series(bytes(encode_families(snapshot_families.samples, form)), form)}
 
     assert {family.name for family in catalogue.CODER_FAMILIES} <= {
         name.removesuffix("_bucket") for name in names
@@ -98,51 +98,55 @@ def test_the_page_is_accepted_by_the_parser_without_any_sample_twice(form: Forma
 
 
 @pytest.mark.parametrize("form", Format)
-def test_the_page_equals_the_references_byte_by_byte(form: Format) -> None:
-    found = catalogued(rich_snapshot())
+def test_exposition_equals_prometheus_client_byte_for_byte(form: Format) -> None:
+    snapshot_families = families_of(rich_snapshot())
 
-    assert reference_page(reference(found.samples, form), form) == bytes(render(found.samples, form))
-
-
-def test_promtool_finds_nothing_wrong() -> None:
-    page = bytes(render(catalogued(rich_snapshot()).samples, Format.TEXT))
-
-    assert checked_by_promtool(page) == ""
+    assert reference_exposition(reference_collector(snapshot_families.samples, form), form) == bytes(
+        encode_families(snapshot_families.samples, form)
+    )
 
 
-def test_what_was_never_read_has_no_families() -> None:
-    assert catalogued(Snapshot(NOW)).samples == []
+def test_promtool_accepts_the_exposition() -> None:
+    body = bytes(encode_families(families_of(rich_snapshot()).samples, Format.TEXT))
+
+    assert promtool_check(body) == ""
 
 
-def test_series_are_counted_as_they_are_served() -> None:
-    found = catalogued(rich_snapshot())
-    page = render(found.samples, Format.TEXT).decode()
-    lines = [line for line in page.splitlines() if not line.startswith("#")]
+def test_empty_snapshot_has_no_families() -> None:
+    assert families_of(Snapshot(NOW)).samples == []
 
-    assert sum(found.series.values()) == len(lines)
+
+def test_series_count_equals_served_lines() -> None:
+    snapshot_families = families_of(rich_snapshot())
+    body = encode_families(snapshot_families.samples, Format.TEXT).decode()
+    lines = [line for line in body.splitlines() if not line.startswith("#")]
+
+    assert sum(snapshot_families.series.values()) == len(lines)
 
 
 # Users ---------------------------------------------------------------------------------------------------
 
 
-def test_hashed_names_are_everywhere_and_nothing_else_tells_who_it_is() -> None:
+def test_hashed_usernames_leak_no_identity() -> None:
     snapshot = rich_snapshot()
     assert snapshot.inventory is not None
-    people = snapshot.inventory.value.users
-    page = render(catalogued(snapshot, users=UserNames.HASHED).samples, Format.OPENMETRICS).decode()
+    users = snapshot.inventory.value.users
+    body = encode_families(
+        families_of(snapshot, users=UsernameMode.HASHED).samples, Format.OPENMETRICS
+    ).decode()
 
-    assert "user-" in page
-    for person in people:
-        for trace in (f'"{person.username}"', f'"{person.display_name}"', person.avatar_url, person.id):
-            assert trace not in page
+    assert "user-" in body
+    for user in users:
+        for identifier in (f'"{user.username}"', f'"{user.display_name}"', user.avatar_url, user.id):
+            assert identifier not in body
 
 
-def test_users_that_are_off_take_their_families_along_and_templates_keep_their_totals() -> None:
-    found = {samples.family for samples in catalogued(rich_snapshot(), users=UserNames.OFF).samples}
-    gone = {family for family in catalogue.CODER_FAMILIES if "username" in family.labels}
+def test_users_off_drops_user_families_and_keeps_template_totals() -> None:
+    served = {samples.family for samples in families_of(rich_snapshot(), users=UsernameMode.OFF).samples}
+    user_families = {family for family in catalogue.CODER_FAMILIES if "username" in family.labels}
 
-    assert found == set(catalogue.CODER_FAMILIES) - gone
-    assert {catalogue.TEMPLATE_USAGE, catalogue.TEMPLATE_USER_LATENCY} <= found
+    assert served == set(catalogue.CODER_FAMILIES) - user_families
+    assert {catalogue.TEMPLATE_USAGE, catalogue.TEMPLATE_USER_LATENCY} <= served
 
 
 @pytest.mark.parametrize(
@@ -155,37 +159,39 @@ def test_users_that_are_off_take_their_families_along_and_templates_keep_their_t
         ("", "https://coder.example.com", ""),
     ],
 )
-def test_pictures_that_coder_keeps_itself_are_found_from_elsewhere(sent: str, site: str, shown: str) -> None:
-    accounts = Inventory(users=[Account("u1", "ada", avatar_url=sent)])
+def test_relative_avatar_urls_become_absolute(sent: str, site: str, shown: str) -> None:
+    accounts = Inventory(users=[User("u1", "ada", avatar_url=sent)])
     deployment = Deployment("v2.26.0", dashboard_url=site)
-    found = catalogued(Snapshot(NOW, inventory=Reading(accounts, NOW), deployment=Reading(deployment, NOW)))
+    snapshot_families = families_of(
+        Snapshot(NOW, inventory=Timestamped(accounts, NOW), deployment=Timestamped(deployment, NOW))
+    )
 
-    assert list(numbers(found, catalogue.USER_INFO)) == [("ada", "u1", "", shown, "")]
+    assert list(values_by_labels(snapshot_families, catalogue.USER_INFO)) == [("ada", "u1", "", shown, "")]
 
 
 # Numbers -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, -1.0, 10**400])
-def test_what_is_no_number_of_seconds_is_not_served(number: float) -> None:
-    snapshot = used_go(
+def test_invalid_values_are_not_served(number: float) -> None:
+    snapshot = go_snapshot(
         seconds=number,
-        apps=[AppUse("ssh", "builtin", number, opens=-3)],
+        apps=[AppUsage("ssh", "builtin", number, opens=-3)],
         activity={"ada": number, "bo": 60.0},
-        latency=Latency.of([UserLatency("ada", number, number), UserLatency("bo", 0.1, 0.2)]),
+        latency=Latency.from_rows([UserLatency("ada", number, number), UserLatency("bo", 0.1, 0.2)]),
     )
-    page = series(bytes(render(catalogued(snapshot).samples, Format.OPENMETRICS)))
-    total = sum(value for (name, _), value in page.items() if name == catalogue.USER_ACTIVITY_WINDOW.name)
+    served = parse_series(bytes(encode_families(families_of(snapshot).samples, Format.OPENMETRICS)))
+    total = sum(value for (name, _), value in served.items() if name == catalogue.USER_ACTIVITY_WINDOW.name)
 
-    assert all(math.isfinite(value) and value >= 0 for value in page.values())
+    assert all(math.isfinite(value) and value >= 0 for value in served.values())
     assert total == 60.0
-    assert catalogue.TEMPLATE_USAGE_WINDOW.name not in {name for name, _ in page}
+    assert catalogue.TEMPLATE_USAGE_WINDOW.name not in {name for name, _ in served}
 
 
-def test_ago_counts_days_from_today_and_weeks_and_the_unknown_is_absent() -> None:
-    found = catalogued(used(TemplateUse(GO, days=[3, None, 5], weeks=[8])))
+def test_ago_label_and_unknown_intervals() -> None:
+    snapshot_families = families_of(snapshot_of(TemplateUsage(GO, days=[3, None, 5], weeks=[8])))
 
-    assert numbers(found, catalogue.TEMPLATE_ACTIVE_USERS) == {
+    assert values_by_labels(snapshot_families, catalogue.TEMPLATE_ACTIVE_USERS) == {
         ("acme", "go", "day", "0"): 3,
         ("acme", "go", "day", "2"): 5,
         ("acme", "go", "week", "0"): 8,
@@ -195,23 +201,29 @@ def test_ago_counts_days_from_today_and_weeks_and_the_unknown_is_absent() -> Non
 def test_totals_are_counters_since_the_anchor() -> None:
     anchor = datetime(2026, 1, 1, tzinfo=UTC)
     totals = Totals(anchor, 90.0, apps={("ssh", "builtin"): 60.0}, users={"ada": 90.0})
-    page = series(bytes(render(catalogued(used(TemplateUse(GO, totals=totals))).samples, Format.OPENMETRICS)))
+    served = parse_series(
+        bytes(
+            encode_families(
+                families_of(snapshot_of(TemplateUsage(GO, totals=totals))).samples, Format.OPENMETRICS
+            )
+        )
+    )
     labels = {("organization_name", "acme"), ("template_name", "go")}
     app, user = {("app", "ssh"), ("app_type", "builtin")}, {("username", "ada")}
 
-    for family, more, seconds in (
+    for family, extra_labels, seconds in (
         (catalogue.TEMPLATE_USAGE, set[tuple[str, str]](), 90.0),
         (catalogue.TEMPLATE_APP_USAGE, app, 60.0),
         (catalogue.USER_ACTIVITY, user, 90.0),
     ):
-        assert page[family.name, frozenset(labels | more)] == seconds
-        assert page[f"{family.stem}_created", frozenset(labels | more)] == anchor.timestamp()
+        assert served[family.name, frozenset(labels | extra_labels)] == seconds
+        assert served[f"{family.base_name}_created", frozenset(labels | extra_labels)] == anchor.timestamp()
 
 
-def test_users_fall_into_latency_bands_whose_upper_bounds_belong_to_them() -> None:
-    snapshot = used_go(
+def test_latency_buckets_include_their_upper_bound() -> None:
+    snapshot = go_snapshot(
         activity={"ada": 60.0, "dan": 60.0},
-        latency=Latency.of(
+        latency=Latency.from_rows(
             [
                 UserLatency("ada", 0.15, 0.3),
                 UserLatency("bo", 0.1500001, 7.0),
@@ -219,21 +231,25 @@ def test_users_fall_into_latency_bands_whose_upper_bounds_belong_to_them() -> No
             ]
         ),
     )
-    found = catalogued(snapshot)
-    (bands,) = [samples for samples in found.samples if samples.family is catalogue.TEMPLATE_USER_LATENCY]
-    at = {bound: number for number, bound in enumerate((*catalogue.LATENCY_BUCKETS, math.inf))}
-    (p50, counts50, sum50), (p95, counts95, _) = bands.distributions
+    snapshot_families = families_of(snapshot)
+    (histogram_family,) = [
+        samples for samples in snapshot_families.samples if samples.family is catalogue.TEMPLATE_USER_LATENCY
+    ]
+    bucket_index = {bound: number for number, bound in enumerate((*catalogue.LATENCY_BUCKETS, math.inf))}
+    (p50, counts50, sum50), (p95, counts95, _) = histogram_family.histograms
 
     assert (p50, p95) == (("acme", "go", "p50", "7d"), ("acme", "go", "p95", "7d"))
-    assert [counts50[at[bound]] for bound in (0.1, 0.15, 0.2, math.inf)] == [0, 1, 2, 2]
-    assert [counts95[at[bound]] for bound in (0.2, 0.3, 5.0, math.inf)] == [0, 1, 1, 2]
+    assert [counts50[bucket_index[bound]] for bound in (0.1, 0.15, 0.2, math.inf)] == [0, 1, 2, 2]
+    assert [counts95[bucket_index[bound]] for bound in (0.2, 0.3, 5.0, math.inf)] == [0, 1, 1, 2]
     assert sum50 == pytest.approx(0.3000001)
-    assert numbers(found, catalogue.TEMPLATE_USERS_WITHOUT_LATENCY) == {("acme", "go", "7d"): 2}
+    assert values_by_labels(snapshot_families, catalogue.TEMPLATE_USERS_WITHOUT_LATENCY) == {
+        ("acme", "go", "7d"): 2
+    }
 
 
 # Parameters ----------------------------------------------------------------------------------------------
 
-REGION = ParameterUse(
+REGION = ParameterUsage(
     "region",
     "string",
     "Region",
@@ -242,23 +258,23 @@ REGION = ParameterUse(
 )
 
 
-def shown(parameter: ParameterUse, *, free_text: bool = False) -> dict[str, float]:
+def served_counts(parameter: ParameterUsage, *, free_text: bool = False) -> dict[str, float]:
     """Return the workspaces by served value."""
-    found = catalogued(used_go(parameters=[parameter]), free_text=free_text)
-    rows = numbers(found, catalogue.TEMPLATE_PARAMETER_WORKSPACES)
+    snapshot_families = families_of(go_snapshot(parameters=[parameter]), free_text=free_text)
+    rows = values_by_labels(snapshot_families, catalogue.TEMPLATE_PARAMETER_WORKSPACES)
     return {labels[4]: number for labels, number in rows.items()}
 
 
-def test_declared_options_are_shown_though_nobody_chose_them_and_other_values_are_folded() -> None:
-    assert shown(REGION) == {"eu": 4, "us": 0, catalogue.OTHER: 3, "": 3}
+def test_declared_options_start_at_zero_and_other_values_are_folded() -> None:
+    assert served_counts(REGION) == {"eu": 4, "us": 0, catalogue.OTHER: 3, "": 3}
 
 
-def test_free_text_is_shown_where_that_is_switched_on() -> None:
-    assert shown(REGION, free_text=True) == {"eu": 4, "us": 0, "mars": 1, "moon": 2, "": 3}
+def test_free_text_is_served_when_enabled() -> None:
+    assert served_counts(REGION, free_text=True) == {"eu": 4, "us": 0, "mars": 1, "moon": 2, "": 3}
 
 
-def test_yes_and_no_are_no_free_text_and_neither_is_a_choice_of_several_options() -> None:
-    several = ParameterUse(
+def test_booleans_and_declared_multi_select_are_not_free_text() -> None:
+    multi_select = ParameterUsage(
         "ides",
         "list(string)",
         "",
@@ -266,35 +282,40 @@ def test_yes_and_no_are_no_free_text_and_neither_is_a_choice_of_several_options(
         (ParameterOption("go"), ParameterOption("py")),
     )
 
-    assert shown(ParameterUse("gpu", "bool", "", {"true": 2, "maybe": 1})) == {"true": 2, catalogue.OTHER: 1}
-    assert shown(several) == {"go": 0, "py": 0, '["go","py"]': 2, catalogue.OTHER: 1}
+    assert served_counts(ParameterUsage("gpu", "bool", "", {"true": 2, "maybe": 1})) == {
+        "true": 2,
+        catalogue.OTHER: 1,
+    }
+    assert served_counts(multi_select) == {"go": 0, "py": 0, '["go","py"]': 2, catalogue.OTHER: 1}
 
 
-def test_a_parameter_that_occurs_twice_counts_once_for_all_its_workspaces() -> None:
-    again = ParameterUse("region", "string", "Old name", {"eu": 1})
-    found = catalogued(used_go(parameters=[REGION, again]), free_text=True)
-    rows = numbers(found, catalogue.TEMPLATE_PARAMETER_WORKSPACES)
+def test_duplicate_parameter_counts_are_merged() -> None:
+    duplicate = ParameterUsage("region", "string", "Old name", {"eu": 1})
+    snapshot_families = families_of(go_snapshot(parameters=[REGION, duplicate]), free_text=True)
+    rows = values_by_labels(snapshot_families, catalogue.TEMPLATE_PARAMETER_WORKSPACES)
 
     assert rows[("acme", "go", "region", "string", "eu", "7d")] == 5
 
 
-def test_every_served_value_has_a_description_to_join() -> None:
-    found = catalogued(rich_snapshot())
-    described = {labels[:5] for labels in numbers(found, catalogue.PARAMETER_INFO)}
-    counted = {labels[:5] for labels in numbers(found, catalogue.TEMPLATE_PARAMETER_WORKSPACES)}
+def test_every_parameter_value_has_an_info_series() -> None:
+    snapshot_families = families_of(rich_snapshot())
+    info_keys = {labels[:5] for labels in values_by_labels(snapshot_families, catalogue.PARAMETER_INFO)}
+    count_keys = {
+        labels[:5] for labels in values_by_labels(snapshot_families, catalogue.TEMPLATE_PARAMETER_WORKSPACES)
+    }
 
-    assert counted <= described
-    assert len(described) == len(numbers(found, catalogue.PARAMETER_INFO))
+    assert count_keys <= info_keys
+    assert len(info_keys) == len(values_by_labels(snapshot_families, catalogue.PARAMETER_INFO))
 
 
-def test_a_description_tells_declared_and_default() -> None:
-    found = {
+def test_parameter_info_has_declared_and_default() -> None:
+    infos = {
         labels[4]: labels[5:]
-        for labels in numbers(catalogued(rich_snapshot()), catalogue.PARAMETER_INFO)
+        for labels in values_by_labels(families_of(rich_snapshot()), catalogue.PARAMETER_INFO)
         if labels[:3] == ("acme", "go", "region")
     }
 
-    assert found == {
+    assert infos == {
         "eu": ("Region", "Europe", "/emojis/1f1ea-1f1fa.png", "true", "true"),
         "us": ("Region", "United States", "/emojis/1f1fa-1f1f8.png", "true", "false"),
         "sydney": ("Region", "Sydney", "/emojis/1f1e6-1f1fa.png", "true", "false"),
@@ -304,69 +325,69 @@ def test_a_description_tells_declared_and_default() -> None:
 # Bad values ----------------------------------------------------------------------------------------------
 
 
-def test_long_names_that_come_to_be_equal_are_added_where_a_sum_is_legal() -> None:
-    snapshot = used_go(activity={"a" * 200: 60.0, "a" * 300: 30.0})
+def test_truncation_collisions_are_summed_when_summable() -> None:
+    snapshot = go_snapshot(activity={"a" * 200: 60.0, "a" * 300: 30.0})
 
-    assert numbers(catalogued(snapshot), catalogue.USER_ACTIVITY_WINDOW) == {
+    assert values_by_labels(families_of(snapshot), catalogue.USER_ACTIVITY_WINDOW) == {
         ("acme", "go", "a" * 128, "7d"): 90.0
     }
 
 
-def test_long_names_that_come_to_be_equal_leave_the_first_where_a_sum_is_not() -> None:
+def test_truncation_collisions_keep_the_first_when_not_summable() -> None:
     rows = [UserLatency("a" * 200, 0.1, 0.2), UserLatency("a" * 300, 0.3, 0.4)]
-    snapshot = used_go(latency=Latency.of(rows))
-    found = catalogued(snapshot)
+    snapshot = go_snapshot(latency=Latency.from_rows(rows))
+    snapshot_families = families_of(snapshot)
 
-    assert numbers(found, catalogue.USER_LATENCY_P50) == {("acme", "go", "a" * 128, "7d"): 0.1}
-    assert found.folded[catalogue.USER_LATENCY_P50.name] == 1
+    assert values_by_labels(snapshot_families, catalogue.USER_LATENCY_P50) == {
+        ("acme", "go", "a" * 128, "7d"): 0.1
+    }
+    assert snapshot_families.folded[catalogue.USER_LATENCY_P50.name] == 1
 
 
 @pytest.mark.parametrize("form", Format)
-def test_hostile_names_do_not_break_the_page(form: Format) -> None:
+def test_malformed_names_do_not_break_the_exposition(form: Format) -> None:
     name = 'x"\\\n\x00\ud800🦆' * 2000
     key = TemplateKey(name, name)
     snapshot = replace(
-        used(
-            TemplateUse(
+        snapshot_of(
+            TemplateUsage(
                 key,
                 windows=[
-                    window(
+                    window_usage(
                         activity={name: 1.0},
-                        apps=[AppUse(name, name, 1.0, 1), AppUse(name, name, 2.0, 2)],
-                        parameters=[ParameterUse(name, name, name, {name: 1})],
+                        apps=[AppUsage(name, name, 1.0, 1), AppUsage(name, name, 2.0, 2)],
+                        parameters=[ParameterUsage(name, name, name, {name: 1})],
                     )
                 ],
             ),
-            TemplateUse(key, days=[1]),
-            TemplateUse(key, days=[2]),
+            TemplateUsage(key, days=[1]),
+            TemplateUsage(key, days=[2]),
         ),
-        inventory=Reading(
-            Inventory(
-                [Template("1", key), Template("2", key)], [], [Account(name, name), Account(name, name)]
-            ),
+        inventory=Timestamped(
+            Inventory([Template("1", key), Template("2", key)], [], [User(name, name), User(name, name)]),
             NOW,
         ),
     )
-    page = bytes(render(catalogued(snapshot, free_text=True).samples, form))
+    body = bytes(encode_families(families_of(snapshot, free_text=True).samples, form))
 
-    assert series(page, form)
+    assert parse_series(body, form)
 
 
-def test_a_family_whose_limit_is_zero_is_left_out() -> None:
+def test_limit_zero_disables_a_family() -> None:
     name = catalogue.USER_ACTIVITY.name
-    found = catalogued(rich_snapshot(), limits=LimitSettings(families={name: 0}))
+    snapshot_families = families_of(rich_snapshot(), limits=LimitSettings(families={name: 0}))
 
-    assert name not in found.series
-    assert catalogue.USER_ACTIVITY not in {samples.family for samples in found.samples}
+    assert name not in snapshot_families.series
+    assert catalogue.USER_ACTIVITY not in {samples.family for samples in snapshot_families.samples}
 
 
-def test_a_limit_of_one_family_binds_it_alone() -> None:
+def test_family_limit_affects_only_that_family() -> None:
     name = catalogue.USER_ACTIVITY_WINDOW.name
-    whole = catalogued(rich_snapshot())
-    found = catalogued(rich_snapshot(), limits=LimitSettings(families={name: 100}))
+    unlimited = families_of(rich_snapshot())
+    limited = families_of(rich_snapshot(), limits=LimitSettings(families={name: 100}))
 
-    assert found.series[name] == 100
-    assert sum(numbers(found, catalogue.USER_ACTIVITY_WINDOW).values()) == sum(
-        numbers(whole, catalogue.USER_ACTIVITY_WINDOW).values()
+    assert limited.series[name] == 100
+    assert sum(values_by_labels(limited, catalogue.USER_ACTIVITY_WINDOW).values()) == sum(
+        values_by_labels(unlimited, catalogue.USER_ACTIVITY_WINDOW).values()
     )
-    assert {key for key, count in found.folded.items() if count} == {name}
+    assert {key for key, count in limited.folded.items() if count} == {name}

@@ -5,58 +5,58 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from insights_exporter.config.settings import UsernameMode
 from insights_exporter.metrics.catalogue import (
     TEMPLATE_APP_USAGE,
     TEMPLATE_UNIQUE_USERS,
     USER_ACTIVITY,
 )
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.redaction import Redaction
-from insights_exporter.settings import UserNames
+from insights_exporter.privacy import UsernamePolicy
 
 
-def values(length: int = 8, users: UserNames = UserNames.NAMED) -> LabelValues:
+def label_values(length: int = 8, users: UsernameMode = UsernameMode.NAMED) -> LabelValues:
     """Return label values that are cut early."""
-    return LabelValues(Redaction(users, b"key"), length=length)
+    return LabelValues(UsernamePolicy(users, b"key"), max_length=length)
 
 
-def test_a_value_is_cut_by_characters_not_by_bytes() -> None:
-    assert values()["app"]["🦆" * 9] == "🦆" * 8
+def test_values_are_truncated_by_characters() -> None:
+    assert label_values()["app"]["🦆" * 9] == "🦆" * 8
 
 
 def test_control_characters_and_lone_surrogates_are_replaced_but_newlines_stay() -> None:
-    assert values()["app"]["a\x00\ud800\n\r\x85b"] == "a��\n��b"
+    assert label_values()["app"]["a\x00\ud800\n\r\x85b"] == "a��\n��b"
 
 
 @settings(max_examples=200)
 @given(st.text(st.characters()))
-def test_every_value_can_be_encoded_and_is_short(raw: str) -> None:
-    served = values()["app"][raw]
+def test_every_value_is_encodable_and_within_the_limit(raw: str) -> None:
+    clean = label_values()["app"][raw]
 
-    served.encode()
+    clean.encode()
 
-    assert len(served) == min(8, len(raw))
-
-
-def test_hashed_names_are_shorter_than_any_sensible_cut_and_off_means_none() -> None:
-    assert str(values(128, UserNames.HASHED).users["ada"]).startswith("user-")
-    assert values(users=UserNames.OFF).users["ada"] is None
+    assert len(clean) == min(8, len(raw))
 
 
-def test_equal_values_of_a_summable_label_may_be_added() -> None:
-    served = values()
-
-    assert served["username"]["a" * 9] == served["username"]["a" * 10]
-    assert served.may_add(USER_ACTIVITY)
+def test_hashed_usernames_are_never_truncated_and_off_is_none() -> None:
+    assert str(label_values(128, UsernameMode.HASHED).username_labels["ada"]).startswith("user-")
+    assert label_values(users=UsernameMode.OFF).username_labels["ada"] is None
 
 
-def test_equal_values_of_another_label_may_not() -> None:
-    served = values()
+def test_collisions_of_a_summable_label_may_merge() -> None:
+    clean = label_values()
 
-    assert served["app"]["a" * 9] == served["app"]["a" * 10]
-    assert not served.may_add(TEMPLATE_APP_USAGE)
-    assert served.may_add(USER_ACTIVITY)
+    assert clean["username"]["a" * 9] == clean["username"]["a" * 10]
+    assert clean.may_merge(USER_ACTIVITY)
 
 
-def test_a_family_without_legal_sums_never_adds() -> None:
-    assert not values().may_add(TEMPLATE_UNIQUE_USERS)
+def test_collisions_of_other_labels_may_not_merge() -> None:
+    clean = label_values()
+
+    assert clean["app"]["a" * 9] == clean["app"]["a" * 10]
+    assert not clean.may_merge(TEMPLATE_APP_USAGE)
+    assert clean.may_merge(USER_ACTIVITY)
+
+
+def test_a_family_without_summable_labels_never_merges() -> None:
+    assert not label_values().may_merge(TEMPLATE_UNIQUE_USERS)

@@ -10,155 +10,158 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from insights_exporter.metrics import catalogue
+from insights_exporter.metrics.encoder.text import EOF, Format
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.naming import instrument_name
 from insights_exporter.metrics.self_metrics import SelfMetrics
-from insights_exporter.metrics.text import END, Format
 from insights_exporter.telemetry import Telemetry
-from tests.support.expositions import checked_by_promtool, parsed, series
+from tests.support.exposition_parsing import parse_families, parse_series, promtool_check
 
 NOW = datetime(2026, 1, 14, 10, 20, tzinfo=UTC)
 
 
-def busy() -> SelfMetrics:
+def populated_metrics() -> SelfMetrics:
     """Return metrics to which everything happened once."""
     metrics = SelfMetrics(poll_interval=300, process=False)
-    happen(metrics)
+    record_every_event(metrics)
     return metrics
 
 
-def happen(telemetry: Telemetry) -> None:
+def record_every_event(telemetry: Telemetry) -> None:
     """Let everything happen once."""
     telemetry.request_finished("/insights/templates", "200", 0.05)
-    telemetry.retried("/insights/templates", "timeout")
+    telemetry.request_retried("/insights/templates", "timeout")
     telemetry.rate_limit_waited(1.5)
     telemetry.rows_dropped("/insights/templates", 2, "a name is missing")
-    telemetry.version_seen("v2.26.0")
+    telemetry.version_changed("v2.26.0")
     telemetry.poll_finished("ok", 2.5)
     telemetry.collector_finished("insights", 1.5, success=True, at=NOW)
     telemetry.collector_finished("inventory", 1.5, success=False, at=NOW)
     telemetry.collector_error("inventory", "forbidden")
-    telemetry.permission("template", "view_insights", granted=True)
-    telemetry.token_expiry(NOW)
+    telemetry.permission_checked("template", "view_insights", granted=True)
+    telemetry.token_expiry_updated(NOW)
     telemetry.counters_corrected(3)
-    telemetry.rendered(
+    telemetry.exposition_rendered(
         {catalogue.USERS.name: 3}, {catalogue.USERS.name: 0}, {"text": 100, "openmetrics": 120}
     )
-    telemetry.scraped(200, 0.002)
-    telemetry.reloaded(success=True, at=NOW)
-    telemetry.agent_rows("counted", 7)
-    telemetry.agent_lag(12.5)
-    telemetry.exported("ok")
+    telemetry.scrape_finished(200, 0.002)
+    telemetry.config_reloaded(success=True, at=NOW)
+    telemetry.agent_rows_processed("counted", 7)
+    telemetry.agent_lag_updated(12.5)
+    telemetry.export_finished("ok")
 
 
-def value(metrics: SelfMetrics, family: Family, *labels: str, suffix: str = "") -> float | None:
+def served_value(metrics: SelfMetrics, family: Family, *labels: str, suffix: str = "") -> float | None:
     """Return a number as served."""
     key = family.name + suffix, frozenset(zip(family.labels, labels, strict=True))
-    return series(metrics.text(Format.OPENMETRICS) + END).get(key)
+    return parse_series(metrics.encode(Format.OPENMETRICS) + EOF).get(key)
 
 
-def test_every_family_is_served_with_the_catalogues_name_type_help_and_unit() -> None:
-    served = parsed(busy().text(Format.OPENMETRICS) + END, Format.OPENMETRICS)
+def test_name_type_help_and_unit_match_the_catalogue() -> None:
+    served = parse_families(populated_metrics().encode(Format.OPENMETRICS) + EOF, Format.OPENMETRICS)
 
     assert sorted(
         (family.name, family.type, family.documentation, family.unit) for family in served
     ) == sorted(
-        (family.stem, family.kind, family.help, family.unit) for family in catalogue.EXPORTER_FAMILIES
+        (family.base_name, family.type, family.help, family.unit) for family in catalogue.EXPORTER_FAMILIES
     )
 
 
-@pytest.mark.parametrize("family", catalogue.EXPORTER_FAMILIES, ids=lambda family: family.stem)
-def test_samples_have_exactly_the_catalogues_labels(family: Family) -> None:
+@pytest.mark.parametrize("family", catalogue.EXPORTER_FAMILIES, ids=lambda family: family.base_name)
+def test_labels_match_the_catalogue(family: Family) -> None:
     (served,) = [
         metric
-        for metric in parsed(busy().text(Format.OPENMETRICS) + END, Format.OPENMETRICS)
-        if metric.name == family.stem
+        for metric in parse_families(populated_metrics().encode(Format.OPENMETRICS) + EOF, Format.OPENMETRICS)
+        if metric.name == family.base_name
     ]
 
     assert served.samples
     assert all(sample.labels.keys() - {"le"} == set(family.labels) for sample in served.samples)
 
 
-def test_promtool_finds_nothing_wrong() -> None:
+def test_promtool_accepts_self_metrics() -> None:
     metrics = SelfMetrics(poll_interval=300)
-    happen(metrics)
+    record_every_event(metrics)
 
-    assert checked_by_promtool(metrics.text(Format.TEXT)) == ""
+    assert promtool_check(metrics.encode(Format.TEXT)) == ""
 
 
-def test_the_bytes_are_those_of_prometheus_client_but_for_the_order() -> None:
-    metrics = busy()
-    openmetrics: bytes = generate_openmetrics(metrics._all.registry)  # type: ignore[no-untyped-call]  # Ships no types.
+def test_lines_equal_prometheus_client_except_for_order() -> None:
+    metrics = populated_metrics()
+    openmetrics: bytes = generate_openmetrics(metrics._instruments.registry)  # type: ignore[no-untyped-call]  # Ships no types.
 
-    assert sorted(metrics.text(Format.TEXT).splitlines()) == sorted(
-        generate_latest(metrics._all.registry).splitlines()
+    assert sorted(metrics.encode(Format.TEXT).splitlines()) == sorted(
+        generate_latest(metrics._instruments.registry).splitlines()
     )
-    assert sorted((metrics.text(Format.OPENMETRICS) + END).splitlines()) == sorted(openmetrics.splitlines())
+    assert sorted((metrics.encode(Format.OPENMETRICS) + EOF).splitlines()) == sorted(openmetrics.splitlines())
 
 
-def test_a_scrape_shows_what_happened_since_the_one_before() -> None:
-    metrics = busy()
-    before = value(metrics, catalogue.RATE_LIMIT_WAIT), value(metrics, catalogue.SCRAPES, "200")
+def test_scrapes_show_current_values() -> None:
+    metrics = populated_metrics()
+    before = served_value(metrics, catalogue.RATE_LIMIT_WAIT), served_value(metrics, catalogue.SCRAPES, "200")
     metrics.rate_limit_waited(1.0)
-    metrics.scraped(200, 0.001)
+    metrics.scrape_finished(200, 0.001)
 
     assert before == (1.5, 1)
-    assert value(metrics, catalogue.RATE_LIMIT_WAIT) == 2.5
-    assert value(metrics, catalogue.SCRAPES, "200") == 2
+    assert served_value(metrics, catalogue.RATE_LIMIT_WAIT) == 2.5
+    assert served_value(metrics, catalogue.SCRAPES, "200") == 2
 
 
-def test_counters_stand_at_zero_before_anything_happens() -> None:
+def test_counters_start_at_zero() -> None:
     metrics = SelfMetrics(poll_interval=300, process=False)
 
-    assert value(metrics, catalogue.POLLS, "failed") == 0
-    assert value(metrics, catalogue.SCRAPES, "200") == 0
-    assert value(metrics, catalogue.RATE_LIMIT_WAIT) == 0
-    assert value(metrics, catalogue.COUNTER_CORRECTIONS) == 0
-    assert value(metrics, catalogue.POLL_INTERVAL) == 300
+    assert served_value(metrics, catalogue.POLLS, "failed") == 0
+    assert served_value(metrics, catalogue.SCRAPES, "200") == 0
+    assert served_value(metrics, catalogue.RATE_LIMIT_WAIT) == 0
+    assert served_value(metrics, catalogue.COUNTER_CORRECTIONS) == 0
+    assert served_value(metrics, catalogue.POLL_INTERVAL) == 300
 
 
-def test_numbers_are_what_happened_and_stay_from_scrape_to_scrape() -> None:
-    metrics = busy()
-    happen(metrics)
+def test_values_match_events_and_persist_across_scrapes() -> None:
+    metrics = populated_metrics()
+    record_every_event(metrics)
     for _ in range(2):
-        assert value(metrics, catalogue.POLLS, "ok") == 2
-        assert value(metrics, catalogue.API_REQUESTS, "/insights/templates", "200") == 2
-        assert value(metrics, catalogue.RATE_LIMIT_WAIT) == 3.0
-        assert value(metrics, catalogue.COLLECTOR_SUCCESS, "insights") == 1
-        assert value(metrics, catalogue.COLLECTOR_SUCCESS, "inventory") == 0
-        assert value(metrics, catalogue.LAST_SUCCESS, "insights") == NOW.timestamp()
-        assert value(metrics, catalogue.LAST_SUCCESS, "inventory") is None
-        assert value(metrics, catalogue.PERMISSION, "template", "view_insights") == 1
-        assert value(metrics, catalogue.COLLECTOR_DURATION, "insights", suffix="_sum") == 3.0
+        assert served_value(metrics, catalogue.POLLS, "ok") == 2
+        assert served_value(metrics, catalogue.API_REQUESTS, "/insights/templates", "200") == 2
+        assert served_value(metrics, catalogue.RATE_LIMIT_WAIT) == 3.0
+        assert served_value(metrics, catalogue.COLLECTOR_SUCCESS, "insights") == 1
+        assert served_value(metrics, catalogue.COLLECTOR_SUCCESS, "inventory") == 0
+        assert served_value(metrics, catalogue.LAST_SUCCESS, "insights") == NOW.timestamp()
+        assert served_value(metrics, catalogue.LAST_SUCCESS, "inventory") is None
+        assert served_value(metrics, catalogue.PERMISSION, "template", "view_insights") == 1
+        assert served_value(metrics, catalogue.COLLECTOR_DURATION, "insights", suffix="_sum") == 3.0
 
 
-def test_what_ended_is_no_longer_told() -> None:
-    metrics = busy()
-    metrics.token_expiry(None)
-    metrics.rendered({catalogue.AGENTS.name: 1}, {catalogue.AGENTS.name: 0}, {"text": 1})
+def test_removed_series_disappear() -> None:
+    metrics = populated_metrics()
+    metrics.token_expiry_updated(None)
+    metrics.exposition_rendered({catalogue.AGENTS.name: 1}, {catalogue.AGENTS.name: 0}, {"text": 1})
 
-    assert value(metrics, catalogue.TOKEN_EXPIRY) is None
-    assert value(metrics, catalogue.SERIES, catalogue.USERS.name) is None
-    assert value(metrics, catalogue.SERIES, catalogue.AGENTS.name) == 1
-
-
-def test_a_failed_reload_keeps_the_time_of_the_last_good_one() -> None:
-    metrics = busy()
-    metrics.reloaded(success=False, at=datetime(2027, 1, 1, tzinfo=UTC))
-
-    assert value(metrics, catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == 0
-    assert value(metrics, catalogue.CONFIG_LAST_RELOAD_TIMESTAMP) == NOW.timestamp()
+    assert served_value(metrics, catalogue.TOKEN_EXPIRY) is None
+    assert served_value(metrics, catalogue.SERIES, catalogue.USERS.name) is None
+    assert served_value(metrics, catalogue.SERIES, catalogue.AGENTS.name) == 1
 
 
-def test_the_process_is_served_along_as_every_prometheus_client_does() -> None:
-    names = {family.name for family in parsed(SelfMetrics(poll_interval=1).text(Format.TEXT), Format.TEXT)}
+def test_failed_reload_keeps_last_success_timestamp() -> None:
+    metrics = populated_metrics()
+    metrics.config_reloaded(success=False, at=datetime(2027, 1, 1, tzinfo=UTC))
+
+    assert served_value(metrics, catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == 0
+    assert served_value(metrics, catalogue.CONFIG_LAST_RELOAD_TIMESTAMP) == NOW.timestamp()
+
+
+def test_process_metrics_are_served() -> None:
+    names = {
+        family.name
+        for family in parse_families(SelfMetrics(poll_interval=1).encode(Format.TEXT), Format.TEXT)
+    }
 
     assert {"process_resident_memory_bytes", "process_cpu_seconds", "process_open_fds"} <= names
 
 
-def test_other_readers_see_the_same_signals() -> None:
+def test_additional_metric_readers_receive_the_same_metrics() -> None:
     reader = InMemoryMetricReader()
-    happen(SelfMetrics(poll_interval=300, readers=[reader], process=False))
+    record_every_event(SelfMetrics(poll_interval=300, readers=[reader], process=False))
     data = reader.get_metrics_data()
 
     assert data is not None
@@ -170,7 +173,7 @@ def test_other_readers_see_the_same_signals() -> None:
     } == {instrument_name(family) for family in catalogue.EXPORTER_FAMILIES}
 
 
-def test_two_exporters_in_one_process_do_not_share_numbers() -> None:
-    busy()
+def test_two_exporters_in_one_process_share_no_state() -> None:
+    populated_metrics()
 
-    assert value(SelfMetrics(poll_interval=300, process=False), catalogue.POLLS, "ok") == 0
+    assert served_value(SelfMetrics(poll_interval=300, process=False), catalogue.POLLS, "ok") == 0

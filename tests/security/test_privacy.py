@@ -8,25 +8,36 @@ from pathlib import Path
 
 import pytest
 
+from insights_exporter.config.settings import UsernameMode
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.family import Kind
-from insights_exporter.settings import UserNames
-from insights_exporter.simulator.api.faults import Fault, Status, WrongTypes
-from insights_exporter.simulator.generated import GeneratedWorld, Size, generate
-from tests.security.seen import PAGES, PUSHES, STATE, Found, Place, checked, logged, place, running, where
+from insights_exporter.metrics.family import MetricType
+from insights_exporter.simulator.api.fault_injection import Fault, Status, WrongTypes
+from insights_exporter.simulator.generated_world import GeneratedWorld, Size, generate_world
+from tests.security.surfaces import (
+    PATHS,
+    PUSHES,
+    STATE,
+    ExporterEnvironment,
+    Surfaces,
+    capture_log,
+    check_output,
+    exporter_environment,
+    run_exporter,
+    surfaces_containing,
+)
 
 SIZE = Size(templates=2, users=6, active_templates=2)
-NAMES = [f"zqname{n}" for n in range(SIZE.users)]
-HASHED = re.compile(r"\buser-[0-9a-f]{16}\b")
+USERNAMES = [f"zqname{n}" for n in range(SIZE.users)]
+HASHED_USERNAME = re.compile(r"\buser-[0-9a-f]{16}\b")
 
 
-def people() -> GeneratedWorld:
+def world_with_marked_users() -> GeneratedWorld:
     """Return a world whose people are easy to find again."""
-    world = generate(SIZE)
+    world = generate_world(SIZE)
     users = tuple(
         replace(
             user,
-            username=NAMES[n],
+            username=USERNAMES[n],
             name=f"Zqdisplay {n}",
             email=f"zqmail{n}@example.test",
             avatar_url=f"https://avatars.example.test/zqface{n}.png",
@@ -37,84 +48,90 @@ def people() -> GeneratedWorld:
     return replace(world, users=users)
 
 
-async def everything(one: Place) -> Found:
+async def collect_surfaces(environment: ExporterEnvironment) -> Surfaces:
     """Run the exporter through good and bad times, and return all that was to be seen of it."""
-    found: Found = {}
-    one.tell()
-    with logged() as log:
-        async with running(one) as (application, get):
-            for path in PAGES:
-                found[path] = await get(path)
-            found[STATE] = one.written()[STATE]
-            for denied, fault in enumerate(faults(one)):
-                one.coder.faults.on("*", fault)
+    surfaces: Surfaces = {}
+    environment.write_config()
+    with capture_log() as log:
+        async with run_exporter(environment) as (application, get):
+            for path in PATHS:
+                surfaces[path] = await get(path)
+            surfaces[STATE] = environment.outputs()[STATE]
+            for index, fault in enumerate(injected_faults(environment)):
+                environment.deployment.faults.inject("*", fault)
                 # Another view begins anew, so that everything is asked for.
-                one.tell(f"filters: {{templates: {{deny: [x{denied}]}}}}\n")
-                found[f"reload under {fault}"] = await get("/-/reload", "POST")
-                found[f"page under {fault}"] = await get("/")
-                one.coder.faults.clear()
-        one.coder.faults.on("*", faults(one)[0])
-        found |= {f"{name} that is refused": said for name, said in (await checked(one.file)).items()}
-        one.coder.faults.clear()
-        found["repr"] = repr(application) + repr(vars(application))
-        found |= {PUSHES: one.written()[PUSHES], "state file at the end": one.written()[STATE]}
-        found |= await checked(one.file)
-    return found | {"log": log.getvalue()}
+                environment.write_config(f"filters: {{templates: {{deny: [x{index}]}}}}\n")
+                surfaces[f"reload under {fault}"] = await get("/-/reload", "POST")
+                surfaces[f"page under {fault}"] = await get("/")
+                environment.deployment.faults.clear()
+        environment.deployment.faults.inject("*", injected_faults(environment)[0])
+        surfaces |= {
+            f"{name} that is refused": text
+            for name, text in (await check_output(environment.config_file)).items()
+        }
+        environment.deployment.faults.clear()
+        surfaces["repr"] = repr(application) + repr(vars(application))
+        surfaces |= {
+            PUSHES: environment.outputs()[PUSHES],
+            "state file at the end": environment.outputs()[STATE],
+        }
+        surfaces |= await check_output(environment.config_file)
+    return surfaces | {"log": log.getvalue()}
 
 
-def faults(one: Place) -> tuple[Fault, ...]:
+def injected_faults(environment: ExporterEnvironment) -> tuple[Fault, ...]:
     """Return what goes wrong: Coder names people in its errors, and answers are not what they should be."""
-    someone = one.coder.world.users[2]
-    detail = f"{someone.username} {someone.id}"
-    return Status(status=500, message=f"User {NAMES[1]} is gone.", detail=detail), WrongTypes()
+    user = environment.deployment.world.users[2]
+    detail = f"{user.username} {user.id}"
+    return Status(status=500, message=f"User {USERNAMES[1]} is gone.", detail=detail), WrongTypes()
 
 
-def people_by_family(page: str) -> dict[str, set[str]]:
+def usernames_by_family(exposition: str) -> dict[str, set[str]]:
     """Return who has series in each family that tells of people."""
     return {
         family.name: set(
-            re.findall(rf'^{family.name}(?:_bucket)?{{.*?username="([^"]*)"', page, re.MULTILINE)
+            re.findall(rf'^{family.name}(?:_bucket)?{{.*?username="([^"]*)"', exposition, re.MULTILINE)
         )
         for family in catalogue.FAMILIES
         if "username" in family.labels
     }
 
 
-def test_people_are_told_of_by_each_collector_that_could_and_in_histograms_too() -> None:
-    personal = [family for family in catalogue.FAMILIES if "username" in family.labels]
+def test_each_collector_has_user_families() -> None:
+    user_families = [family for family in catalogue.FAMILIES if "username" in family.labels]
 
-    assert {family.collector for family in personal} == {"insights", "inventory", "agent_stats"}
-    assert Kind.HISTOGRAM in {family.kind for family in personal}
+    assert {family.collector for family in user_families} == {"insights", "inventory", "agent_stats"}
+    assert MetricType.HISTOGRAM in {family.type for family in user_families}
 
 
-@pytest.mark.parametrize("users", [UserNames.HASHED, UserNames.OFF])
-async def test_nobody_is_recognised_anywhere_where_names_are_hashed_or_off(
-    tmp_path: Path, users: UserNames
-) -> None:
-    async with place(tmp_path, people(), users) as one:
-        found = await everything(one)
-    ids = [user.id for user in one.coder.world.users]
-    families = people_by_family(found["/metrics"])
+@pytest.mark.parametrize("users", [UsernameMode.HASHED, UsernameMode.OFF])
+async def test_users_are_unrecognizable_when_hashed_or_off(tmp_path: Path, users: UsernameMode) -> None:
+    async with exporter_environment(tmp_path, world_with_marked_users(), users) as environment:
+        surfaces = await collect_surfaces(environment)
+    ids = [user.id for user in environment.deployment.world.users]
+    families = usernames_by_family(surfaces["/metrics"])
 
-    assert where(found, ["zqname", "zqdisplay", "zqmail", "zqface", *ids]) == {}
-    assert all(HASHED.fullmatch(name) for names in families.values() for name in names)
-    shows = {surface for surface, text in found.items() if HASHED.search(text)}
-    if users is UserNames.OFF:
-        assert (shows, set().union(*families.values())) == (set(), set())
+    assert surfaces_containing(surfaces, ["zqname", "zqdisplay", "zqmail", "zqface", *ids]) == {}
+    assert all(HASHED_USERNAME.fullmatch(name) for names in families.values() for name in names)
+    surfaces_with_hashes = {surface for surface, text in surfaces.items() if HASHED_USERNAME.search(text)}
+    if users is UsernameMode.OFF:
+        assert (surfaces_with_hashes, set().union(*families.values())) == (set(), set())
     else:
-        assert {"/metrics", "/", PUSHES, STATE} <= shows
+        assert {"/metrics", "/", PUSHES, STATE} <= surfaces_with_hashes
         assert [name for name, names in families.items() if not names] == []
 
 
-async def test_names_are_shown_with_what_belongs_to_them_but_mail_addresses_never(tmp_path: Path) -> None:
-    async with place(tmp_path, people(), UserNames.NAMED) as one:
-        found = await everything(one)
-    ids = [user.id for user in one.coder.world.users]
+async def test_named_mode_shows_users_but_never_email(tmp_path: Path) -> None:
+    async with exporter_environment(tmp_path, world_with_marked_users(), UsernameMode.NAMED) as environment:
+        surfaces = await collect_surfaces(environment)
+    ids = [user.id for user in environment.deployment.world.users]
 
-    refused = {"check that is refused", "check --json that is refused"}
+    failed_checks = {"check that is refused", "check --json that is refused"}
 
-    assert {"/metrics", "/", PUSHES, STATE, "log", *refused} <= where(found, ["zqname"]).keys()
+    assert {"/metrics", "/", PUSHES, STATE, "log", *failed_checks} <= surfaces_containing(
+        surfaces, ["zqname"]
+    ).keys()
     for detail in ("zqdisplay", "zqface", *ids):
-        assert {"/metrics", PUSHES} <= where(found, [detail]).keys()
-    assert where(found, ["zqmail"]) == {}
-    assert [name for name, names in people_by_family(found["/metrics"]).items() if not names] == []
+        assert {"/metrics", PUSHES} <= surfaces_containing(surfaces, [detail]).keys()
+    assert surfaces_containing(surfaces, ["zqmail"]) == {}
+    assert [name for name, names in usernames_by_family(surfaces["/metrics"]).items() if not names] == []

@@ -11,12 +11,12 @@ import bcrypt
 
 from insights_exporter.config import load
 from insights_exporter.errors import ConfigError
-from insights_exporter.logs import JsonFormatter, Redactor, TextFormatter, secrets_of
-from insights_exporter.simulator.api.application import serve
-from insights_exporter.simulator.api.faults import Drop, Fault, LoginPage, Redirect, Status
-from insights_exporter.simulator.generated import Size
-from insights_exporter.simulator.stage import DEMO_TOKEN, stage
-from tests.security.process import started
+from insights_exporter.logging import JsonFormatter, Redactor, TextFormatter, secret_sources
+from insights_exporter.simulator.api.fault_injection import DropConnection, Fault, LoginPage, Redirect, Status
+from insights_exporter.simulator.api.http_server import serve
+from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
+from insights_exporter.simulator.generated_world import Size
+from tests.security.exporter_process import start_exporter
 
 PASSWORD = "zqpassword-of-a-login"
 SECRETS = {
@@ -30,23 +30,23 @@ SECRETS = {
 }
 
 
-def nobody_listens() -> int:
+def unused_port() -> int:
     """Return a port that refuses connections."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    with socket.socket() as free_socket:
+        free_socket.bind(("127.0.0.1", 0))
+        port: int = free_socket.getsockname()[1]
         return port
 
 
-def told(folder: Path, url: str, more: str = "", *, ca_file: str = "") -> None:
+def write_config(folder: Path, url: str, extra: str = "", *, ca_file: str = "") -> None:
     """Write a configuration with every kind of secret; the database and the receiver are not there."""
-    closed = nobody_listens()
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-    (folder / "web.yml").write_text(f"basic_auth_users:\n  ada: {hashed}\n")
+    closed_port = unused_port()
+    password_hash = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    (folder / "web.yml").write_text(f"basic_auth_users:\n  ada: {password_hash}\n")
     for name, secret in (
         ("token", SECRETS["token"]),
         ("key", SECRETS["hash key"]),
-        ("dsn", f"postgresql://ada:{SECRETS['database password']}@127.0.0.1:{closed}/coder"),
+        ("dsn", f"postgresql://ada:{SECRETS['database password']}@127.0.0.1:{closed_port}/coder"),
         ("bearer", SECRETS["bearer token"]),
         ("headers", f"authorization=Bearer {SECRETS['header']}"),
     ):
@@ -57,59 +57,59 @@ def told(folder: Path, url: str, more: str = "", *, ca_file: str = "") -> None:
         "insights: {windows: [7d], days: 1, weeks: 1}\n"
         "privacy: {users: hashed, hash_key_file: key}\n"
         "agent_stats: {source: postgres, dsn_file: dsn, interval: 1, state_file: state}\n"
-        f"otlp: {{enabled: true, endpoint: 'http://127.0.0.1:{closed}', headers_file: headers, timeout: 1}}\n"
+        f"otlp: {{enabled: true, endpoint: 'http://127.0.0.1:{closed_port}', headers_file: headers, timeout: 1}}\n"
         "server: {port: 0, enable_reload: true, web_config_file: web.yml, bearer_token_file: bearer}\n"
-        f"log: {{level: debug, format: text}}\n{more}"
+        f"log: {{level: debug, format: text}}\n{extra}"
     )
 
 
-async def test_no_secret_is_seen_whatever_goes_wrong(tmp_path: Path) -> None:
+async def test_secrets_appear_on_no_surface(tmp_path: Path) -> None:
     """The database and the receiver are away all the time; the rest fails one after the other."""
-    found: dict[str, str] = {}
-    coder = stage(Size(templates=1, users=3))
+    surfaces: dict[str, str] = {}
+    deployment = demo_deployment(Size(templates=1, users=3))
     bearer = {"Authorization": f"Bearer {SECRETS['bearer token']}"}
     faults: tuple[Fault, ...] = (
         Status(status=401, message=f"No {DEMO_TOKEN}.", detail=DEMO_TOKEN),
         Status(status=400, message=f"No {DEMO_TOKEN}."),
-        Drop(after=10),
+        DropConnection(after_bytes=10),
         LoginPage(),
         Redirect(location=f"https://login.example.test/?token={DEMO_TOKEN}"),
     )
-    async with serve(coder) as url:
-        told(tmp_path, url)
+    async with serve(deployment) as url:
+        write_config(tmp_path, url)
         arguments = ("run", "--config", str(tmp_path / "exporter.yaml"))
-        async with started(*arguments, headers=bearer) as exporter:
-            await exporter.until_said("Poll finished.")
-            await exporter.until_said("collector=agent_stats")
-            found |= await exporter.surfaces()
-            for number, fault in enumerate(faults):
-                coder.faults.on("*", fault)
-                told(tmp_path, url, f"filters: {{templates: {{deny: [x{number}]}}}}\n")
-                found[str(fault)] = await exporter.reload() + await exporter.get("/-/ready")
-                coder.faults.clear()
-            for name, broken in BROKEN.items():
-                told(tmp_path, url, broken)
-                found[name] = await exporter.reload()
-                assert found[name].startswith("500 ")
-            told(tmp_path, url.replace("http:", "https:"))
-            found["no TLS there"] = await exporter.reload()
-            told(tmp_path, url, ca_file="ca_file: token")
-            found["no certificate"] = await exporter.reload()
-            told(tmp_path, url)
+        async with start_exporter(*arguments, headers=bearer) as exporter:
+            await exporter.wait_for_log("Poll finished.")
+            await exporter.wait_for_log("collector=agent_stats")
+            surfaces |= await exporter.surfaces()
+            for index, fault in enumerate(faults):
+                deployment.faults.inject("*", fault)
+                write_config(tmp_path, url, f"filters: {{templates: {{deny: [x{index}]}}}}\n")
+                surfaces[str(fault)] = await exporter.reload() + await exporter.get("/-/ready")
+                deployment.faults.clear()
+            for name, invalid_config in INVALID_CONFIGS.items():
+                write_config(tmp_path, url, invalid_config)
+                surfaces[name] = await exporter.reload()
+                assert surfaces[name].startswith("500 ")
+            write_config(tmp_path, url.replace("http:", "https:"))
+            surfaces["no TLS there"] = await exporter.reload()
+            write_config(tmp_path, url, ca_file="ca_file: token")
+            surfaces["no certificate"] = await exporter.reload()
+            write_config(tmp_path, url)
             await asyncio.to_thread(
                 (tmp_path / "web.yml").write_text, f"basic_auth_users:\n  ada: {PASSWORD}\n"
             )
-            found["no hash"] = await exporter.reload()
-            found |= {f"{path} at the end": text for path, text in (await exporter.surfaces()).items()}
+            surfaces["no hash"] = await exporter.reload()
+            surfaces |= {f"{path} at the end": text for path, text in (await exporter.surfaces()).items()}
             await exporter.stop()
-            found["log"] = exporter.said
+            surfaces["log"] = exporter.output
     for name, secret in SECRETS.items():
-        assert not [surface for surface, text in found.items() if secret in text], name
-    assert "collector=agent_stats" in found["log"]
-    assert "***" in found["/config"] or "token_file" in found["/config"]
+        assert not [surface for surface, text in surfaces.items() if secret in text], name
+    assert "collector=agent_stats" in surfaces["log"]
+    assert "***" in surfaces["/config"] or "token_file" in surfaces["/config"]
 
 
-BROKEN = {
+INVALID_CONFIGS = {
     "a token as an address": f"coder: {{url: '{DEMO_TOKEN}'}}\n",
     "a token as a key": f"{DEMO_TOKEN}: 1\n",
     "no YAML": f"{DEMO_TOKEN}: [\n",
@@ -117,10 +117,10 @@ BROKEN = {
 }
 
 
-def test_no_repr_and_no_traceback_shows_a_secret(tmp_path: Path) -> None:
-    told(tmp_path, "http://127.0.0.1:1")
+def test_repr_and_traceback_show_no_secret(tmp_path: Path) -> None:
+    write_config(tmp_path, "http://127.0.0.1:1")
     settings = load(tmp_path / "exporter.yaml", {})
-    redact = Redactor(secrets_of(settings))
+    redact = Redactor(secret_sources(settings))
     lines = [repr(settings), repr(redact)]
     for name, secret in SECRETS.items():
         if name == "password":
@@ -130,7 +130,7 @@ def test_no_repr_and_no_traceback_shows_a_secret(tmp_path: Path) -> None:
             "test", 40, "", 0, "Failed with %s.", (secret,), (type(error), error, None)
         )
         record.__dict__["url"] = f"postgresql://ada:{secret}@db/coder"
-        lines += [form(redact).format(record) for form in (TextFormatter, JsonFormatter)]
+        lines += [formatter(redact).format(record) for formatter in (TextFormatter, JsonFormatter)]
 
     assert "Failed with ***" in lines[2]
     for secret in SECRETS.values():

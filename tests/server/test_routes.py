@@ -11,45 +11,45 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from insights_exporter.errors import ConfigError
-from insights_exporter.metrics.text import Format
-from insights_exporter.server import Listening, Site, application
-from tests.server.made_up import FakePages, Scrapes, site_of
+from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.server import AppContext, HttpServer, create_app
+from tests.server.fakes import FakeMetricsBody, ScrapeRecorder, fake_context
 
 
 @dataclass
-class Served:
+class RunningApp:
     """A site that tests may replace, and a client of it."""
 
-    site: Site
-    pages: FakePages
-    scrapes: Scrapes
+    context: AppContext
+    metrics_body: FakeMetricsBody
+    scrape_recorder: ScrapeRecorder
     client: TestClient[web.Request, web.Application]
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    pages, scrapes = FakePages(), Scrapes()
-    site = site_of(pages, scrapes)
-    holder: list[Served] = []
-    server = TestServer(application(lambda: holder[0].site))
+async def running_app() -> AsyncIterator[RunningApp]:
+    metrics_body, scrape_recorder = FakeMetricsBody(), ScrapeRecorder()
+    context = fake_context(metrics_body, scrape_recorder)
+    holder: list[RunningApp] = []
+    server = TestServer(create_app(lambda: holder[0].context))
     async with TestClient(server, auto_decompress=False) as client:
-        holder.append(Served(site, pages, scrapes, client))
+        holder.append(RunningApp(context, metrics_body, scrape_recorder, client))
         yield holder[0]
 
 
-async def test_a_scrape_gets_the_page_and_the_exporters_own_metrics(served: Served) -> None:
-    response = await served.client.get("/metrics", headers={"Accept-Encoding": "identity"})
+async def test_scrape_returns_metrics_and_self_metrics(running_app: RunningApp) -> None:
+    response = await running_app.client.get("/metrics", headers={"Accept-Encoding": "identity"})
 
     assert response.status == 200
     assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert await response.read() == b"head of TEXT\ntail\n"
-    assert served.scrapes.codes == [200]
+    assert running_app.scrape_recorder.codes == [200]
 
 
-async def test_form_and_compression_are_negotiated(served: Served) -> None:
+async def test_format_and_compression_are_negotiated(running_app: RunningApp) -> None:
     headers = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
 
-    response = await served.client.get("/metrics", headers=headers)
+    response = await running_app.client.get("/metrics", headers=headers)
 
     assert response.headers["Content-Type"] == str(Format.OPENMETRICS)
     assert response.headers["Content-Encoding"] == "gzip"
@@ -57,87 +57,89 @@ async def test_form_and_compression_are_negotiated(served: Served) -> None:
     assert gzip.decompress(await response.read()) == b"head of OPENMETRICS\ntail\n"
 
 
-async def test_head_tells_the_length_without_a_body(served: Served) -> None:
-    response = await served.client.head("/metrics", headers={"Accept-Encoding": "identity"})
+async def test_head_returns_content_length_without_body(running_app: RunningApp) -> None:
+    response = await running_app.client.head("/metrics", headers={"Accept-Encoding": "identity"})
 
     assert response.status == 200
     assert response.headers["Content-Length"] == str(len(b"head of TEXT\ntail\n"))
     assert await response.read() == b""
 
 
-async def test_collectors_can_be_chosen(served: Served) -> None:
+async def test_collect_parameter_selects_collectors(running_app: RunningApp) -> None:
     url = "/metrics?collect[]=insights&collect%5B%5D=deployment"
 
-    response = await served.client.get(url, headers={"Accept-Encoding": "identity"})
+    response = await running_app.client.get(url, headers={"Accept-Encoding": "identity"})
 
-    assert served.pages.asked == [frozenset({"insights", "deployment"})]
+    assert running_app.metrics_body.requested_collectors == [frozenset({"insights", "deployment"})]
     assert await response.read() == b"head of TEXT\n"
 
 
-async def test_the_exporters_own_metrics_are_a_collector_too(served: Served) -> None:
-    response = await served.client.get("/metrics?collect[]=exporter", headers={"Accept-Encoding": "identity"})
+async def test_self_metrics_are_a_collector(running_app: RunningApp) -> None:
+    response = await running_app.client.get(
+        "/metrics?collect[]=exporter", headers={"Accept-Encoding": "identity"}
+    )
 
     assert b"tail" in await response.read()
 
 
-async def test_an_unknown_collector_is_refused_by_name(served: Served) -> None:
-    response = await served.client.get("/metrics?collect[]=insigths")
+async def test_unknown_collector_is_rejected_by_name(running_app: RunningApp) -> None:
+    response = await running_app.client.get("/metrics?collect[]=insigths")
 
     assert response.status == 400
     assert "'insigths'" in await response.text()
-    assert served.scrapes.codes == [400]
+    assert running_app.scrape_recorder.codes == [400]
 
 
-async def test_health_needs_nothing_and_readiness_needs_fresh_numbers(served: Served) -> None:
-    assert (await served.client.get("/-/healthy")).status == 200
-    assert (await served.client.get("/-/ready")).status == 200
+async def test_readiness_requires_fresh_data_and_health_does_not(running_app: RunningApp) -> None:
+    assert (await running_app.client.get("/-/healthy")).status == 200
+    assert (await running_app.client.get("/-/ready")).status == 200
 
-    served.site = replace(served.site, unready=lambda: "No poll has succeeded yet.")
+    running_app.context = replace(running_app.context, not_ready_reason=lambda: "No poll has succeeded yet.")
 
-    response = await served.client.get("/-/ready")
+    response = await running_app.client.get("/-/ready")
     assert response.status == 503
     assert await response.text() == "No poll has succeeded yet.\n"
-    assert (await served.client.get("/-/healthy")).status == 200
+    assert (await running_app.client.get("/-/healthy")).status == 200
 
 
-async def test_the_landing_page_brings_its_own_policy(served: Served) -> None:
-    response = await served.client.get("/", headers={"Accept-Encoding": "gzip"})
+async def test_landing_page_sets_its_content_security_policy(running_app: RunningApp) -> None:
+    response = await running_app.client.get("/", headers={"Accept-Encoding": "gzip"})
 
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "style-src 'sha256-x'" in response.headers["Content-Security-Policy"]
     assert b"<title>Hello" in gzip.decompress(await response.read())
 
 
-async def test_the_configuration_is_shown_as_text(served: Served) -> None:
-    response = await served.client.get("/config")
+async def test_the_configuration_is_shown_as_text(running_app: RunningApp) -> None:
+    response = await running_app.client.get("/config")
 
     assert response.headers["Content-Type"].startswith("text/plain")
     assert "url: https://coder.example.com" in await response.text()
 
 
-async def test_reading_anew_is_off_unless_enabled(served: Served) -> None:
-    response = await served.client.post("/-/reload")
+async def test_reload_is_disabled_by_default(running_app: RunningApp) -> None:
+    response = await running_app.client.post("/-/reload")
 
     assert response.status == 403
     assert "server.enable_reload" in await response.text()
 
 
 @pytest.mark.parametrize("method", ["post", "put"])
-async def test_reading_anew_tells_what_came_of_it(served: Served, method: str) -> None:
-    faults = [ConfigError("poll.interval: expected more."), None]
+async def test_reload_reports_its_result(running_app: RunningApp, method: str) -> None:
+    errors = [ConfigError("poll.interval: expected more."), None]
 
     async def reload() -> None:
-        if fault := faults.pop(0):
-            raise fault
+        if error := errors.pop(0):
+            raise error
 
-    served.site = replace(served.site, reload=reload)
+    running_app.context = replace(running_app.context, reload=reload)
 
-    refused = await served.client.request(method, "/-/reload")
-    accepted = await served.client.request(method, "/-/reload")
+    failed = await running_app.client.request(method, "/-/reload")
+    succeeded = await running_app.client.request(method, "/-/reload")
 
-    assert refused.status == 500
-    assert "poll.interval: expected more." in await refused.text()
-    assert accepted.status == 200
+    assert failed.status == 500
+    assert "poll.interval: expected more." in await failed.text()
+    assert succeeded.status == 200
 
 
 @pytest.mark.parametrize(
@@ -150,10 +152,10 @@ async def test_reading_anew_tells_what_came_of_it(served: Served, method: str) -
         ("DELETE", "/", 405),
     ],
 )
-async def test_what_is_not_there_is_refused_in_a_line(
-    served: Served, method: str, path: str, status: int
+async def test_unknown_routes_get_a_one_line_error(
+    running_app: RunningApp, method: str, path: str, status: int
 ) -> None:
-    response = await served.client.request(method, path)
+    response = await running_app.client.request(method, path)
 
     assert response.status == status
     assert (await response.text()).startswith(f"{status} ")
@@ -161,8 +163,8 @@ async def test_what_is_not_there_is_refused_in_a_line(
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/", "/config", "/-/healthy", "/nothing"])
-async def test_every_answer_has_safe_headers(served: Served, path: str) -> None:
-    headers = (await served.client.get(path)).headers
+async def test_every_response_has_security_headers(running_app: RunningApp, path: str) -> None:
+    headers = (await running_app.client.get(path)).headers
 
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
@@ -171,41 +173,41 @@ async def test_every_answer_has_safe_headers(served: Served, path: str) -> None:
     assert headers["Server"] == "insights_exporter"
 
 
-async def test_a_fault_inside_tells_the_client_nothing(
-    served: Served, caplog: pytest.LogCaptureFixture
+async def test_internal_errors_are_hidden_from_clients(
+    running_app: RunningApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken() -> str:
         raise RuntimeError("secret details")
 
-    served.site = replace(served.site, config=broken)
+    running_app.context = replace(running_app.context, config=broken)
 
-    response = await served.client.get("/config")
+    response = await running_app.client.get("/config")
 
     assert response.status == 500
     assert "secret" not in await response.text()
     assert "secret details" in caplog.text
 
 
-async def test_a_socket_is_opened_and_its_address_told(served: Served) -> None:
-    app = application(lambda: served.site)
-    async with Listening(app, host="127.0.0.1", port=0) as listening, ClientSession() as session:
-        async with session.get(listening.address + "/-/healthy") as response:
+async def test_http_server_listens_and_reports_its_url(running_app: RunningApp) -> None:
+    app = create_app(lambda: running_app.context)
+    async with HttpServer(app, host="127.0.0.1", port=0) as http_server, ClientSession() as session:
+        async with session.get(http_server.url + "/-/healthy") as response:
             assert response.status == 200
-        port = int(listening.address.rpartition(":")[2])
-        other = Listening(application(lambda: served.site), host="127.0.0.1", port=port)
+        port = int(http_server.url.rpartition(":")[2])
+        second_server = HttpServer(create_app(lambda: running_app.context), host="127.0.0.1", port=port)
 
         with pytest.raises(ConfigError, match=r"expected a free address, found 127\.0\.0\.1:"):
-            await other.__aenter__()
+            await second_server.__aenter__()
 
 
-async def test_middlewares_stand_before_the_routes(served: Served) -> None:
+async def test_middlewares_run_before_the_routes(running_app: RunningApp) -> None:
     @web.middleware
-    async def closed(
+    async def reject_all(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Basic"})
 
-    app = application(lambda: replace(served.site, middlewares=[closed]))
+    app = create_app(lambda: replace(running_app.context, middlewares=[reject_all]))
     async with TestClient(TestServer(app)) as client:
         response = await client.get("/metrics")
 

@@ -14,55 +14,57 @@ from random import Random
 
 import pytest
 
-from insights_exporter.collectors.agent_stats import Ledger, PostgresCollector
+from insights_exporter.agent_stats import Accumulator, PostgresCollector
+from insights_exporter.config.settings import AgentStatsSettings, AgentStatsSource, UsernameMode
 from insights_exporter.errors import ConfigError
 from insights_exporter.filters import Filters
-from insights_exporter.redaction import Redaction
-from insights_exporter.secret import LiteralSecret, Secret
-from insights_exporter.settings import AgentStatsSettings, AgentStatsSource, UserNames
-from insights_exporter.simulator.generated import GeneratedWorld, Size, generate
-from insights_exporter.simulator.postgres import BACKLOG, report_tables
-from insights_exporter.simulator.stage import stage
+from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.secrets import LiteralSecret, Secret
+from insights_exporter.simulator.demo_deployment import demo_deployment
+from insights_exporter.simulator.generated_world import GeneratedWorld, Size, generate_world
+from insights_exporter.simulator.postgres import RETENTION, populate_database
 from insights_exporter.snapshot import AgentStats
 from tests.support.agent_stats import user_seconds
 from tests.support.clock import FakeClock
 from tests.support.postgres import Postgres, postgres, postgres_server
-from tests.support.simulated import client_of
-from tests.support.told import Told
+from tests.support.recording_telemetry import RecordingTelemetry
+from tests.support.simulated import simulator_client
 
 __all__ = ["postgres", "postgres_server"]
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
-DAY = NOW - BACKLOG
+DAY_BEFORE = NOW - RETENTION
 SIZE = Size(templates=3, users=10)
 
 
 @asynccontextmanager
-async def written(
-    server: Postgres, world: GeneratedWorld, *, counts: bool
+async def populated_database(
+    server: Postgres, world: GeneratedWorld, *, json_session_counts: bool
 ) -> AsyncIterator[tuple[str, int, Callable[[datetime], asyncio.Future[None]]]]:
     """Yield a filled database, the number of its rows, and what lets time pass there."""
-    database, moment = server.new_database(), [NOW]
-    turns: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
-    passed: list[asyncio.Future[None]] = []
+    database, current_time = server.new_database(), [NOW]
+    pending_sleeps: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
+    finished_sleeps: list[asyncio.Future[None]] = []
 
     async def sleep(_: float) -> None:
-        for one in passed:
-            one.set_result(None)
-        passed[:] = [await turns.get()]
+        for sleep_future in finished_sleeps:
+            sleep_future.set_result(None)
+        finished_sleeps[:] = [await pending_sleeps.get()]
 
-    def pass_time(until: datetime) -> asyncio.Future[None]:
-        moment[0] = until
+    def advance_to(target_time: datetime) -> asyncio.Future[None]:
+        current_time[0] = target_time
         done = asyncio.get_running_loop().create_future()
-        turns.put_nowait(done)
+        pending_sleeps.put_nowait(done)
         return done
 
     dsn = server.dsn(database)
-    async with report_tables(dsn, world, counts=counts, now=lambda: moment[0], sleep=sleep) as rows:
-        yield database, rows, pass_time
+    async with populate_database(
+        dsn, world, json_session_counts=json_session_counts, now=lambda: current_time[0], sleep=sleep
+    ) as rows:
+        yield database, rows, advance_to
 
 
-async def counted(server: Postgres, database: str, *, since: datetime) -> AgentStats:
+async def read_agent_stats(server: Postgres, database: str, *, since: datetime) -> AgentStats:
     """Return what an exporter counts of a database."""
     server.sql(
         f"ALTER DATABASE {database} SET search_path = public, pg_catalog;"
@@ -70,20 +72,20 @@ async def counted(server: Postgres, database: str, *, since: datetime) -> AgentS
         f" $$SELECT '{NOW.isoformat()}'::timestamptz$$",
         database=database,
     )
-    ledger = Ledger(Redaction(UserNames.NAMED), Filters())
+    accumulator = Accumulator(UsernamePolicy(UsernameMode.NAMED), Filters())
     organization = server.sql("SELECT id FROM organizations WHERE is_default", database=database)
-    ledger.begin(since, identity=organization, position=since.isoformat())
+    accumulator.reset(since, identity=organization, cursor=since.isoformat())
     source = LiteralSecret(Secret(server.dsn(database)))
     reader = PostgresCollector(
         AgentStatsSettings(source=AgentStatsSource.POSTGRES, dsn=source),
-        ledger,
+        accumulator,
         max_staleness=1800.0,
         clock=FakeClock(),
         random=Random(1),
-        telemetry=Told(),
+        telemetry=RecordingTelemetry(),
     )
     try:
-        assert await reader.read_once(), reader.failing
+        assert await reader.read_once(), reader.failure_reason
     finally:
         reader.close()
         await asyncio.sleep(0)
@@ -93,69 +95,76 @@ async def counted(server: Postgres, database: str, *, since: datetime) -> AgentS
 
 
 @pytest.mark.parametrize("counts", [False, True], ids=["columns", "session_counts"])
-async def test_rows_are_the_reports_of_the_world(postgres: Postgres, *, counts: bool) -> None:
-    world = generate(SIZE)
-    reports = list(world.agent_reports(DAY, NOW))
-    async with written(postgres, world, counts=counts) as (database, rows, _):
-        told = postgres.sql(
+async def test_rows_match_agent_reports(postgres: Postgres, *, counts: bool) -> None:
+    world = generate_world(SIZE)
+    reports = list(world.agent_reports(DAY_BEFORE, NOW))
+    async with populated_database(postgres, world, json_session_counts=counts) as (database, rows, _):
+        sums = postgres.sql(
             "SELECT count(*), sum(rx_bytes), sum(connection_count) FROM workspace_agent_stats",
             database=database,
         )
 
     assert rows == len(reports) > 1000
-    assert told == f"{rows}|{sum(one.rx_bytes for one in reports)}|{sum(r.connection_count for r in reports)}"
+    assert (
+        sums
+        == f"{rows}|{sum(report.rx_bytes for report in reports)}|{sum(r.connection_count for r in reports)}"
+    )
 
 
 @pytest.mark.parametrize("counts", [False, True], ids=["columns", "session_counts"])
-async def test_minutes_of_the_rows_are_the_seconds_of_the_api(postgres: Postgres, *, counts: bool) -> None:
-    world, clock = generate(SIZE), FakeClock(NOW + timedelta(hours=6))
-    async with written(postgres, world, counts=counts) as (database, _, _):
-        found = await counted(postgres, database, since=DAY)
+async def test_session_seconds_match_the_api(postgres: Postgres, *, counts: bool) -> None:
+    world, clock = generate_world(SIZE), FakeClock(NOW + timedelta(hours=6))
+    async with populated_database(postgres, world, json_session_counts=counts) as (database, _, _):
+        stats = await read_agent_stats(postgres, database, since=DAY_BEFORE)
     seconds: dict[tuple[str, str, str], float] = {}
-    for (organization, name, _user, app_name), value in user_seconds(found).items():
+    for (organization, name, _user, app_name), value in user_seconds(stats).items():
         key = (organization, name, app_name)
         seconds[key] = seconds.get(key, 0.0) + value
-    told: dict[tuple[str, str, str], float] = {}
-    async with client_of(stage(SIZE, world=world), clock=clock) as client:
+    api_seconds: dict[tuple[str, str, str], float] = {}
+    async with simulator_client(demo_deployment(SIZE, world=world), clock=clock) as client:
         for template in world.templates:
-            answer = await client.template_insights(DAY, NOW, template_ids=(template.id,))
-            assert answer.report is not None
-            for app in answer.report.apps_usage:
+            response = await client.template_insights(DAY_BEFORE, NOW, template_ids=(template.id,))
+            assert response.report is not None
+            for app in response.report.apps_usage:
                 if app.type == "builtin" and app.seconds:
-                    told[template.organization.name, template.name, app.slug] = app.seconds
+                    api_seconds[template.organization.name, template.name, app.slug] = app.seconds
 
-    assert told == seconds
+    assert api_seconds == seconds
 
 
-async def test_more_rows_come_as_time_goes_on_and_old_ones_go(postgres: Postgres) -> None:
-    world, later = generate(SIZE), NOW + timedelta(hours=12)
-    async with written(postgres, world, counts=True) as (database, _, pass_time):
+async def test_rows_are_appended_and_purged_over_time(postgres: Postgres) -> None:
+    world, later = generate_world(SIZE), NOW + timedelta(hours=12)
+    async with populated_database(postgres, world, json_session_counts=True) as (database, _, advance_to):
         async with asyncio.timeout(20):
-            await pass_time(NOW + timedelta(hours=11))
-            await pass_time(later)
-        told = postgres.sql(
+            await advance_to(NOW + timedelta(hours=11))
+            await advance_to(later)
+        row_summary = postgres.sql(
             "SELECT min(created_at) >= '2026-01-14 12:00Z', count(*) FROM workspace_agent_stats",
             database=database,
         )
-    expected = len(list(world.agent_reports(later - BACKLOG, later)))
+    expected = len(list(world.agent_reports(later - RETENTION, later)))
 
-    assert told == f"t|{expected}"
+    assert row_summary == f"t|{expected}"
 
 
-async def test_a_database_of_somebody_else_is_left_alone(postgres: Postgres) -> None:
+async def test_foreign_database_is_not_overwritten(postgres: Postgres) -> None:
     database = postgres.new_database()
     postgres.sql("CREATE TABLE users (id int)", database=database)
 
     with pytest.raises(ConfigError, match="found a table users"):
-        async with report_tables(postgres.dsn(database), generate(SIZE), counts=True, now=lambda: NOW):
+        async with populate_database(
+            postgres.dsn(database), generate_world(SIZE), json_session_counts=True, now=lambda: NOW
+        ):
             pass
     assert postgres.sql("SELECT count(*) FROM users", database=database) == "0"
 
 
-async def test_a_database_can_be_filled_again_in_the_other_form(postgres: Postgres) -> None:
-    database, world = postgres.new_database(), generate(SIZE)
-    for counts in (True, False):
-        async with report_tables(postgres.dsn(database), world, counts=counts, now=lambda: NOW):
+async def test_database_can_be_recreated_with_other_schema(postgres: Postgres) -> None:
+    database, world = postgres.new_database(), generate_world(SIZE)
+    for json_session_counts in (True, False):
+        async with populate_database(
+            postgres.dsn(database), world, json_session_counts=json_session_counts, now=lambda: NOW
+        ):
             pass
     columns = postgres.sql(
         "SELECT count(*) FROM information_schema.columns WHERE table_name = 'workspace_agent_stats'"
@@ -167,14 +176,14 @@ async def test_a_database_can_be_filled_again_in_the_other_form(postgres: Postgr
 
 
 @pytest.mark.parametrize("dsn", ["postgresql://nobody:hunter2@127.0.0.1:9/none", "nonsense"])
-async def test_a_bad_address_is_named_and_not_shown(dsn: str) -> None:
-    with pytest.raises(ConfigError, match="--postgres: expected an address") as caught:
-        async with report_tables(dsn, generate(SIZE), counts=True, now=lambda: NOW):
+async def test_unreachable_dsn_is_reported_without_password(dsn: str) -> None:
+    with pytest.raises(ConfigError, match="--postgres: expected an address") as error_info:
+        async with populate_database(dsn, generate_world(SIZE), json_session_counts=True, now=lambda: NOW):
             pass
-    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in str(error_info.value)
 
 
-def test_the_command_fills_a_database(postgres: Postgres) -> None:
+def test_simulate_command_populates_database(postgres: Postgres) -> None:
     database = postgres.new_database()
     command = [sys.executable, "-m", "insights_exporter", "simulate", "--port", "0", "--users", "10"]
     with subprocess.Popen(

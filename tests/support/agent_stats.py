@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from insights_exporter.snapshot import AgentStats, Distribution
+from insights_exporter.snapshot import AgentStats, LatencyHistogram
 
 __all__ = ["user_latency", "user_seconds"]
 
 
-def user_latency(stats: AgentStats) -> dict[tuple[str, str, str], Distribution]:
+def user_latency(stats: AgentStats) -> dict[tuple[str, str, str], LatencyHistogram]:
     """Return the round trips by organization, template and user."""
-    return {(*place, user): seen for place, users in stats.latency.items() for user, seen in users.items()}
+    return {
+        (*template_labels, user): distribution
+        for template_labels, users in stats.latency.items()
+        for user, distribution in users.items()
+    }
 
 
 def user_seconds(stats: AgentStats) -> dict[tuple[str, str, str, str], float]:

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-__all__ = ["Alertmanager", "Pager", "pager"]
+__all__ = ["Alertmanager", "WebhookReceiver", "webhook_receiver"]
 
-PATIENCE: Final = 30.0
+START_TIMEOUT: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,26 @@ class Alertmanager:
 
     @classmethod
     @contextmanager
-    def serving(cls, folder: Path, config: str) -> Iterator[Alertmanager]:
+    def run(cls, folder: Path, config: str) -> Iterator[Alertmanager]:
         """Route alerts as the configuration says while the context lasts."""
         folder.mkdir()
         (folder / "alertmanager.yml").write_text(config)
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            found = cls(f"127.0.0.1:{one.getsockname()[1]}")
+        with socket.socket() as free_socket:
+            free_socket.bind(("127.0.0.1", 0))
+            alertmanager = cls(f"127.0.0.1:{free_socket.getsockname()[1]}")
         command = ["prometheus-alertmanager", f"--config.file={folder / 'alertmanager.yml'}"]
-        command += [f"--storage.path={folder / 'data'}", f"--web.listen-address={found.address}"]
+        command += [f"--storage.path={folder / 'data'}", f"--web.listen-address={alertmanager.address}"]
         with (folder / "log").open("w") as log:
             process = subprocess.Popen([*command, "--cluster.listen-address="], stdout=log, stderr=log)
             try:
-                found._wait(process)
-                yield found
+                alertmanager.wait_until_ready(process)
+                yield alertmanager
             finally:
                 process.terminate()
                 process.wait()
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + PATIENCE
+    def wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
         while process.poll() is None and time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=5).close()
@@ -59,56 +59,56 @@ class Alertmanager:
 
     def states(self) -> dict[str, set[str]]:
         """Return the names of alerts by state: ``active``, or ``suppressed`` by another one."""
-        with urllib.request.urlopen(f"http://{self.address}/api/v2/alerts", timeout=10) as answer:
-            alerts = json.load(answer)
-        found: dict[str, set[str]] = {"active": set(), "suppressed": set(), "unprocessed": set()}
+        with urllib.request.urlopen(f"http://{self.address}/api/v2/alerts", timeout=10) as response:
+            alerts = json.load(response)
+        names_by_state: dict[str, set[str]] = {"active": set(), "suppressed": set(), "unprocessed": set()}
         for alert in alerts:
-            found[alert["status"]["state"]].add(alert["labels"]["alertname"])
-        return found
+            names_by_state[alert["status"]["state"]].add(alert["labels"]["alertname"])
+        return names_by_state
 
 
 @dataclass
-class Pager:
+class WebhookReceiver:
     """Whoever is notified: by receiver, what came."""
 
     url: str = ""
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    notifications: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def firing(self) -> list[tuple[str, str]]:
         """Return receiver and alert of each notification that something fires, in the order they came."""
         return [
-            (receiver, call["commonLabels"]["alertname"])
-            for receiver, call in self.calls
-            if call["status"] == "firing"
+            (receiver, notification["commonLabels"]["alertname"])
+            for receiver, notification in self.notifications
+            if notification["status"] == "firing"
         ]
 
     def alerts(self, name: str) -> list[dict[str, Any]]:
         """Return the alerts of that name in what came first."""
-        for _, call in self.calls:
-            if call["commonLabels"]["alertname"] == name:
-                found: list[dict[str, Any]] = call["alerts"]
+        for _, notification in self.notifications:
+            if notification["commonLabels"]["alertname"] == name:
+                found: list[dict[str, Any]] = notification["alerts"]
                 return found
         return []
 
 
 @asynccontextmanager
-async def pager(pages: Path) -> AsyncIterator[Pager]:
+async def webhook_receiver(static_dir: Path) -> AsyncIterator[WebhookReceiver]:
     """Listen to notifications, and serve a folder under ``/pages``."""
-    found = Pager()
+    webhook = WebhookReceiver()
 
     async def notified(request: web.Request) -> web.Response:
-        found.calls.append((request.match_info["receiver"], await request.json()))
+        webhook.notifications.append((request.match_info["receiver"], await request.json()))
         return web.Response()
 
     application = web.Application()
     application.router.add_post("/notify/{receiver}", notified)
-    application.router.add_static("/pages", pages)
+    application.router.add_static("/pages", static_dir)
     runner = web.AppRunner(application)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        found.url = "http://{}:{}".format(*runner.addresses[0][:2])
-        yield found
+        webhook.url = "http://{}:{}".format(*runner.addresses[0][:2])
+        yield webhook
     finally:
         await runner.cleanup()

@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 class FakeClock:
     """A clock that stands still; sleeping moves it and takes no real time."""
 
-    moment: datetime = datetime(2026, 1, 14, 10, 20, tzinfo=UTC)
+    current_time: datetime = datetime(2026, 1, 14, 10, 20, tzinfo=UTC)
     elapsed: float = 0.0
     sleeps: list[float] = field(default_factory=list)
 
     def now(self) -> datetime:
         """Return the moment that the test set."""
-        return self.moment
+        return self.current_time
 
     def monotonic(self) -> float:
         """Return the seconds that have passed."""
@@ -31,5 +31,5 @@ class FakeClock:
 
     def advance(self, seconds: float) -> None:
         """Move both hands forward."""
-        self.moment += timedelta(seconds=seconds)
+        self.current_time += timedelta(seconds=seconds)
         self.elapsed += seconds

@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from tests.support.boards import Panel, board, variables
+from tests.support.dashboards import Panel, dashboard_variables, load_dashboard
 from tests.support.prometheus import Prometheus, Series
 
-__all__ = ["SCRAPE_INTERVAL", "Chosen", "Frame", "Viewer", "interpolated"]
+__all__ = ["SCRAPE_INTERVAL", "DashboardEmulator", "Frame", "VariableValue", "interpolate_variables"]
 
 SCRAPE_INTERVAL: Final = 60
 """Seconds between scrapes, as the provisioned data source tells Grafana."""
 
-Chosen = str | tuple[str, ...]
+VariableValue = str | tuple[str, ...]
 """The value of a variable, or several of one that takes several; ``$__all`` stands for all."""
 
 Frame = dict[str, list[Any]]
 """A table: columns by name, in order, all equally long."""
 
-_VARIABLE: Final = re.compile(r"\$(\w+)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)(?::(\w+))?\]\]")
+_VARIABLE_PATTERN: Final = re.compile(r"\$(\w+)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)(?::(\w+))?\]\]")
 _ALL: Final = "$__all"
-_SPAN: Final = re.compile(r"now-(\d+)([mhdwM])")
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 30 * 86400}
-_WIDTH: Final = 1584
+_RELATIVE_TIME_PATTERN: Final = re.compile(r"now-(\d+)([mhdwM])")
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 30 * 86400}
+_SCREEN_WIDTH: Final = 1584
 """Pixels of a screen's width that panels share."""
 
 _STEPS: Final = (
@@ -37,36 +37,39 @@ _STEPS: Final = (
 """Below which seconds per pixel Grafana takes which step."""
 
 
-def interpolated(
-    text: str, declared: list[dict[str, Any]], chosen: Mapping[str, Chosen], builtin: Mapping[str, str]
+def interpolate_variables(
+    text: str,
+    variable_definitions: list[dict[str, Any]],
+    variable_values: Mapping[str, VariableValue],
+    builtin: Mapping[str, str],
 ) -> str:
     """Return a text with variables filled in as for a query; raises KeyError for one that nobody declared."""
-    known = {one["name"]: one for one in declared}
+    definitions_by_name = {definition["name"]: definition for definition in variable_definitions}
 
-    def filled(match: re.Match[str]) -> str:
-        name = next(one for one in (match[1], match[2], match[4]) if one)
+    def substitute(match: re.Match[str]) -> str:
+        name = next(definition for definition in (match[1], match[2], match[4]) if definition)
         if name in builtin:
             return builtin[name]
         if name.isdigit():
             return match[0]  # It belongs to a replacement within the query.
-        return _in_query(known[name], chosen[name])
+        return _format_variable_value(definitions_by_name[name], variable_values[name])
 
-    return _VARIABLE.sub(filled, text)
+    return _VARIABLE_PATTERN.sub(substitute, text)
 
 
-def _in_query(variable: Mapping[str, Any], value: Chosen) -> str:
+def _format_variable_value(variable: Mapping[str, Any], value: VariableValue) -> str:
     if value == _ALL:
         return str(variable["allValue"])
     if not variable.get("multi") and not variable.get("includeAll"):
         assert isinstance(value, str)
         return value.replace("\\", "\\\\").replace("'", "\\\\'")
     values = [value] if isinstance(value, str) else list(value)
-    escaped = [re.sub(r"[$^*{}\[\]'+?.()|]", r"\\\\\g<0>", one.replace("\\", r"\\\\")) for one in values]
+    escaped = [re.sub(r"[$^*{}\[\]'+?.()|]", r"\\\\\g<0>", item.replace("\\", r"\\\\")) for item in values]
     return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
 
 @dataclass
-class Viewer:
+class DashboardEmulator:
     """Somebody who looks at a dashboard at a moment, with what they chose at its top.
 
     What is not chosen has the value that Grafana takes: all, the dashboard's default, or the first there is.
@@ -75,122 +78,133 @@ class Viewer:
     prometheus: Prometheus
     slug: str
     now: datetime
-    chosen: dict[str, Chosen] = field(default_factory=dict)
-    back: timedelta | None = None
-    _answers: dict[object, list[Series]] = field(default_factory=dict, repr=False)
+    variable_values: dict[str, VariableValue] = field(default_factory=dict)
+    lookback: timedelta | None = None
+    _query_cache: dict[object, list[Series]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Fill the variables, one after the other, as later ones depend on earlier ones."""
-        for one in variables(self.slug):
-            if one["type"] == "datasource":
-                self.chosen.setdefault(one["name"], "prometheus")
-            elif one["type"] == "query" and one["name"] not in self.chosen:
-                self.chosen[one["name"]] = self._default(one)
+        for definition in dashboard_variables(self.slug):
+            if definition["type"] == "datasource":
+                self.variable_values.setdefault(definition["name"], "prometheus")
+            elif definition["type"] == "query" and definition["name"] not in self.variable_values:
+                self.variable_values[definition["name"]] = self._default(definition)
 
-    def _default(self, variable: Mapping[str, Any]) -> Chosen:
+    def _default(self, variable: Mapping[str, Any]) -> VariableValue:
         value = variable.get("current", {}).get("value")
         if value == _ALL or variable.get("includeAll"):
             return _ALL
-        options = self.options(variable)
+        options = self.variable_options(variable)
         return value if value in options else options[0]
 
-    def options(self, variable: Mapping[str, Any]) -> list[str]:
+    def variable_options(self, variable: Mapping[str, Any]) -> list[str]:
         """Return what a variable offers."""
         match = re.fullmatch(r"label_values\((?:(.*), )?(\w+)\)", str(variable["query"]))
         assert match is not None, variable["query"]
-        return self.prometheus.values(match[2], self._filled(match[1] or "", {}), *self._span())
+        return self.prometheus.label_values(
+            match[2], self._interpolate(match[1] or "", {}), *self._time_range()
+        )
 
-    def _filled(self, text: str, builtin: Mapping[str, str]) -> str:
-        return interpolated(text, variables(self.slug), self.chosen, builtin)
+    def _interpolate(self, text: str, builtin: Mapping[str, str]) -> str:
+        return interpolate_variables(text, dashboard_variables(self.slug), self.variable_values, builtin)
 
-    def _span(self, own: str = "") -> tuple[datetime, datetime]:
+    def _time_range(self, panel_time_from: str = "") -> tuple[datetime, datetime]:
         """Return the range of the dashboard, or of a panel with one of its own."""
-        match = _SPAN.fullmatch(f"now-{own}" if own else board(self.slug)["time"]["from"])
+        match = _RELATIVE_TIME_PATTERN.fullmatch(
+            f"now-{panel_time_from}" if panel_time_from else load_dashboard(self.slug)["time"]["from"]
+        )
         assert match is not None
-        back = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-        if self.back is not None and not own:
-            back = self.back
-        return self.now - back, self.now
+        lookback = timedelta(seconds=int(match[1]) * _UNIT_SECONDS[match[2]])
+        if self.lookback is not None and not panel_time_from:
+            lookback = self.lookback
+        return self.now - lookback, self.now
 
-    def query(self, panel: Panel, target: Mapping[str, Any]) -> str:
+    def interpolated_query(self, panel: Panel, target: Mapping[str, Any]) -> str:
         """Return what Prometheus is asked for a target."""
-        return self._timed(panel, target)[0]
+        return self._query_and_step(panel, target)[0]
 
-    def _timed(self, panel: Panel, target: Mapping[str, Any]) -> tuple[str, int]:
-        start, end = self._span(panel.json.get("timeFrom", ""))
+    def _query_and_step(self, panel: Panel, target: Mapping[str, Any]) -> tuple[str, int]:
+        start, end = self._time_range(panel.json.get("timeFrom", ""))
         seconds = (end - start).total_seconds()
-        points = panel.json.get("maxDataPoints") or _WIDTH * panel.place["w"] // 24
+        points = panel.json.get("maxDataPoints") or _SCREEN_WIDTH * panel.grid_position["w"] // 24
         per_point = seconds / points
-        least = _seconds(target.get("interval") or panel.json.get("interval") or "") or SCRAPE_INTERVAL
-        rounded = next((step for below, step in _STEPS if per_point < below), 2_592_000)
-        step = max(rounded, least)
+        min_interval = (
+            _interval_seconds(target.get("interval") or panel.json.get("interval") or "") or SCRAPE_INTERVAL
+        )
+        rounded_step = next((step for limit, step in _STEPS if per_point < limit), 2_592_000)
+        step = max(rounded_step, min_interval)
         builtin = {
             "__interval": f"{step}s",
             "__interval_ms": str(step * 1000),
-            "__rate_interval": f"{max(step + least, 4 * least)}s",
+            "__rate_interval": f"{max(step + min_interval, 4 * min_interval)}s",
             "__range": f"{round(seconds)}s",
             "__range_s": str(round(seconds)),
             "__range_ms": str(round(seconds) * 1000),
         }
-        return self._filled(target["expr"], builtin), step
+        return self._interpolate(target["expr"], builtin), step
 
-    def ask(self, panel: Panel, target: Mapping[str, Any]) -> list[Series]:
+    def run_query(self, panel: Panel, target: Mapping[str, Any]) -> list[Series]:
         """Return what Prometheus answers to a target; it is asked once."""
-        start, end = self._span(panel.json.get("timeFrom", ""))
-        query, step = self._timed(panel, target)
+        start, end = self._time_range(panel.json.get("timeFrom", ""))
+        query, step = self._query_and_step(panel, target)
         # The first step is a whole multiple, so that points stay where they are while time goes on.
-        begin = start - timedelta(seconds=start.timestamp() % step)
-        asked = query, bool(target.get("instant")), begin, step
-        if asked not in self._answers:
-            self._answers[asked] = (
-                self.prometheus.instant(query, end)
+        aligned_start = start - timedelta(seconds=start.timestamp() % step)
+        cache_key = query, bool(target.get("instant")), aligned_start, step
+        if cache_key not in self._query_cache:
+            self._query_cache[cache_key] = (
+                self.prometheus.query(query, end)
                 if target.get("instant")
-                else self.prometheus.range(query, begin, end, step)
+                else self.prometheus.query_range(query, aligned_start, end, step)
             )
-        return self._answers[asked]
+        return self._query_cache[cache_key]
 
     def frames(self, panel: Panel) -> list[Frame]:
         """Return the answers to all targets of a panel, before any transformation."""
-        answers = [(target, self.ask(panel, target)) for target in panel.targets]
-        tables = [one for one in answers if one[0].get("format") == "table"]
+        results = [(target, self.run_query(panel, target)) for target in panel.targets]
+        tables = [result for result in results if result[0].get("format") == "table"]
         found: list[Frame] = []
-        for target, series in answers:
-            make = _FORMATS[target.get("format", "time_series")]
-            found += make(target, series, len(tables) > 1)
+        for target, series in results:
+            to_frames = _FORMATS[target.get("format", "time_series")]
+            found += to_frames(target, series, len(tables) > 1)
         return found
 
 
-def _seconds(text: str) -> int:
+def _interval_seconds(text: str) -> int:
     match = re.fullmatch(r"(\d+)([smhdw])", text)
-    return int(match[1]) * _UNITS[match[2]] if match else 0
+    return int(match[1]) * _UNIT_SECONDS[match[2]] if match else 0
 
 
 def _legend(target: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     text = target.get("legendFormat") or "__auto"
     if text == "__auto":
-        shown = {name: value for name, value in labels.items() if name != "__name__"}
-        if len(shown) == 1:
-            return next(iter(shown.values()))
+        visible_labels = {name: value for name, value in labels.items() if name != "__name__"}
+        if len(visible_labels) == 1:
+            return next(iter(visible_labels.values()))
         return (
-            "{" + ", ".join(f'{name}="{value}"' for name, value in shown.items()) + "}" if shown else "Value"
+            "{" + ", ".join(f'{name}="{value}"' for name, value in visible_labels.items()) + "}"
+            if visible_labels
+            else "Value"
         )
     return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: labels.get(match[1], ""), text)
 
 
 def _time_series(target: Mapping[str, Any], series: list[Series], _: object) -> list[Frame]:
     return [
-        {"Time": [moment * 1000 for moment, _ in points], _legend(target, labels): [one for _, one in points]}
+        {
+            "Time": [timestamp * 1000 for timestamp, _ in points],
+            _legend(target, labels): [value for _, value in points],
+        }
         for labels, points in series
     ]
 
 
-def _table(target: Mapping[str, Any], series: list[Series], several: object) -> list[Frame]:
+def _table(target: Mapping[str, Any], series: list[Series], has_several_tables: object) -> list[Frame]:
     names = sorted({name for labels, _ in series for name in labels})
-    rows = [(labels, moment, value) for labels, points in series for moment, value in points]
-    number = f"Value #{target['refId']}" if several else "Value"
+    rows = [(labels, timestamp, value) for labels, points in series for timestamp, value in points]
+    number = f"Value #{target['refId']}" if has_several_tables else "Value"
     return [
         {
-            "Time": [moment * 1000 for _, moment, _ in rows],
+            "Time": [timestamp * 1000 for _, timestamp, _ in rows],
             **{name: [labels.get(name, "") for labels, _, _ in rows] for name in names},
             number: [value for _, _, value in rows],
         }
@@ -199,14 +213,16 @@ def _table(target: Mapping[str, Any], series: list[Series], several: object) -> 
 
 def _heatmap(target: Mapping[str, Any], series: list[Series], _: object) -> list[Frame]:
     """Take cumulative buckets apart: each keeps what the one below it does not have."""
-    ordered = sorted(series, key=lambda one: float(one[0]["le"]))
-    moments = sorted({moment for _, points in ordered for moment, _ in points})
-    frame: Frame = {"Time": [moment * 1000 for moment in moments]}
-    below = dict.fromkeys(moments, 0.0)
-    for labels, points in ordered:
+    sorted_series = sorted(series, key=lambda item: float(item[0]["le"]))
+    timestamps = sorted({timestamp for _, points in sorted_series for timestamp, _ in points})
+    frame: Frame = {"Time": [timestamp * 1000 for timestamp in timestamps]}
+    lower_counts = dict.fromkeys(timestamps, 0.0)
+    for labels, points in sorted_series:
         counts = dict(points)
-        frame[labels["le"]] = [counts.get(moment, 0.0) - below[moment] for moment in moments]
-        below |= counts
+        frame[labels["le"]] = [
+            counts.get(timestamp, 0.0) - lower_counts[timestamp] for timestamp in timestamps
+        ]
+        lower_counts |= counts
     return [frame] if series else []
 
 

@@ -22,17 +22,23 @@ from typing import Final
 import pytest
 
 import insights_exporter
-from insights_exporter.settings import UserNames
+from insights_exporter.config.settings import UsernameMode
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.options import ApiOptions
-from insights_exporter.simulator.generated import AppOutage, GeneratedWorld, Size, SlowRegion, generate
-from insights_exporter.simulator.stage import stage
+from insights_exporter.simulator.demo_deployment import demo_deployment
+from insights_exporter.simulator.generated_world import (
+    AppOutage,
+    GeneratedWorld,
+    Size,
+    SlowRegion,
+    generate_world,
+)
 from insights_exporter.simulator.usage import UserDay
 from tests.support.clock import FakeClock
+from tests.support.history_recorder import AgentStatsFeed, recorder, to_timestamped_samples
 from tests.support.prometheus import Prometheus
-from tests.support.recorder import AgentReports, recorder, stamped
 
-__all__ = ["END", "INSTANCES", "JOB", "History", "histories", "history", "made_up"]
+__all__ = ["END", "INSTANCES", "JOB", "History", "histories", "history", "history_deployment"]
 
 END: Final = datetime(2026, 3, 18, 14, 30, tzinfo=UTC)
 """A Wednesday afternoon, and "now" for all who look back: at this time of every day there is a page."""
@@ -42,7 +48,7 @@ INSTANCES: Final = ("exporter-a:9766", "exporter-b:9766")
 """Two replicas; the second one came a few hours before the end, and only where users are named."""
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
-_SPANS: Final = (
+_SCRAPE_SCHEDULE: Final = (
     (63 * _DAY, 3 * _DAY, 3 * _DAY),
     (9 * _DAY, 6 * _HOUR, 6 * _HOUR),
     (2 * _DAY, _HOUR, _HOUR / 2),
@@ -50,101 +56,113 @@ _SPANS: Final = (
 )
 """From how long before the end on, how often was polled and how often scraped: ever more often."""
 
-_BESIDES: Final = (28 * _DAY, 14 * _DAY)
+_EXTRA_SCRAPES: Final = (28 * _DAY, 14 * _DAY)
 """Whole weeks before the end, which comparisons look at."""
 
-_SIZE: Final = Size(5, 16, active_templates=3)
-_ONLOOKER: Final = 5
-_MADE_BY: Final = ("clock", "direct", "history", "recorder")
-_AGENTS_SINCE: Final = END - 9 * _DAY
-_SECOND_SINCE: Final = END - 6 * _HOUR
-_ONE_BLOCK: Final = "4374h"
+_WORLD_SIZE: Final = Size(5, 16, active_templates=3)
+_IDLE_USER: Final = 5
+_SOURCE_MODULES: Final = ("clock", "in_process_session", "history", "history_recorder")
+_AGENT_STATS_START: Final = END - 9 * _DAY
+_SECOND_REPLICA_START: Final = END - 6 * _HOUR
+_MAX_BLOCK_DURATION: Final = "4374h"
 """Longer than all of it: the text is read once for each block."""
 
 
-def _moments() -> list[tuple[datetime, bool]]:
+def _scrape_times() -> list[tuple[datetime, bool]]:
     """Return when pages were scraped, and whether the exporter had polled just before."""
-    ends = (*(back for back, _, _ in _SPANS[1:]), timedelta(0))
-    found = {END - back: True for back in (*_BESIDES, timedelta(0))}
-    for (back, poll, scrape), end in zip(_SPANS, ends, strict=True):
-        for number in range((back - end) // scrape):
-            found[END - back + number * scrape] = number * scrape % poll == timedelta(0)
-    return sorted(found.items())
+    phase_ends = (*(offset for offset, _, _ in _SCRAPE_SCHEDULE[1:]), timedelta(0))
+    polled_by_time = {END - offset: True for offset in (*_EXTRA_SCRAPES, timedelta(0))}
+    for (offset, poll, scrape), end in zip(_SCRAPE_SCHEDULE, phase_ends, strict=True):
+        for number in range((offset - end) // scrape):
+            polled_by_time[END - offset + number * scrape] = number * scrape % poll == timedelta(0)
+    return sorted(polled_by_time.items())
 
 
-class _World(GeneratedWorld):
+class _HistoryWorld(GeneratedWorld):
     """A world in which one user looks around and never works."""
 
-    def use_on(self, day: date) -> Iterable[UserDay]:
-        return [one for one in GeneratedWorld.use_on(self, day) if one.user != _ONLOOKER]
+    def usage_on(self, day: date) -> Iterable[UserDay]:
+        return [user_day for user_day in GeneratedWorld.usage_on(self, day) if user_day.user != _IDLE_USER]
 
 
-def made_up() -> SimulatedDeployment:
+def history_deployment() -> SimulatedDeployment:
     """Return the deployment of the history, as it is at the end.
 
     A region has been slow since yesterday and an app is down, so that there is something to find.
     """
-    made = generate(_SIZE, seed=3)
-    world = _World(**{one.name: getattr(made, one.name) for one in fields(made) if one.init})
+    generated_world = generate_world(_WORLD_SIZE, seed=3)
+    world = _HistoryWorld(
+        **{
+            dataclass_field.name: getattr(generated_world, dataclass_field.name)
+            for dataclass_field in fields(generated_world)
+            if dataclass_field.init
+        }
+    )
     world.incidents += [
         SlowRegion("europe", END - 26 * _HOUR, END + _DAY, 9.0),
         AppOutage("code-server", END - 2 * _HOUR, END + _DAY),
     ]
     options = ApiOptions(rate_limit=0, user_limit=20)
-    return stage(_SIZE, now=lambda: END, options=options, world=world)
+    return demo_deployment(_WORLD_SIZE, now=lambda: END, options=options, world=world)
 
 
-async def _record(files: Mapping[UserNames, Path]) -> None:
-    clock, deployment = FakeClock(), made_up()
-    moments = _moments()
-    clock.moment = moments[0][0]
-    agents = AgentReports(deployment)
+async def _record(files: Mapping[UsernameMode, Path]) -> None:
+    clock, deployment = FakeClock(), history_deployment()
+    scrape_times = _scrape_times()
+    clock.current_time = scrape_times[0][0]
+    agents = AgentStatsFeed(deployment)
     async with recorder(deployment, clock, tuple(files)) as exporter:
         with ExitStack() as stack:
-            outs = {users: stack.enter_context(file.open("wb")) for users, file in files.items()}
-            for moment, polled in moments:
+            output_files = {users: stack.enter_context(file.open("wb")) for users, file in files.items()}
+            for moment, is_poll in scrape_times:
                 clock.advance((moment - clock.now()).total_seconds())
-                if polled:
-                    await exporter.poll(agents if moment >= _AGENTS_SINCE else None)
-                for users, page in exporter.pages().items():
-                    both = users is UserNames.NAMED and moment >= _SECOND_SINCE
-                    for instance in INSTANCES if both else INSTANCES[:1]:
-                        outs[users].write(stamped(page, moment, job=JOB, instance=instance))
-            for out in outs.values():
-                out.write(b"# EOF\n")
+                if is_poll:
+                    await exporter.poll(agents if moment >= _AGENT_STATS_START else None)
+                for users, exposition in exporter.exposition_bodies().items():
+                    is_scraped_twice = users is UsernameMode.NAMED and moment >= _SECOND_REPLICA_START
+                    for instance in INSTANCES if is_scraped_twice else INSTANCES[:1]:
+                        output_files[users].write(
+                            to_timestamped_samples(exposition, moment, job=JOB, instance=instance)
+                        )
+            for output_file in output_files.values():
+                output_file.write(b"# EOF\n")
 
 
-def _blocks(folder: Path) -> Path:
+def _cached_blocks(cache_dir: Path) -> Path:
     """Return where the histories are; whoever comes first makes them, and they serve until code changes."""
-    blocks = folder / _digest()
-    with (folder / "lock").open("w") as lock:
+    blocks = cache_dir / _cache_key()
+    with (cache_dir / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not blocks.exists():
-            for old in folder.glob("history-*"):
-                shutil.rmtree(old)
-            with tempfile.TemporaryDirectory(dir=folder) as made:
-                texts = {users: Path(made, f"{users}.txt") for users in UserNames}
-                asyncio.run(_record(texts))
-                part = Path(made, "blocks")
-                for users, text in texts.items():
-                    _store(text, part / users)
-                part.rename(blocks)
+            for stale_dir in cache_dir.glob("history-*"):
+                shutil.rmtree(stale_dir)
+            with tempfile.TemporaryDirectory(dir=cache_dir) as temp_dir:
+                exposition_files = {users: Path(temp_dir, f"{users}.txt") for users in UsernameMode}
+                asyncio.run(_record(exposition_files))
+                partial_blocks = Path(temp_dir, "blocks")
+                for users, text in exposition_files.items():
+                    _create_blocks(text, partial_blocks / users)
+                partial_blocks.rename(blocks)
     return blocks
 
 
-def _store(text: Path, data: Path) -> None:
+def _create_blocks(text: Path, data: Path) -> None:
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
-    command += ["--max-block-duration", _ONE_BLOCK, str(text), str(data)]
+    command += ["--max-block-duration", _MAX_BLOCK_DURATION, str(text), str(data)]
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _digest() -> str:
+def _cache_key() -> str:
     """Return a name that changes with the code that the history is made by."""
     package, support = Path(insights_exporter.__file__).parent, Path(__file__).parent
-    unrelated = {package / "bundle", package / "page", package / "web"}
-    files = [one for one in sorted(package.rglob("*.py")) if unrelated.isdisjoint(one.parents)]
+    excluded_packages = {package / "bundle", package / "landing_page", package / "server"}
+    files = [
+        module_file
+        for module_file in sorted(package.rglob("*.py"))
+        if excluded_packages.isdisjoint(module_file.parents)
+    ]
     digest = hashlib.sha256()
-    for file in (*files, *(support / f"{name}.py" for name in _MADE_BY)):
+    for file in (*files, *(support / f"{name}.py" for name in _SOURCE_MODULES)):
         digest.update(file.read_bytes())
     return f"history-{digest.hexdigest()[:16]}"
 
@@ -155,29 +173,29 @@ class History:
 
     prometheus: Prometheus
     end: datetime = END
-    deployment: SimulatedDeployment = field(default_factory=made_up)
+    deployment: SimulatedDeployment = field(default_factory=history_deployment)
 
 
 @pytest.fixture(scope="session")
 def histories(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[UserNames], History]]:
+) -> Iterator[Callable[[UsernameMode], History]]:
     """Nine weeks of pages in each mode; each process of the test run has copies of its own."""
     if shutil.which("prometheus") is None or shutil.which("promtool") is None:
         pytest.skip("prometheus is not installed, so nothing answers the queries.")
-    blocks = _blocks(pytestconfig.cache.mkdir("history"))
+    blocks = _cached_blocks(pytestconfig.cache.mkdir("history"))
     with ExitStack() as stack:
 
         @cache
-        def of(users: UserNames) -> History:
+        def history_for_mode(users: UsernameMode) -> History:
             data = tmp_path_factory.mktemp("prometheus") / "data"
             shutil.copytree(blocks / users, data)
-            return History(stack.enter_context(Prometheus.serving(data)))
+            return History(stack.enter_context(Prometheus.run(data)))
 
-        yield of
+        yield history_for_mode
 
 
 @pytest.fixture(scope="session")
-def history(histories: Callable[[UserNames], History]) -> History:
+def history(histories: Callable[[UsernameMode], History]) -> History:
     """Nine weeks of pages that name users."""
-    return histories(UserNames.NAMED)
+    return histories(UsernameMode.NAMED)

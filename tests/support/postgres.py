@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["Postgres", "postgres", "postgres_programs", "postgres_server"]
+__all__ = ["Postgres", "find_postgres_bin_dir", "postgres", "postgres_server"]
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds that a server may take to start or to stop."""
 
-SETTINGS = {
+DEFAULT_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "listen_addresses": "127.0.0.1",
@@ -30,7 +30,7 @@ SETTINGS = {
     "shared_buffers": "64MB",
 }
 
-_EMPTY = r"""
+_RESET_SQL = r"""
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
   WHERE datname = current_database() AND pid <> pg_backend_pid();
 DO $$ DECLARE name text; BEGIN
@@ -46,11 +46,13 @@ GRANT USAGE ON SCHEMA public TO PUBLIC;
 """Makes a used database like a new one, in a fraction of the time; roles of a database end with its name."""
 
 
-def postgres_programs() -> Path | None:
+def find_postgres_bin_dir() -> Path | None:
     """Return where PostgreSQL's programs are, the newest ones; None where there are none."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda one: int(one.parts[-3]))
-    if found:
-        return found[-1].parent
+    initdb_paths = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3])
+    )
+    if initdb_paths:
+        return initdb_paths[-1].parent
     program = shutil.which("initdb")
     return None if program is None else Path(program).resolve().parent
 
@@ -61,17 +63,17 @@ class Postgres:
     It refuses to run as root; then it runs as an account without rights.
     """
 
-    def __init__(self, programs: Path) -> None:
-        self._programs = programs
-        self._account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+    def __init__(self, bin_dir: Path) -> None:
+        self._bin_dir = bin_dir
+        self._run_as = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="insights-postgres-"))
         self.data = self.folder / "data"
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._numbers = count()
-        self._lent: list[str] = []
-        self._idle: list[str] = []
-        self._owned(self.folder)
+        self._database_numbers = count()
+        self._leased_databases: list[str] = []
+        self._idle_databases: list[str] = []
+        self._change_owner(self.folder)
         self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
         # People of other names need a password, as they would in earnest.
         (self.data / "pg_hba.conf").write_text(
@@ -82,12 +84,12 @@ class Postgres:
 
     def start(self, **settings: str) -> None:
         """Start, and return when it answers; settings hold until the next start."""
-        given = {**SETTINGS, "unix_socket_directories": str(self.folder), **settings}
-        options = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
-        user, group, groups = self._identity
+        server_settings = {**DEFAULT_SETTINGS, "unix_socket_directories": str(self.folder), **settings}
+        options = [option for name, value in server_settings.items() for option in ("-c", f"{name}={value}")]
+        user, group, groups = self._run_as_ids
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self.data, "-p", str(self.port), *options],
+                [self._bin_dir / "postgres", "-D", self.data, "-p", str(self.port), *options],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -96,34 +98,34 @@ class Postgres:
                 group=group,
                 extra_groups=groups,
             )
-        deadline = time.monotonic() + PATIENCE
-        while not self._answers():
+        deadline = time.monotonic() + TIMEOUT
+        while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError((self.folder / "log").read_text()[-2000:])
             time.sleep(0.02)
 
-    def stop(self, *, at_once: bool = False) -> None:
+    def stop(self, *, immediate: bool = False) -> None:
         """Stop by the process's id, and break off what runs; ``at_once`` leaves no time to say goodbye."""
         process, self._process = self._process, None
         if process is None:
             return
         # These are the signals of PostgreSQL's fast and immediate shutdown.
-        process.send_signal(3 if at_once else 2)
+        process.send_signal(3 if immediate else 2)
         try:
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
-    def restart(self, *, at_once: bool = False, **settings: str) -> None:
+    def restart(self, *, immediate: bool = False, **settings: str) -> None:
         """Stop and start."""
-        self.stop(at_once=at_once)
+        self.stop(immediate=immediate)
         self.start(**settings)
 
     def remove(self) -> None:
         """Stop and delete everything; nothing needs to be written any more."""
-        self.stop(at_once=True)
+        self.stop(immediate=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -140,33 +142,33 @@ class Postgres:
 
     def new_database(self) -> str:
         """Return the name of an empty database that nobody else uses."""
-        if self._idle:
-            name = self._idle.pop()
-            self.sql(_EMPTY, database=name)
+        if self._idle_databases:
+            name = self._idle_databases.pop()
+            self.sql(_RESET_SQL, database=name)
         else:
-            name = f"coder_{next(self._numbers)}"
+            name = f"coder_{next(self._database_numbers)}"
             self.sql(f"CREATE DATABASE {name}")
-        self._lent.append(name)
+        self._leased_databases.append(name)
         return name
 
-    def take_back(self, *databases: str) -> None:
+    def release_databases(self, *databases: str) -> None:
         """Give these databases to whoever wants one next."""
         for name in databases:
-            self._lent.remove(name)
-            self._idle.append(name)
+            self._leased_databases.remove(name)
+            self._idle_databases.append(name)
 
     @contextmanager
-    def lending(self) -> Iterator[Postgres]:
+    def lease_databases(self) -> Iterator[Postgres]:
         """Take back at the end what was lent in between."""
-        before = set(self._lent)
+        leased_before = set(self._leased_databases)
         yield self
-        self.take_back(*(name for name in self._lent if name not in before))
+        self.release_databases(*(name for name in self._leased_databases if name not in leased_before))
 
     def sql(self, statements: str, *, database: str = "postgres") -> str:
         """Run statements with psql and return what they print, without decoration."""
-        done = subprocess.run(
+        process = subprocess.run(
             [
-                *(self._programs / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
+                *(self._bin_dir / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
                 *("-d", self.dsn(database), "-f", "-"),
             ],
             input=statements,
@@ -174,26 +176,26 @@ class Postgres:
             text=True,
             check=False,
         )
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-        return done.stdout.strip()
+        if process.returncode:
+            raise RuntimeError(process.stderr)
+        return process.stdout.strip()
 
-    def give(self, path: Path, text: str | bytes) -> None:
+    def write_private_file(self, path: Path, text: str | bytes) -> None:
         """Write a file that only the server may read, such as a key."""
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         path.chmod(0o600)
-        self._owned(path)
+        self._change_owner(path)
 
-    def _answers(self) -> bool:
-        asked = subprocess.run(
-            [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
+    def _is_ready(self) -> bool:
+        process = subprocess.run(
+            [self._bin_dir / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
         )
-        return asked.returncode == 0
+        return process.returncode == 0
 
     def _run(self, program: str, *arguments: str) -> None:
-        user, group, groups = self._identity
+        user, group, groups = self._run_as_ids
         subprocess.run(
-            [self._programs / program, *arguments],
+            [self._bin_dir / program, *arguments],
             cwd=self.folder,
             check=True,
             capture_output=True,
@@ -203,24 +205,24 @@ class Postgres:
         )
 
     @property
-    def _identity(self) -> tuple[int | None, int | None, list[int] | None]:
+    def _run_as_ids(self) -> tuple[int | None, int | None, list[int] | None]:
         """The user, group and further groups to run as; None is what the tests run as."""
-        if self._account is None:
+        if self._run_as is None:
             return None, None, None
-        return self._account.pw_uid, self._account.pw_gid, []
+        return self._run_as.pw_uid, self._run_as.pw_gid, []
 
-    def _owned(self, path: Path) -> None:
-        if self._account is not None:
-            os.chown(path, self._account.pw_uid, self._account.pw_gid)
+    def _change_owner(self, path: Path) -> None:
+        if self._run_as is not None:
+            os.chown(path, self._run_as.pw_uid, self._run_as.pw_gid)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """Give a server that runs for the whole session; whoever stops it starts it again."""
-    programs = postgres_programs()
-    if programs is None:
+    bin_dir = find_postgres_bin_dir()
+    if bin_dir is None:
         pytest.skip("PostgreSQL is not installed: see tests/support/install-binaries.sh.")
-    server = Postgres(programs)
+    server = Postgres(bin_dir)
     try:
         server.start()
         yield server
@@ -231,12 +233,12 @@ def postgres_server() -> Iterator[Postgres]:
 @pytest.fixture
 def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
     """Give the same server for one test, whose databases the next ones get, emptied."""
-    with postgres_server.lending():
+    with postgres_server.lease_databases():
         yield postgres_server
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+def free_port() -> int:
+    with socket.socket() as bound_socket:
+        bound_socket.bind(("127.0.0.1", 0))
+        port: int = bound_socket.getsockname()[1]
         return port

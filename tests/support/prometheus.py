@@ -18,7 +18,7 @@ from typing import Any, Final
 
 __all__ = ["Prometheus", "QueryError", "Series"]
 
-PATIENCE: Final = 30.0
+START_TIMEOUT: Final = 30.0
 """Seconds that it may take to start."""
 
 Series = tuple[dict[str, str], list[tuple[float, float]]]
@@ -37,79 +37,81 @@ class Prometheus:
 
     @classmethod
     @contextmanager
-    def serving(
+    def run(
         cls, data: Path, *, config: str = "global: {}\n", arguments: Sequence[str] = ()
     ) -> Iterator[Prometheus]:
         """Serve a database while the context lasts."""
         file = data.parent / f"{data.name}.yml"
         file.write_text(config)
-        address = f"127.0.0.1:{_free_port()}"
+        address = f"127.0.0.1:{free_port()}"
         command = ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={data}"]
         command += [f"--web.listen-address={address}", "--storage.tsdb.retention.time=100y"]
         with (data.parent / f"{data.name}.log").open("w") as log:
             process = subprocess.Popen([*command, "--log.level=error", *arguments], stdout=log, stderr=log)
             try:
-                found = cls(f"http://{address}")
-                found.wait(process)
-                yield found
+                server = cls(f"http://{address}")
+                server.wait_until_ready(process)
+                yield server
             finally:
                 process.terminate()
                 process.wait()
 
-    def wait(self, process: subprocess.Popen[bytes]) -> None:
+    def wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         """Return when queries are answered; raise RuntimeError where that never happens."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + START_TIMEOUT
         while process.poll() is None and time.monotonic() < deadline:
             try:
-                urllib.request.urlopen(f"{self.url}/-/ready", timeout=5).close()  # noqa: S310 - our own.
+                urllib.request.urlopen(f"{self.url}/-/ready", timeout=5).close()
             except OSError:
                 time.sleep(0.05)
             else:
                 return
         raise RuntimeError("Prometheus did not start.")
 
-    def instant(self, query: str, at: datetime) -> list[Series]:
+    def query(self, promql: str, time: datetime) -> list[Series]:
         """Return what a query finds at one moment."""
-        found = self._ask("query", {"query": query, "time": repr(at.timestamp())})
-        if found["resultType"] == "scalar":
-            return [({}, [_point(found["result"])])]
-        return [(one["metric"], [_point(one["value"])]) for one in found["result"]]
+        data = self._request("query", {"query": promql, "time": repr(time.timestamp())})
+        if data["resultType"] == "scalar":
+            return [({}, [_point(data["result"])])]
+        return [(item["metric"], [_point(item["value"])]) for item in data["result"]]
 
-    def range(self, query: str, start: datetime, end: datetime, step: float) -> list[Series]:
+    def query_range(self, promql: str, start: datetime, end: datetime, step: float) -> list[Series]:
         """Return what a query finds at each step of a range."""
-        span = {"start": repr(start.timestamp()), "end": repr(end.timestamp()), "step": repr(step)}
-        found = self._ask("query_range", {"query": query, **span})
-        return [(one["metric"], [_point(value) for value in one["values"]]) for one in found["result"]]
+        time_params = {"start": repr(start.timestamp()), "end": repr(end.timestamp()), "step": repr(step)}
+        data = self._request("query_range", {"query": promql, **time_params})
+        return [(item["metric"], [_point(value) for value in item["values"]]) for item in data["result"]]
 
-    def values(self, label: str, selector: str, start: datetime, end: datetime) -> list[str]:
+    def label_values(self, label: str, selector: str, start: datetime, end: datetime) -> list[str]:
         """Return the values of a label in the series that a selector finds."""
-        span = {"start": repr(start.timestamp()), "end": repr(end.timestamp())}
-        matched = {"match[]": selector} if selector else {}
-        found: list[str] = self._ask(f"label/{label}/values", {**matched, **span}, post=False)
-        return found
+        time_params = {"start": repr(start.timestamp()), "end": repr(end.timestamp())}
+        match_params = {"match[]": selector} if selector else {}
+        values: list[str] = self._request(
+            f"label/{label}/values", {**match_params, **time_params}, post=False
+        )
+        return values
 
-    def kind(self, family: str) -> str:
+    def metric_type(self, family: str) -> str:
         """Return of which type the newest scrapes say that a family is; nothing where none did."""
-        found = self._ask("metadata", {"metric": family}, post=False)
-        return str(found[family][0]["type"]) if family in found else ""
+        metadata = self._request("metadata", {"metric": family}, post=False)
+        return str(metadata[family][0]["type"]) if family in metadata else ""
 
-    def _ask(self, route: str, parameters: Mapping[str, str], *, post: bool = True) -> Any:
+    def _request(self, route: str, parameters: Mapping[str, str], *, post: bool = True) -> Any:
         url, data = f"{self.url}/api/v1/{route}", urllib.parse.urlencode(parameters)
-        request = urllib.request.Request(url, data.encode()) if post else f"{url}?{data}"  # noqa: S310 - our own.
+        request = urllib.request.Request(url, data.encode()) if post else f"{url}?{data}"
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above.
-                return json.load(answer)["data"]
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return json.load(response)["data"]
         except urllib.error.HTTPError as error:
             raise QueryError(f"{json.load(error).get('error')} in {parameters}") from None
 
 
 def _point(value: list[Any]) -> tuple[float, float]:
-    moment, number = value
-    return float(moment), float(number)
+    timestamp, sample_value = value
+    return float(timestamp), float(sample_value)
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+def free_port() -> int:
+    with socket.socket() as bound_socket:
+        bound_socket.bind(("127.0.0.1", 0))
+        port: int = bound_socket.getsockname()[1]
         return port

@@ -9,9 +9,9 @@ from typing import Any, Final
 import promql_parser
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.family import Family, Kind
+from insights_exporter.metrics.family import Family, MetricType
 
-__all__ = ["Selector", "family_of", "selector", "selectors", "walk"]
+__all__ = ["Selector", "family_of", "parse_selectors", "to_selector", "walk_nodes"]
 
 
 @dataclass(frozen=True)
@@ -22,28 +22,34 @@ class Selector:
     matchers: dict[str, tuple[str, str]]
 
 
-def walk(node: Any) -> Iterator[Any]:
+def walk_nodes(node: Any) -> Iterator[Any]:
     """Yield an expression and all that it is made of."""
     yield node
     for name in ("lhs", "rhs", "expr"):
         if (child := getattr(node, name, None)) is not None:
-            yield from walk(child)
+            yield from walk_nodes(child)
     for child in getattr(node, "args", ()):
-        yield from walk(child)
+        yield from walk_nodes(child)
 
 
-def selectors(query: str) -> list[Selector]:
+def parse_selectors(query: str) -> list[Selector]:
     """Return all selectors of a query; raises where it cannot be parsed."""
-    return [found for node in walk(promql_parser.parse(query)) if (found := selector(node)) is not None]
+    return [
+        selector_or_none
+        for node in walk_nodes(promql_parser.parse(query))
+        if (selector_or_none := to_selector(node)) is not None
+    ]
 
 
-def selector(node: Any) -> Selector | None:
+def to_selector(node: Any) -> Selector | None:
     """Return what a node selects; None where it is something else."""
     if isinstance(node, promql_parser.MatrixSelector):
         node = node.vector_selector
     if not isinstance(node, promql_parser.VectorSelector):
         return None
-    matchers = {one.name: (_OPERATORS[str(one.op)], one.value) for one in node.matchers.matchers}
+    matchers = {
+        matcher.name: (_OPERATORS[str(matcher.op)], matcher.value) for matcher in node.matchers.matchers
+    }
     return Selector(node.name or "", matchers)
 
 
@@ -51,11 +57,11 @@ def family_of(name: str) -> Family | None:
     """Return the family that a series belongs to; None where the catalogue knows of none."""
     for suffix in ("", "_bucket", "_sum", "_count"):
         try:
-            found = catalogue.family(name.removesuffix(suffix))
+            family = catalogue.get_family(name.removesuffix(suffix))
         except KeyError:
             continue
-        if (found.kind in {Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM}) == bool(suffix):
-            return found
+        if (family.type in {MetricType.HISTOGRAM, MetricType.GAUGE_HISTOGRAM}) == bool(suffix):
+            return family
     return None
 
 

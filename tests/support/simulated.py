@@ -12,16 +12,16 @@ from insights_exporter.clock import Clock
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.observer import Observer
 from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.secret import LiteralSecret, Secret
-from insights_exporter.simulator.api.application import serve
+from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.stage import DEMO_TOKEN
+from insights_exporter.simulator.api.http_server import serve
+from insights_exporter.simulator.demo_deployment import DEMO_TOKEN
 
-__all__ = ["client_of"]
+__all__ = ["simulator_client"]
 
 
 @asynccontextmanager
-async def client_of(
+async def simulator_client(
     deployment: SimulatedDeployment,
     *,
     clock: Clock,

@@ -8,31 +8,31 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
-from insights_exporter.lanes import joined
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
+from insights_exporter.metrics.packed_counts import pack_counts
 from insights_exporter.snapshot import (
-    Account,
     Agent,
     AgentStats,
     App,
-    AppUse,
+    AppUsage,
     BuildDuration,
     Deployment,
-    Distribution,
     Insights,
     Inventory,
     Latency,
+    LatencyHistogram,
     Parameter,
     ParameterOption,
-    ParameterUse,
-    Reading,
+    ParameterUsage,
     Snapshot,
     Template,
     TemplateKey,
-    TemplateUse,
+    TemplateUsage,
+    Timestamped,
     Totals,
+    User,
     UserLatency,
-    WindowUse,
+    WindowUsage,
     Workspace,
 )
 
@@ -42,15 +42,15 @@ NOW = datetime(2026, 1, 14, 10, 20, tzinfo=UTC)
 _ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 _WINDOWS = {"today": 0.05, "yesterday": 0.1, "7d": 0.6, "30d": 1.0}
 _NAMES = ("go", "python", "rust", "java", "data-science", "android", "frontend", "legacy")
-_PEOPLE = ("ada", "bo", "cleo", "dan", "eve", "finn", "gus", "hana", "ivo", "jun", "kim", "lea")
+_USERNAMES = ("ada", "bo", "cleo", "dan", "eve", "finn", "gus", "hana", "ivo", "jun", "kim", "lea")
 _APPS = (
-    AppUse("vscode", "builtin", 5.0, 4, "Visual Studio Code", "/icon/code.svg"),
-    AppUse("jetbrains", "builtin", 2.0, 2, "JetBrains", "/icon/intellij.svg"),
-    AppUse("reconnecting-pty", "builtin", 1.0, 3, "Web Terminal", "/icon/terminal.svg"),
-    AppUse("ssh", "builtin", 3.0, 5, "SSH", "/icon/terminal.svg"),
-    AppUse("sftp", "builtin", 0.0, 0, "SFTP", "/icon/terminal.svg"),
-    AppUse("code-server", "app", 1.5, 2, "code-server", "/icon/code.svg"),
-    AppUse("jupyter", "app", 1.0, 1, "Jupyter", "/icon/jupyter.svg"),
+    AppUsage("vscode", "builtin", 5.0, 4, "Visual Studio Code", "/icon/code.svg"),
+    AppUsage("jetbrains", "builtin", 2.0, 2, "JetBrains", "/icon/intellij.svg"),
+    AppUsage("reconnecting-pty", "builtin", 1.0, 3, "Web Terminal", "/icon/terminal.svg"),
+    AppUsage("ssh", "builtin", 3.0, 5, "SSH", "/icon/terminal.svg"),
+    AppUsage("sftp", "builtin", 0.0, 0, "SFTP", "/icon/terminal.svg"),
+    AppUsage("code-server", "app", 1.5, 2, "code-server", "/icon/code.svg"),
+    AppUsage("jupyter", "app", 1.0, 1, "Jupyter", "/icon/jupyter.svg"),
 )
 _REGION = Parameter(
     "region",
@@ -80,12 +80,12 @@ def rich_snapshot(*, templates: int = 6, users: int = 12, seed: int = 1, at: dat
 
     Each third template is idle. Each used one has users in every window, some without a latency.
     """
-    world = _World(templates, users, random.Random(seed), at)
+    builder = _SnapshotBuilder(templates, users, random.Random(seed), at)
     return Snapshot(
-        taken_at=at,
-        inventory=Reading(world.inventory(), at),
-        insights=Reading(world.insights(), at),
-        deployment=Reading(
+        collected_at=at,
+        inventory=Timestamped(builder.inventory(), at),
+        insights=Timestamped(builder.insights(), at),
+        deployment=Timestamped(
             Deployment(
                 version="v2.26.0+b7d3a1f",
                 dashboard_url="https://coder.example.com",
@@ -95,30 +95,30 @@ def rich_snapshot(*, templates: int = 6, users: int = 12, seed: int = 1, at: dat
             ),
             at,
         ),
-        agent_stats=Reading(world.agent_stats(), at),
+        agent_stats=Timestamped(builder.agent_stats(), at),
     )
 
 
 @dataclass
-class _World:
+class _SnapshotBuilder:
     templates: int
     users: int
     rng: random.Random
     at: datetime
     keys: Sequence[TemplateKey] = field(init=False)
-    people: Sequence[str] = field(init=False)
+    usernames: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
         names = [_NAMES[n] if n < len(_NAMES) else f"template-{n}" for n in range((self.templates + 1) // 2)]
         pairs = [TemplateKey(owner, name) for name, owner in product(names, ("acme", "labs"))]
         self.keys = pairs[: self.templates]
-        self.people = [_PEOPLE[n] if n < len(_PEOPLE) else f"user-{n}" for n in range(self.users)]
+        self.usernames = [_USERNAMES[n] if n < len(_USERNAMES) else f"user-{n}" for n in range(self.users)]
 
-    def used(self) -> list[TemplateKey]:
+    def used_templates(self) -> list[TemplateKey]:
         """Return the templates that somebody uses."""
         return [key for n, key in enumerate(self.keys) if n % 3 != 2]
 
-    def identifier(self) -> str:
+    def new_id(self) -> str:
         """Return a new id."""
         digits = f"{self.rng.getrandbits(128):032x}"
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
@@ -128,7 +128,7 @@ class _World:
         return Inventory(
             templates=[
                 Template(
-                    id=self.identifier(),
+                    id=self.new_id(),
                     key=key,
                     display_name=key.template_name.replace("-", " ").title(),
                     icon=f"/icon/{key.template_name}.svg",
@@ -140,20 +140,20 @@ class _World:
                 for n, key in enumerate(self.keys)
             ],
             workspaces=[
-                self.workspace(person, key)
-                for n, key in enumerate(self.used())
-                for person in self.people[n % 2 :: 2][:20]
+                self.workspace(username, key)
+                for n, key in enumerate(self.used_templates())
+                for username in self.usernames[n % 2 :: 2][:20]
             ],
             users=[
-                Account(
-                    id=self.identifier(),
-                    username=person,
-                    display_name=person.title(),
-                    avatar_url=f"https://avatars.example.com/{person}.png",
+                User(
+                    id=self.new_id(),
+                    username=username,
+                    display_name=username.title(),
+                    avatar_url=f"https://avatars.example.com/{username}.png",
                     status="active",
                     last_seen=None if n % 7 == 6 else self.at - timedelta(hours=n),
                 )
-                for n, person in enumerate(self.people)
+                for n, username in enumerate(self.usernames)
             ],
         )
 
@@ -161,7 +161,7 @@ class _World:
         """Return somebody's workspace with an agent."""
         status = self.rng.choice(("running", "running", "running", "stopped", "failed"))
         agent = Agent(
-            id=self.identifier(),
+            id=self.new_id(),
             name="main",
             status=self.rng.choice(("connected", "connected", "connected", "disconnected")),
             version="v2.26.0+b7d3a1f",
@@ -170,116 +170,126 @@ class _World:
             relay_latency=self.rng.lognormvariate(-3.5, 0.8),
             apps=(App("code-server", "code-server", "/icon/code.svg", "healthy"), App("jupyter", "Jupyter")),
         )
-        return Workspace(self.identifier(), f"{owner}-dev", owner, key, status, agents=(agent,))
+        return Workspace(self.new_id(), f"{owner}-dev", owner, key, status, agents=(agent,))
 
     def insights(self) -> Insights:
         """Return how templates are used."""
-        used = set(self.used())
-        whole = self.use(None, self.people)
+        used_keys = set(self.used_templates())
+        deployment_usage = self.template_usage(None, self.usernames)
         return Insights(
-            deployment=whole,
-            templates=[self.use(key, self.people if key in used else ()) for key in self.keys],
+            deployment=deployment_usage,
+            templates=[
+                self.template_usage(key, self.usernames if key in used_keys else ()) for key in self.keys
+            ],
             collection_enabled=True,
         )
 
-    def use(self, key: TemplateKey | None, people: Sequence[str]) -> TemplateUse:
+    def template_usage(self, key: TemplateKey | None, usernames: Sequence[str]) -> TemplateUsage:
         """Return the use by these people."""
-        count = len(people)
-        return TemplateUse(
+        count = len(usernames)
+        return TemplateUsage(
             key=key,
-            windows=[self.window(name, share, people) for name, share in _WINDOWS.items()],
+            windows=[self.window_usage(name, fraction, usernames) for name, fraction in _WINDOWS.items()],
             days=[max(0, count - n) for n in range(7)],
             weeks=[max(0, count - n // 2) for n in range(12)],
-            totals=self.totals(people),
+            totals=self.totals(usernames),
         )
 
-    def window(self, name: str, share: float, people: Sequence[str]) -> WindowUse:
+    def window_usage(self, name: str, fraction: float, usernames: Sequence[str]) -> WindowUsage:
         """Return the use of one window."""
-        activity = {person: float(60 * self.rng.randrange(1, 2 + int(9000 * share))) for person in people}
+        activity = {
+            username: float(60 * self.rng.randrange(1, 2 + int(9000 * fraction))) for username in usernames
+        }
         seconds = sum(activity.values())
-        return WindowUse(
+        return WindowUsage(
             window=name,
-            start=self.at - timedelta(days=30 * share),
+            start=self.at - timedelta(days=30 * fraction),
             end=self.at,
-            active_users=len(people),
+            active_users=len(usernames),
             seconds=seconds,
             apps=[
-                AppUse(
+                AppUsage(
                     app.slug,
                     app.type,
                     60.0 * (app.seconds * seconds // 600),
-                    (app.opens or 0) * len(people),
+                    (app.opens or 0) * len(usernames),
                     app.display_name,
                     app.icon,
                 )
                 for app in _APPS
             ],
-            parameters=[self.parameter(parameter, len(people)) for parameter in _PARAMETERS],
+            parameters=[self.parameter_usage(parameter, len(usernames)) for parameter in _PARAMETERS],
             activity=activity,
-            latency=Latency.of(self.latency(person, n) for n, person in enumerate(people)),
+            latency=Latency.from_rows(self.latency(username, n) for n, username in enumerate(usernames)),
         )
 
-    def latency(self, person: str, number: int) -> UserLatency:
+    def latency(self, username: str, number: int) -> UserLatency:
         """Return somebody's round trip; each fifth is far away, each seventh unmeasured."""
         if number % 7 == 6:
-            return UserLatency(person, None, None)
+            return UserLatency(username, None, None)
         p50 = self.rng.lognormvariate(-1.5 if number % 5 == 4 else -3.2, 0.5)
-        return UserLatency(person, p50, p50 * self.rng.uniform(1.1, 3.0))
+        return UserLatency(username, p50, p50 * self.rng.uniform(1.1, 3.0))
 
-    def parameter(self, parameter: Parameter, people: int) -> ParameterUse:
+    def parameter_usage(self, parameter: Parameter, user_count: int) -> ParameterUsage:
         """Return how many chose what; the last option is nobody's."""
-        chosen: Mapping[str, dict[str, int]] = {
-            "region": {"eu": people - people // 3, "us": people // 3, "sydney": 0},
-            "ides": {"go": 0, "py": 0, '["go","py"]': people},
-            "cpu": {"4": people // 2, "8": people - people // 2},
-            "dotfiles": {"": people // 2, "https://git.example.com/ada/dotfiles": people - people // 2},
-            "gpu": {"false": people, "true": 0},
+        counts_by_value: Mapping[str, dict[str, int]] = {
+            "region": {"eu": user_count - user_count // 3, "us": user_count // 3, "sydney": 0},
+            "ides": {"go": 0, "py": 0, '["go","py"]': user_count},
+            "cpu": {"4": user_count // 2, "8": user_count - user_count // 2},
+            "dotfiles": {
+                "": user_count // 2,
+                "https://git.example.com/ada/dotfiles": user_count - user_count // 2,
+            },
+            "gpu": {"false": user_count, "true": 0},
         }
-        return ParameterUse(
+        return ParameterUsage(
             parameter.name,
             parameter.type,
             parameter.display_name,
-            chosen[parameter.name],
+            counts_by_value[parameter.name],
             parameter.options,
         )
 
-    def totals(self, people: Sequence[str]) -> Totals:
+    def totals(self, usernames: Sequence[str]) -> Totals:
         """Return what accumulated since the anchor."""
-        users = {person: float(60 * self.rng.randrange(1, 20_000)) for person in people}
+        users = {username: float(60 * self.rng.randrange(1, 20_000)) for username in usernames}
         seconds = sum(users.values())
         apps = {(app.slug, app.type): 60.0 * (app.seconds * seconds // 600) for app in _APPS}
         return Totals(since=_ANCHOR, seconds=seconds, apps=apps, users=users)
 
     def agent_stats(self) -> AgentStats:
         """Return what agents reported."""
-        people = self.people[:8]
-        apps = [(*key, app.slug) for key in self.used() for app in _APPS[:4]]
+        usernames = self.usernames[:8]
+        apps = [(*key, app.slug) for key in self.used_templates() for app in _APPS[:4]]
         return AgentStats(
             since=_ANCHOR,
             latency={
-                (key.organization_name, key.template_name): {one: self.distribution() for one in people}
-                for key in self.used()
+                (key.organization_name, key.template_name): {
+                    username: self.distribution() for username in usernames
+                }
+                for key in self.used_templates()
             },
             app_latency={app: self.distribution() for app in apps},
             session_seconds={
-                (*key, "vscode"): {one: 30.0 * self.rng.randrange(1, 900) for one in people}
-                for key in self.used()
+                (*key, "vscode"): {username: 30.0 * self.rng.randrange(1, 900) for username in usernames}
+                for key in self.used_templates()
             },
             sessions={app: self.rng.randrange(9) for app in apps},
             connections={
-                (key.organization_name, key.template_name): self.rng.randrange(30) for key in self.used()
+                (key.organization_name, key.template_name): self.rng.randrange(30)
+                for key in self.used_templates()
             },
             received_bytes={
                 (key.organization_name, key.template_name): float(self.rng.randrange(1, 10**10))
-                for key in self.used()
+                for key in self.used_templates()
             },
             transmitted_bytes={
                 (key.organization_name, key.template_name): float(self.rng.randrange(1, 10**10))
-                for key in self.used()
+                for key in self.used_templates()
             },
         )
 
-    def distribution(self) -> Distribution:
+    def distribution(self) -> LatencyHistogram:
         """Return some hundred observations."""
         counts = [self.rng.randrange(40) for _ in range(len(LATENCY_BUCKETS) + 1)]
-        return Distribution(joined(counts), len(counts), 0.05 * sum(counts), _ANCHOR)
+        return LatencyHistogram(pack_counts(counts), len(counts), 0.05 * sum(counts), _ANCHOR)

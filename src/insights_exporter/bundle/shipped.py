@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-__all__ = ["shipped"]
+__all__ = ["resource_folder"]
 
-_PACKAGE: Final = Path(__file__).parents[1]
-_TREE: Final = _PACKAGE.parents[1]
+_PACKAGE_FOLDER: Final = Path(__file__).parents[1]
+_REPOSITORY_FOLDER: Final = _PACKAGE_FOLDER.parents[1]
 
 
-def shipped(folder: str) -> Path:
+def resource_folder(folder: str) -> Path:
     """Return the folder of that name, such as ``dashboards`` or ``alerts``.
 
     A wheel carries the folders inside of the package; in the tree they stand at its top.
     """
-    installed = _PACKAGE / "shipped" / folder
-    return installed if installed.is_dir() else _TREE / folder
+    packaged = _PACKAGE_FOLDER / "shipped" / folder
+    return packaged if packaged.is_dir() else _REPOSITORY_FOLDER / folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from insights_exporter.check.finding import Finding, Level, as_json, as_text, worst
-from insights_exporter.check.running import findings
+from insights_exporter.check.finding import Finding, Level, format_json, format_text, worst
+from insights_exporter.check.runner import run_checks
 
-__all__ = ["Finding", "Level", "as_json", "as_text", "findings", "worst"]
+__all__ = ["Finding", "Level", "format_json", "format_text", "run_checks", "worst"]

@@ -7,22 +7,29 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
 
-from insights_exporter.check.access import blocked
+from insights_exporter.agent_stats import (
+    COLLECT_INTERVAL,
+    AgentScrape,
+    AgentStatsError,
+    WorkspaceIndex,
+    fetch_debug_metrics,
+    parse_scrape,
+)
+from insights_exporter.check.access import failed_finding
 from insights_exporter.check.finding import Finding, Level
 from insights_exporter.clock import Clock
-from insights_exporter.coder import responses
+from insights_exporter.coder import models
 from insights_exporter.coder.client import CoderClient
-from insights_exporter.coder.metrics import MetricsClient
-from insights_exporter.coder.observer import SilentObserver
-from insights_exporter.collectors.agent_stats import TICK, Page, Roster, SourceError, parse, through_api
+from insights_exporter.coder.metrics_client import MetricsClient
+from insights_exporter.coder.observer import NullObserver
+from insights_exporter.config.settings import Settings
 from insights_exporter.errors import SecretError, UpstreamError
-from insights_exporter.settings import Settings
 from insights_exporter.snapshot import TemplateKey
 
-__all__ = ["CoderdMetrics"]
+__all__ = ["CoderdMetricsCheck"]
 
 _SUBJECT = "agent metrics"
-_WANTED = {
+_EXPECTED_FAMILIES = {
     "connection_median_latency_seconds": "latency",
     "connection_count": "connections",
     "rx_bytes": "bytes received",
@@ -31,54 +38,58 @@ _WANTED = {
 
 
 @dataclass(frozen=True, slots=True)
-class CoderdMetrics:
+class CoderdMetricsCheck:
     """Looks at one page as the exporter would."""
 
     client: CoderClient
     settings: Settings
     clock: Clock
 
-    async def findings(self) -> AsyncIterator[Finding]:
+    async def run(self) -> AsyncIterator[Finding]:
         """Yield what is found."""
-        began = self.clock.monotonic()
+        started = self.clock.monotonic()
         try:
-            text = await self._text()
-        except SourceError as error:
-            yield _problem(error)
+            text = await self._fetch_text()
+        except AgentStatsError as error:
+            yield _source_error_finding(error)
             return
         except (UpstreamError, SecretError) as error:
-            yield self._unreachable(error)
+            yield self._unreachable_finding(error)
             return
-        took = self.clock.monotonic() - began
-        where = self.settings.agent_stats.metrics_url or "the API's debug route"
-        size = f"{len(text) / 1024:.0f} KiB in {took * 1000:.0f} ms"
-        yield Finding(Level.OK, _SUBJECT, f"{where} answers with {size}.")
+        elapsed = self.clock.monotonic() - started
+        endpoint = self.settings.agent_stats.metrics_url or "the API's debug route"
+        size = f"{len(text) / 1024:.0f} KiB in {elapsed * 1000:.0f} ms"
+        yield Finding(Level.OK, _SUBJECT, f"{endpoint} answers with {size}.")
         try:
-            page = parse(text)
-        except SourceError as error:
-            yield _problem(error)
+            scrape = parse_scrape(text)
+        except AgentStatsError as error:
+            yield _source_error_finding(error)
             return
-        yield self._beat(page)
-        yield _families(page)
-        if page.rows:
-            async for finding in self._agents(page):
+        yield self._sampling_finding(scrape)
+        yield _families_finding(scrape)
+        if scrape.agents:
+            async for finding in self._check_agents(scrape):
                 yield finding
 
-    async def _text(self) -> str:
+    async def _fetch_text(self) -> str:
         stats = self.settings.agent_stats
         async with AsyncExitStack() as stack:
             if stats.metrics_url is None:
-                return await through_api(self.client.within(stats.interval))
-            random, silent = Random(), SilentObserver()
-            made = MetricsClient(
-                self.settings.coder, stats.metrics_url, clock=self.clock, observer=silent, random=random
+                return await fetch_debug_metrics(self.client.with_timeout(stats.interval))
+            random, null_observer = Random(), NullObserver()
+            metrics_client = MetricsClient(
+                self.settings.coder,
+                stats.metrics_url,
+                clock=self.clock,
+                observer=null_observer,
+                random=random,
             )
-            metrics = await stack.enter_async_context(made)
-            return await metrics.page(within=stats.interval)
+            metrics = await stack.enter_async_context(metrics_client)
+            return await metrics.fetch(timeout=stats.interval)
 
-    def _unreachable(self, error: UpstreamError | SecretError) -> Finding:
+    def _unreachable_finding(self, error: UpstreamError | SecretError) -> Finding:
         if self.settings.agent_stats.metrics_url is None:
-            return blocked(_SUBJECT, error)
+            return failed_finding(_SUBJECT, error)
         return Finding(
             Level.PROBLEM,
             _SUBJECT,
@@ -87,32 +98,35 @@ class CoderdMetrics:
             "reached from here, such as 0.0.0.0:2112; by default it listens to its own machine alone.",
         )
 
-    def _beat(self, page: Page) -> Finding:
+    def _sampling_finding(self, scrape: AgentScrape) -> Finding:
         """Compare how often coderd looks at its reports with how often it is asked."""
         subject, interval = f"{_SUBJECT}: samples", self.settings.agent_stats.interval
-        ours = 60 / interval
-        if page.ticks is None:
-            text = f"The page does not tell how often coderd looks at agents; {ours:.3g} samples a minute."
+        samples_per_minute = 60 / interval
+        if scrape.collection_count is None:
+            text = f"The page does not tell how often coderd looks at agents; {samples_per_minute:.3g} samples a minute."
             return Finding(Level.OK, subject, text)
-        theirs = 60 / TICK
-        if page.started is not None and (age := self.clock.now().timestamp() - page.started) > TICK:
-            theirs = page.ticks / age * 60
-        text = f"coderd looks at agents {theirs:.2g} times a minute and is sampled {ours:.3g} times."
-        if ours < 0.9 * theirs:
-            advice = f"Set agent_stats.interval to {TICK:.0f} or less; what is not sampled is not counted."
+        updates_per_minute = 60 / COLLECT_INTERVAL
+        if (
+            scrape.start_time is not None
+            and (age := self.clock.now().timestamp() - scrape.start_time) > COLLECT_INTERVAL
+        ):
+            updates_per_minute = scrape.collection_count / age * 60
+        text = f"coderd looks at agents {updates_per_minute:.2g} times a minute and is sampled {samples_per_minute:.3g} times."
+        if samples_per_minute < 0.9 * updates_per_minute:
+            advice = f"Set agent_stats.interval to {COLLECT_INTERVAL:.0f} or less; what is not sampled is not counted."
             return Finding(Level.WARNING, subject, text, advice)
         return Finding(Level.OK, subject, text)
 
-    async def _agents(self, page: Page) -> AsyncIterator[Finding]:
+    async def _check_agents(self, scrape: AgentScrape) -> AsyncIterator[Finding]:
         try:
-            found = await self.client.workspaces()
+            workspaces = await self.client.workspaces()
         except (UpstreamError, SecretError) as error:
-            yield blocked(f"{_SUBJECT}: templates", error)
+            yield failed_finding(f"{_SUBJECT}: templates", error)
             return
-        yield _joined(page, found)
-        yield _fresh(page, found, standing=await self._nobody_measured())
+        yield _template_join_finding(scrape, workspaces)
+        yield _freshness_finding(scrape, workspaces, stale=await self._has_no_latency())
 
-    async def _nobody_measured(self) -> bool:
+    async def _has_no_latency(self) -> bool:
         """Say whether Coder knows of no measured connection in the last quarter of an hour."""
         try:
             stats = await self.client.deployment_stats()
@@ -121,50 +135,60 @@ class CoderdMetrics:
         return stats.workspaces.p50_seconds is None
 
 
-def _problem(error: SourceError) -> Finding:
+def _source_error_finding(error: AgentStatsError) -> Finding:
     """Return the finding of an error, whose last sentence says what to do."""
     text, _, advice = str(error).rpartition(". ")
     return Finding(Level.PROBLEM, _SUBJECT, f"{text}.", advice)
 
 
-def _families(page: Page) -> Finding:
+def _families_finding(scrape: AgentScrape) -> Finding:
     subject = f"{_SUBJECT}: agents"
-    if not page.rows:
+    if not scrape.agents:
         return Finding(
             Level.WARNING,
             subject,
             "Statistics are switched on, and no agent is on the page.",
             "Connect to a workspace and look again after two minutes; idle agents are not on it.",
         )
-    missing = [what for name, what in _WANTED.items() if f"coderd_agentstats_{name}" not in page.families]
-    sessions = sorted(one for one in page.families if one.startswith("coderd_agentstats_session_count"))
-    if missing or not sessions or page.broken:
-        lacks = ", ".join([*missing, *([] if sessions else ["sessions"])]) or "nothing"
+    missing = [
+        description
+        for name, description in _EXPECTED_FAMILIES.items()
+        if f"coderd_agentstats_{name}" not in scrape.families
+    ]
+    sessions = sorted(
+        family for family in scrape.families if family.startswith("coderd_agentstats_session_count")
+    )
+    if missing or not sessions or scrape.invalid_values:
+        missing_names = ", ".join([*missing, *([] if sessions else ["sessions"])]) or "nothing"
         return Finding(
             Level.WARNING,
             subject,
-            f"{len(page.rows)} agents are told of; {lacks} is missing and {page.broken} values are none.",
+            f"{len(scrape.agents)} agents are told of; {missing_names} is missing and {scrape.invalid_values} values are none.",
             "Look whether a proxy before the metrics address leaves families out.",
         )
-    form = "by client" if "coderd_agentstats_session_count" in sessions else "by family of apps"
+    grouping = "by client" if "coderd_agentstats_session_count" in sessions else "by family of apps"
     return Finding(
         Level.OK,
         subject,
-        f"{len(page.rows)} agents are told of with latency, connections, bytes and sessions {form}.",
+        f"{len(scrape.agents)} agents are told of with latency, connections, bytes and sessions {grouping}.",
     )
 
 
-def _joined(page: Page, workspaces: Sequence[responses.Workspace]) -> Finding:
-    roster = Roster.of(
-        (one.owner_name, one.name, TemplateKey(one.organization_name, one.template_name))
-        for one in workspaces
+def _template_join_finding(scrape: AgentScrape, workspaces: Sequence[models.Workspace]) -> Finding:
+    workspace_index = WorkspaceIndex.from_workspaces(
+        (
+            workspace.owner_name,
+            workspace.name,
+            TemplateKey(workspace.organization_name, workspace.template_name),
+        )
+        for workspace in workspaces
     )
-    lost = [agent for agent in page.rows if roster.template(agent[0], agent[1]) is None]
-    text = f"{len(page.rows) - len(lost)} of {len(page.rows)} agents belong to a workspace that is visible."
-    if not lost:
+    unmatched = [agent for agent in scrape.agents if workspace_index.template(agent[0], agent[1]) is None]
+    text = f"{len(scrape.agents) - len(unmatched)} of {len(scrape.agents)} agents belong to a workspace that is visible."
+    if not unmatched:
         return Finding(Level.OK, f"{_SUBJECT}: templates", text)
     return Finding(
-        Level.PROBLEM if len(lost) == len(page.rows) else Level.WARNING,
+        Level.PROBLEM if len(unmatched) == len(scrape.agents) else Level.WARNING,
         f"{_SUBJECT}: templates",
         text,
         "Give the account the role template-admin, so that it sees the workspaces of others; "
@@ -172,13 +196,15 @@ def _joined(page: Page, workspaces: Sequence[responses.Workspace]) -> Finding:
     )
 
 
-def _fresh(page: Page, workspaces: Sequence[responses.Workspace], *, standing: bool) -> Finding:
+def _freshness_finding(
+    scrape: AgentScrape, workspaces: Sequence[models.Workspace], *, stale: bool
+) -> Finding:
     """Say whether agents on the page still speak; where none does, the page shows what was."""
     subject = f"{_SUBJECT}: freshness"
-    alive = set(_connected(workspaces))
-    held = [agent for agent in page.rows if agent in alive]
-    text = f"{len(held)} of {len(page.rows)} agents on the page are connected to Coder now."
-    if held and not standing:
+    connected_agents = set(_connected_agents(workspaces))
+    connected = [agent for agent in scrape.agents if agent in connected_agents]
+    text = f"{len(connected)} of {len(scrape.agents)} agents on the page are connected to Coder now."
+    if connected and not stale:
         return Finding(Level.OK, subject, text)
     return Finding(
         Level.WARNING,
@@ -189,8 +215,8 @@ def _fresh(page: Page, workspaces: Sequence[responses.Workspace], *, standing: b
     )
 
 
-def _connected(workspaces: Sequence[responses.Workspace]) -> Iterator[tuple[str, str, str]]:
-    for one in workspaces:
-        for agent in one.agents:
-            if one.latest_build.status == "running" and agent.status == "connected":
-                yield one.owner_name, one.name, agent.name
+def _connected_agents(workspaces: Sequence[models.Workspace]) -> Iterator[tuple[str, str, str]]:
+    for workspace in workspaces:
+        for agent in workspace.agents:
+            if workspace.latest_build.status == "running" and agent.status == "connected":
+                yield workspace.owner_name, workspace.name, agent.name

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import msgspec
 
-__all__ = ["Finding", "Level", "as_json", "as_text", "worst"]
+__all__ = ["Finding", "Level", "format_json", "format_text", "worst"]
 
 
 class Level(IntEnum):
@@ -19,7 +19,7 @@ class Level(IntEnum):
     PROBLEM = 2
 
     @property
-    def word(self) -> str:
+    def label(self) -> str:
         """The level in lower case."""
         return self.name.lower()
 
@@ -39,24 +39,24 @@ def worst(findings: Iterable[Finding]) -> Level:
     return max((finding.level for finding in findings), default=Level.OK)
 
 
-def as_text(finding: Finding) -> str:
+def format_text(finding: Finding) -> str:
     """Return a finding for people, with the advice on a line of its own."""
-    line = f"{finding.level.word:8} {finding.subject}: {finding.text}"
+    line = f"{finding.level.label:8} {finding.subject}: {finding.text}"
     return f"{line}\n         -> {finding.advice}" if finding.advice else line
 
 
-def as_json(findings: Sequence[Finding]) -> str:
+def format_json(findings: Sequence[Finding]) -> str:
     """Return all findings as one JSON document."""
     document = {
-        "result": worst(findings).word,
+        "result": worst(findings).label,
         "findings": [
             {
-                "level": one.level.word,
-                "subject": one.subject,
-                "text": one.text,
-                "advice": one.advice,
+                "level": finding.level.label,
+                "subject": finding.subject,
+                "text": finding.text,
+                "advice": finding.advice,
             }
-            for one in findings
+            for finding in findings
         ],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()

@@ -18,13 +18,13 @@ import msgspec
 
 from insights_exporter.errors import BadResponse
 
-__all__ = ["Decoded", "UndecodableError", "decode", "decode_slowly", "decode_strictly"]
+__all__ = ["DecodeResult", "UndecodableError", "decode", "decode_leniently", "decode_strictly"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded(Generic[T]):
+class DecodeResult(Generic[T]):
     """An answer, how many of its parts were unusable, and what was wrong with the first of these."""
 
     value: T
@@ -36,19 +36,19 @@ class UndecodableError(Exception):
     """The answer does not fit as it stands."""
 
 
-def decode(body: bytes, expected: type[T], *, endpoint: str) -> Decoded[T]:
+def decode(body: bytes, expected: type[T], *, endpoint: str) -> DecodeResult[T]:
     """Return the answer as that type; raise BadResponse where nothing can be saved of it."""
     try:
-        return Decoded(decode_strictly(body, expected))
+        return DecodeResult(decode_strictly(body, expected))
     except UndecodableError:
-        return decode_slowly(body, expected, endpoint=endpoint)
+        return decode_leniently(body, expected, endpoint=endpoint)
 
 
 def decode_strictly(body: bytes, expected: type[T]) -> T:
     """Return the answer as that type; raise UndecodableError where any part of it does not fit."""
-    shape: Any = expected
+    response_type: Any = expected
     try:
-        value: T = _decoder(shape).decode(body)
+        value: T = _decoder(response_type).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UndecodableError from None
     return value
@@ -59,7 +59,7 @@ def _decoder(expected: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(expected)
 
 
-def decode_slowly(body: bytes, expected: type[T], *, endpoint: str) -> Decoded[T]:
+def decode_leniently(body: bytes, expected: type[T], *, endpoint: str) -> DecodeResult[T]:
     """Return what can be saved of the answer; raise BadResponse where nothing can."""
     text = body.decode("utf-8", "replace")
     try:
@@ -75,22 +75,22 @@ def decode_slowly(body: bytes, expected: type[T], *, endpoint: str) -> Decoded[T
         ) from None
     except (ValueError, RecursionError):
         raise BadResponse("the answer is no JSON that Coder would send.", endpoint=endpoint) from None
-    salvage = _Salvage()
+    decoder = _LenientDecoder()
     try:
-        value: T = salvage.convert(raw, expected)
-    except _UnusableError as error:
+        value: T = decoder.convert(raw, expected)
+    except _InvalidValueError as error:
         raise BadResponse(
             f"the answer has an unknown form ({error}); the address may belong to something else than Coder.",
             endpoint=endpoint,
         ) from None
-    return Decoded(value, salvage.dropped, salvage.example)
+    return DecodeResult(value, decoder.dropped, decoder.example)
 
 
-class _UnusableError(Exception):
+class _InvalidValueError(Exception):
     """A value does not fit; the text says what was expected and where."""
 
 
-class _Salvage:
+class _LenientDecoder:
     """Converts what it can and counts what it cannot."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class _Salvage:
         if origin in {Union, UnionType}:
             if value is None:
                 return None
-            expected = next(one for one in get_args(expected) if one is not NoneType)
+            expected = next(member for member in get_args(expected) if member is not NoneType)
             origin = get_origin(expected)
         if origin is list:
             return self._list(value, get_args(expected)[0])
@@ -115,45 +115,45 @@ class _Salvage:
 
     def _list(self, value: Any, expected: Any) -> list[Any]:
         if not isinstance(value, list):
-            raise _UnusableError(f"expected a list, got {type(value).__name__}")
+            raise _InvalidValueError(f"expected a list, got {type(value).__name__}")
         rows = []
         for row in value:
             try:
                 rows.append(self.convert(row, expected))
-            except _UnusableError as error:
+            except _InvalidValueError as error:
                 self._drop(error)
         return rows
 
     def _dict(self, value: Any, expected: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise _UnusableError(f"expected an object, got {type(value).__name__}")
+            raise _InvalidValueError(f"expected an object, got {type(value).__name__}")
         entries = {}
         for key, entry in value.items():
             try:
-                entries[_clean(key)] = self.convert(entry, expected)
-            except _UnusableError as error:
+                entries[_replace_lone_surrogates(key)] = self.convert(entry, expected)
+            except _InvalidValueError as error:
                 self._drop(error)
         return entries
 
     def _struct(self, value: Any, expected: type[msgspec.Struct]) -> msgspec.Struct:
         if not isinstance(value, dict):
-            raise _UnusableError(f"expected an object, got {type(value).__name__}")
+            raise _InvalidValueError(f"expected an object, got {type(value).__name__}")
         arguments = {}
         for field in _fields(expected):
-            content = value.get(field.encode_name)
+            field_value = value.get(field.encode_name)
             # Coder is written in Go, where null and absence are the same.
-            if content is None and not field.required:
+            if field_value is None and not field.required:
                 continue
             try:
-                arguments[field.name] = self.convert(content, field.type)
-            except _UnusableError as error:
-                located = _UnusableError(f"{field.encode_name}: {error}")
+                arguments[field.name] = self.convert(field_value, field.type)
+            except _InvalidValueError as error:
+                error_with_path = _InvalidValueError(f"{field.encode_name}: {error}")
                 if field.required:
-                    raise located from None
-                self._drop(located)
+                    raise error_with_path from None
+                self._drop(error_with_path)
         return expected(**arguments)
 
-    def _drop(self, error: _UnusableError) -> None:
+    def _drop(self, error: _InvalidValueError) -> None:
         self.dropped += 1
         self.example = self.example or str(error)
 
@@ -166,17 +166,17 @@ def _fields(expected: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, 
 def _scalar(value: Any, expected: Any) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise _UnusableError(f"expected a number, got {value}")
+            raise _InvalidValueError(f"expected a number, got {value}")
         if value.is_integer():
             value = int(value)
     elif isinstance(value, str):
-        value = _clean(value)
+        value = _replace_lone_surrogates(value)
     try:
         return msgspec.convert(value, expected)
     except msgspec.ValidationError as error:
-        raise _UnusableError(str(error)) from None
+        raise _InvalidValueError(str(error)) from None
 
 
-def _clean(text: str) -> str:
+def _replace_lone_surrogates(text: str) -> str:
     # A lone half of a surrogate pair is legal in JSON and cannot be encoded again.
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Observer", "SilentObserver"]
+__all__ = ["NullObserver", "Observer"]
 
 
 class Observer(Protocol):
@@ -14,7 +14,7 @@ class Observer(Protocol):
         """Note that a request ended; ``code`` is the HTTP status, or the error's reason where none came."""
         ...
 
-    def retried(self, endpoint: str, reason: str) -> None:
+    def request_retried(self, endpoint: str, reason: str) -> None:
         """Note that a request is tried once more."""
         ...
 
@@ -26,18 +26,18 @@ class Observer(Protocol):
         """Note that parts of an answer could not be used; ``example`` names one of the faults."""
         ...
 
-    def version_seen(self, version: str) -> None:
+    def version_changed(self, version: str) -> None:
         """Note that an answer named another server version than the one before."""
         ...
 
 
-class SilentObserver:
+class NullObserver:
     """Ignores all events."""
 
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """Ignore the event."""
 
-    def retried(self, endpoint: str, reason: str) -> None:
+    def request_retried(self, endpoint: str, reason: str) -> None:
         """Ignore the event."""
 
     def rate_limit_waited(self, seconds: float) -> None:
@@ -46,5 +46,5 @@ class SilentObserver:
     def rows_dropped(self, endpoint: str, count: int, example: str) -> None:
         """Ignore the event."""
 
-    def version_seen(self, version: str) -> None:
+    def version_changed(self, version: str) -> None:
         """Ignore the event."""

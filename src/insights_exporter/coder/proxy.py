@@ -18,11 +18,11 @@ class EnvironmentProxies:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], str | None] = {}
+        self._cache: dict[tuple[str, str], str | None] = {}
 
-    def to(self, url: URL) -> str | None:
+    def proxy_for(self, url: URL) -> str | None:
         """Return the proxy's address; None for the direct way."""
         key = url.scheme, url.host or ""
-        if key not in self._known:
-            self._known[key] = None if proxy_bypass(key[1]) else getproxies().get(key[0])
-        return self._known[key]
+        if key not in self._cache:
+            self._cache[key] = None if proxy_bypass(key[1]) else getproxies().get(key[0])
+        return self._cache[key]

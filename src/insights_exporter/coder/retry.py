@@ -20,18 +20,18 @@ class RetryPolicy:
     """How often and with which pauses, in seconds; ``retries`` counts tries after the first."""
 
     retries: int = 3
-    base: float = 0.5
-    cap: float = 15.0
+    base_delay: float = 0.5
+    max_delay: float = 15.0
 
-    def pause(self, failures: int, error: UpstreamError, random: Random) -> float:
+    def delay(self, failures: int, error: UpstreamError, random: Random) -> float:
         """Return how long to wait after so many failures.
 
         The whole pause is drawn at random, so that exporters which failed together do not return together. A
         wait that the server asked for is kept in full and a little is added to it.
         """
-        ceiling = min(self.cap, self.base * 2 ** (failures - 1))
-        drawn = random.uniform(0, ceiling)
-        return error.retry_after + drawn if isinstance(error, RateLimited) else drawn
+        ceiling = min(self.max_delay, self.base_delay * 2 ** (failures - 1))
+        jittered = random.uniform(0, ceiling)
+        return error.retry_after + jittered if isinstance(error, RateLimited) else jittered
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class Retrier:
                 return await attempt()
             except UpstreamError as error:
                 failures += 1
-                if not error.heals or failures > self.policy.retries:
+                if not error.retryable or failures > self.policy.retries:
                     raise
-                pause = self.policy.pause(failures, error, self.random)
-                if deadline is not None and self.clock.monotonic() + pause >= deadline:
+                delay = self.policy.delay(failures, error, self.random)
+                if deadline is not None and self.clock.monotonic() + delay >= deadline:
                     raise
                 on_retry(error)
-            await self.clock.sleep(pause)
+            await self.clock.sleep(delay)

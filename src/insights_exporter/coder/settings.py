@@ -8,9 +8,9 @@ from pathlib import Path
 from yarl import URL
 
 from insights_exporter.errors import ConfigError
-from insights_exporter.secret import SecretSource
+from insights_exporter.secrets import SecretSource
 
-__all__ = ["CoderSettings", "base_url"]
+__all__ = ["CoderSettings", "api_base_url"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class CoderSettings:
 
     def __post_init__(self) -> None:
         """Refuse what can never work."""
-        base_url(self.url)
+        api_base_url(self.url)
         for name in ("total_timeout", "connect_timeout", "read_timeout"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: expected seconds above 0, found {getattr(self, name)}.")
@@ -48,7 +48,7 @@ class CoderSettings:
             raise ConfigError("key_file: expected cert_file beside it, found none.")
 
 
-def base_url(text: str) -> URL:
+def api_base_url(text: str) -> URL:
     """Return the deployment's address, which may carry a path prefix; raise ConfigError for anything else."""
     expected = "expected an address such as https://coder.example.com"
     try:

@@ -4,15 +4,15 @@ What a collector remembers between two polls lives in a state object that outliv
 lose no counter.
 """
 
-from insights_exporter.collectors.collected import Collected
+from insights_exporter.collectors.base import CoderApi
+from insights_exporter.collectors.collected import CollectResult
 from insights_exporter.collectors.deployment import DeploymentCollector, DeploymentState
-from insights_exporter.collectors.insights import InsightsCollector, InsightsState
 from insights_exporter.collectors.inventory import InventoryCollector, InventoryState
-from insights_exporter.collectors.source import Coder
+from insights_exporter.insights.collector import InsightsCollector, InsightsState
 
 __all__ = [
-    "Coder",
-    "Collected",
+    "CoderApi",
+    "CollectResult",
     "DeploymentCollector",
     "DeploymentState",
     "InsightsCollector",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["Collected"]
+__all__ = ["CollectResult"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Collected(Generic[T]):
+class CollectResult(Generic[T]):
     """What was found; ``faults`` counts the parts that failed and for which older data stands, or nothing."""
 
     value: T
-    faults: int = 0
+    error_count: int = 0

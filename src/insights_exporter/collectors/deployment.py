@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from insights_exporter.coder import responses
-from insights_exporter.coder.authorization import PREFLIGHT
-from insights_exporter.coder.version import Feature
-from insights_exporter.collectors.cadence import is_due
-from insights_exporter.collectors.collected import Collected
-from insights_exporter.collectors.faults import Faults, KnownFaults
-from insights_exporter.collectors.source import Coder
-from insights_exporter.errors import ExporterError, Forbidden, NotPermitted, RouteMissing
-from insights_exporter.settings import PollSettings
+from insights_exporter.coder import models
+from insights_exporter.coder.authorization import PERMISSION_CHECKS
+from insights_exporter.coder.versions import Feature
+from insights_exporter.collectors.base import CoderApi
+from insights_exporter.collectors.cadence import is_refresh_due
+from insights_exporter.collectors.collected import CollectResult
+from insights_exporter.collectors.faults import ErrorReporter, ReportedErrors
+from insights_exporter.config.settings import PollSettings
+from insights_exporter.errors import ExporterError, Forbidden, NotFoundOrForbidden, UnsupportedEndpoint
 from insights_exporter.snapshot import Deployment
 from insights_exporter.telemetry import Telemetry
 
 __all__ = ["DeploymentCollector", "DeploymentState"]
 
-STATUSES = ("active", "dormant", "suspended")
+USER_STATUSES = ("active", "dormant", "suspended")
 
 
 @dataclass(slots=True)
@@ -29,9 +29,9 @@ class DeploymentState:
 
     users: Mapping[str, int] = field(default_factory=dict)
     license_user_limit: int | None = None
-    read_at: datetime | None = None
+    fetched_at: datetime | None = None
     """When users and licence were last read without a fault."""
-    known: KnownFaults = field(default_factory=KnownFaults)
+    reported_errors: ReportedErrors = field(default_factory=ReportedErrors)
 
 
 class DeploymentCollector:
@@ -46,81 +46,85 @@ class DeploymentCollector:
         self._telemetry = telemetry
         self.state = state if state is not None else DeploymentState()
 
-    async def collect(self, coder: Coder, *, now: datetime) -> Collected[Deployment]:
+    async def collect(self, coder: CoderApi, *, now: datetime) -> CollectResult[Deployment]:
         """Return what is known of the deployment.
 
         Raises an ExporterError where Coder does not answer or does not accept the token.
         """
-        faults = Faults(self.name, telemetry=self._telemetry, known=self.state.known)
+        reporter = ErrorReporter(self.name, telemetry=self._telemetry, reported=self.state.reported_errors)
         try:
-            build = await coder.build_info()
-            allowed = await coder.authcheck(PREFLIGHT)
-            for key, check in PREFLIGHT.items():
-                granted = allowed.get(key, False)
-                self._telemetry.permission(check.resource_type, check.action, granted=granted)
-            last = self.state.read_at
-            if last is None or is_due("deployment", last=last, now=now, every=self._poll.refresh_interval):
-                await self._read_slow(coder, now, faults, allowed)
+            build_info = await coder.build_info()
+            permissions = await coder.authcheck(PERMISSION_CHECKS)
+            for key, check in PERMISSION_CHECKS.items():
+                granted = permissions.get(key, False)
+                self._telemetry.permission_checked(check.resource_type, check.action, granted=granted)
+            last_fetched_at = self.state.fetched_at
+            if last_fetched_at is None or is_refresh_due(
+                "deployment", last_refresh=last_fetched_at, now=now, interval=self._poll.refresh_interval
+            ):
+                await self._fetch_slow_data(coder, now, reporter, permissions)
         finally:
-            faults.settle()
+            reporter.finish()
         deployment = Deployment(
-            version=build.version,
-            dashboard_url=build.dashboard_url or build.external_url,
-            deployment_id=build.deployment_id,
+            version=build_info.version,
+            dashboard_url=build_info.dashboard_url or build_info.external_url,
+            deployment_id=build_info.deployment_id,
             users=self.state.users,
             license_user_limit=self.state.license_user_limit,
         )
-        return Collected(deployment, faults.count)
+        return CollectResult(deployment, reporter.error_count)
 
-    async def _read_slow(
-        self, coder: Coder, now: datetime, faults: Faults, allowed: Mapping[str, bool]
+    async def _fetch_slow_data(
+        self, coder: CoderApi, now: datetime, reporter: ErrorReporter, permissions: Mapping[str, bool]
     ) -> None:
         """Read what hardly moves; where a part fails the older one stays until all have been read again."""
-        before = faults.count
-        await self._read_expiry(coder, faults)
-        await self._read_licence(coder, faults)
-        await self._read_users(coder, faults, allowed)
-        if faults.count == before:
-            self.state.read_at = now
+        errors_before = reporter.error_count
+        await self._fetch_token_expiry(coder, reporter)
+        await self._fetch_license(coder, reporter)
+        await self._fetch_user_counts(coder, reporter, permissions)
+        if reporter.error_count == errors_before:
+            self.state.fetched_at = now
 
-    async def _read_expiry(self, coder: Coder, faults: Faults) -> None:
+    async def _fetch_token_expiry(self, coder: CoderApi, reporter: ErrorReporter) -> None:
         try:
             expiry = await coder.token_expiry()
-        except (Forbidden, NotPermitted, RouteMissing):
+        except (Forbidden, NotFoundOrForbidden, UnsupportedEndpoint):
             # A token of narrow scope may not list tokens, not even itself.
             expiry = None
         except ExporterError as error:
-            faults.note(error, subject="token")
+            reporter.report(error, resource="token")
             return
-        self._telemetry.token_expiry(expiry)
+        self._telemetry.token_expiry_updated(expiry)
 
-    async def _read_licence(self, coder: Coder, faults: Faults) -> None:
+    async def _fetch_license(self, coder: CoderApi, reporter: ErrorReporter) -> None:
         try:
             self.state.license_user_limit = (await coder.entitlements()).user_limit
-        except RouteMissing:
+        except UnsupportedEndpoint:
             # The open-source edition has no licence.
             self.state.license_user_limit = None
         except ExporterError as error:
-            faults.note(error, subject="licence")
+            reporter.report(error, resource="licence")
 
-    async def _read_users(self, coder: Coder, faults: Faults, allowed: Mapping[str, bool]) -> None:
-        if coder.lacks(Feature.USER_STATUS_COUNTS) or not allowed.get("users", False):
+    async def _fetch_user_counts(
+        self, coder: CoderApi, reporter: ErrorReporter, permissions: Mapping[str, bool]
+    ) -> None:
+        if coder.is_unsupported(Feature.USER_STATUS_COUNTS) or not permissions.get("users", False):
             # What is not permitted is told as a permission already.
             self.state.users = {}
             return
         try:
-            self.state.users = _newest(await coder.user_status_counts())
-        except (Forbidden, NotPermitted, RouteMissing):
+            self.state.users = _latest_status_counts(await coder.user_status_counts())
+        except (Forbidden, NotFoundOrForbidden, UnsupportedEndpoint):
             self.state.users = {}
         except ExporterError as error:
-            faults.note(error, subject="users")
+            reporter.report(error, resource="users")
 
 
-def _newest(counts: Mapping[str, Sequence[responses.StatusCount]]) -> dict[str, int]:
+def _latest_status_counts(counts: Mapping[str, Sequence[models.StatusCount]]) -> dict[str, int]:
     """Return the newest count of each status; statuses that nobody has are 0."""
-    long_ago = datetime.min.replace(tzinfo=UTC)
-    newest = max((one.date for rows in counts.values() for one in rows), default=long_ago)
-    users = dict.fromkeys(STATUSES, 0)
+    earliest = datetime.min.replace(tzinfo=UTC)
+    latest = max((row.date for rows in counts.values() for row in rows), default=earliest)
+    users = dict.fromkeys(USER_STATUSES, 0)
     for status, rows in counts.items():
-        users[status] = sum(one.count for one in rows if one.date == newest)
+        users[status] = sum(row.count for row in rows if row.date == latest)
     return users

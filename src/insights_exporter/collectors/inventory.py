@@ -9,18 +9,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Generic, TypeVar
 
-from insights_exporter.coder import responses
-from insights_exporter.coder.responses import seen
-from insights_exporter.collectors.cadence import is_due
-from insights_exporter.collectors.collected import Collected
-from insights_exporter.collectors.errands import run_errands
-from insights_exporter.collectors.faults import Faults, KnownFaults
-from insights_exporter.collectors.source import Coder
+from insights_exporter.coder import models
+from insights_exporter.coder.models import none_if_zero_time
+from insights_exporter.collectors.base import CoderApi
+from insights_exporter.collectors.cadence import is_refresh_due
+from insights_exporter.collectors.collected import CollectResult
+from insights_exporter.collectors.errands import run_limited
+from insights_exporter.collectors.faults import ErrorReporter, ReportedErrors
+from insights_exporter.config.settings import PollSettings
 from insights_exporter.errors import AuthError, DeadlineExceeded, ExporterError, SecretError
 from insights_exporter.filters import Filters
-from insights_exporter.settings import PollSettings
 from insights_exporter.snapshot import (
-    Account,
     Agent,
     App,
     BuildDuration,
@@ -29,6 +28,7 @@ from insights_exporter.snapshot import (
     ParameterOption,
     Template,
     TemplateKey,
+    User,
     Workspace,
 )
 from insights_exporter.telemetry import Telemetry
@@ -37,30 +37,30 @@ __all__ = ["InventoryCollector", "InventoryState"]
 
 T = TypeVar("T")
 
-CHUNK = 250
+BATCH_SIZE = 250
 """Workspaces brought into our form between two turns of others."""
 
 
 @dataclass(slots=True)
-class Part(Generic[T]):
+class CachedList(Generic[T]):
     """A list as it was last read."""
 
     rows: Sequence[T] = ()
-    read_at: datetime | None = None
-    good_at: datetime | None = None
+    fetched_at: datetime | None = None
+    validated_at: datetime | None = None
 
 
 @dataclass(slots=True)
 class InventoryState:
     """What must outlive a poll: lists, the parameters of each version, and what was told."""
 
-    users: Part[Account] = field(default_factory=Part[Account])
-    workspaces: Part[Workspace] = field(default_factory=Part[Workspace])
-    versions: dict[str, tuple[Parameter, ...]] = field(default_factory=dict)
+    users: CachedList[User] = field(default_factory=CachedList[User])
+    workspaces: CachedList[Workspace] = field(default_factory=CachedList[Workspace])
+    parameters_by_version: dict[str, tuple[Parameter, ...]] = field(default_factory=dict)
     """Declared parameters by version id; a version never changes."""
-    declared: dict[str, str] = field(default_factory=dict)
+    version_by_template: dict[str, str] = field(default_factory=dict)
     """The newest version by template id whose parameters are known."""
-    known: KnownFaults = field(default_factory=KnownFaults)
+    reported_errors: ReportedErrors = field(default_factory=ReportedErrors)
 
 
 class InventoryCollector:
@@ -81,203 +81,227 @@ class InventoryCollector:
         self._telemetry = telemetry
         self.state = state if state is not None else InventoryState()
 
-    async def collect(self, coder: Coder, *, now: datetime) -> Collected[Inventory]:
+    async def collect(self, coder: CoderApi, *, now: datetime) -> CollectResult[Inventory]:
         """Return what the token may see of what exists.
 
         Raises an ExporterError where the templates could not be read.
         """
-        faults = Faults(self.name, telemetry=self._telemetry, known=self.state.known)
+        reporter = ErrorReporter(self.name, telemetry=self._telemetry, reported=self.state.reported_errors)
         try:
-            listed = self._chosen(await coder.templates())
-            await self._declare(coder, listed, faults)
-            templates = tuple(self._template(one, key) for key, one in listed.items())
-            users = await self._users(coder, now, faults)
-            workspaces = await self._workspaces(coder, now, faults, listed)
+            template_rows = self._select_templates(await coder.templates())
+            await self._fetch_parameters(coder, template_rows, reporter)
+            templates = tuple(self._template(row, key) for key, row in template_rows.items())
+            users = await self._fetch_users(coder, now, reporter)
+            workspaces = await self._fetch_workspaces(coder, now, reporter, template_rows)
         finally:
-            faults.settle()
-        return Collected(Inventory(templates, workspaces, users), faults.count)
+            reporter.finish()
+        return CollectResult(Inventory(templates, workspaces, users), reporter.error_count)
 
     # Templates
 
-    def _chosen(self, rows: Iterable[responses.Template]) -> dict[TemplateKey, responses.Template]:
+    def _select_templates(self, rows: Iterable[models.Template]) -> dict[TemplateKey, models.Template]:
         """Return the templates that are exported; of two of one name only the newer."""
-        chosen: dict[TemplateKey, responses.Template] = {}
-        for row in sorted(rows, key=_age, reverse=True):
+        selected: dict[TemplateKey, models.Template] = {}
+        for row in sorted(rows, key=_creation_order, reverse=True):
             key = TemplateKey(row.organization_name or row.organization_id, row.name)
-            if key not in chosen and self._filters.admits_template(key):
-                chosen[key] = row
-        return dict(sorted(chosen.items()))
+            if key not in selected and self._filters.allows_template(key):
+                selected[key] = row
+        return dict(sorted(selected.items()))
 
-    async def _declare(
-        self, coder: Coder, listed: dict[TemplateKey, responses.Template], faults: Faults
+    async def _fetch_parameters(
+        self, coder: CoderApi, template_rows: dict[TemplateKey, models.Template], reporter: ErrorReporter
     ) -> None:
         """Learn the parameters of versions that are new."""
-        versions, declared = self.state.versions, self.state.declared
-        hopeless: list[ExporterError] = []
+        parameters_by_version, version_by_template = (
+            self.state.parameters_by_version,
+            self.state.version_by_template,
+        )
+        fatal_errors: list[ExporterError] = []
 
-        async def learn(key: TemplateKey, version: str) -> None:
-            if hopeless:
+        async def fetch(key: TemplateKey, version_id: str) -> None:
+            if fatal_errors:
                 return
             try:
-                rows = await coder.rich_parameters(version)
+                rows = await coder.rich_parameters(version_id)
             except (AuthError, DeadlineExceeded, SecretError) as error:
-                hopeless.append(error)
+                fatal_errors.append(error)
             except ExporterError as error:
-                faults.note(error, subject="/".join(key))
+                reporter.report(error, resource="/".join(key))
             else:
-                versions[version] = _parameters(rows)
+                parameters_by_version[version_id] = _merge_parameters(rows)
 
-        new = {
-            one.active_version_id: key
-            for key, one in listed.items()
-            if one.active_version_id and one.active_version_id not in versions
+        new_versions = {
+            row.active_version_id: key
+            for key, row in template_rows.items()
+            if row.active_version_id and row.active_version_id not in parameters_by_version
         }
-        await run_errands(partial(learn, key, version) for version, key in new.items())
-        for error in hopeless[:1]:
-            faults.note(error)
-        declared.update(
-            (one.id, one.active_version_id) for one in listed.values() if one.active_version_id in versions
+        await run_limited(partial(fetch, key, version) for version, key in new_versions.items())
+        for error in fatal_errors[:1]:
+            reporter.report(error)
+        version_by_template.update(
+            (row.id, row.active_version_id)
+            for row in template_rows.values()
+            if row.active_version_id in parameters_by_version
         )
-        ids = {one.id for one in listed.values()}
-        self.state.declared = {one: version for one, version in declared.items() if one in ids}
-        kept = set(self.state.declared.values())
-        self.state.versions = {version: found for version, found in versions.items() if version in kept}
+        template_ids = {row.id for row in template_rows.values()}
+        self.state.version_by_template = {
+            row: version for row, version in version_by_template.items() if row in template_ids
+        }
+        active_versions = set(self.state.version_by_template.values())
+        self.state.parameters_by_version = {
+            version: parameters
+            for version, parameters in parameters_by_version.items()
+            if version in active_versions
+        }
 
-    def _template(self, row: responses.Template, key: TemplateKey) -> Template:
+    def _template(self, row: models.Template, key: TemplateKey) -> Template:
         return Template(
             id=row.id,
             key=key,
             display_name=row.display_name,
             icon=row.icon,
-            created_at=_utc(seen(row.created_at)),
+            created_at=_to_utc(none_if_zero_time(row.created_at)),
             deprecated=row.deprecated,
             build_durations={
-                transition: BuildDuration(time.p50_seconds, time.p95_seconds)
-                for transition, time in row.build_time_stats.items()
+                transition: BuildDuration(build_time.p50_seconds, build_time.p95_seconds)
+                for transition, build_time in row.build_time_stats.items()
             },
-            parameters=self.state.versions.get(self.state.declared.get(row.id, ""), ()),
+            parameters=self.state.parameters_by_version.get(
+                self.state.version_by_template.get(row.id, ""), ()
+            ),
         )
 
     # Users and workspaces
 
-    async def _users(self, coder: Coder, now: datetime, faults: Faults) -> Sequence[Account]:
-        part = self.state.users
-        every = self._poll.refresh_interval
-        if part.read_at is not None and not is_due("users", last=part.read_at, now=now, every=every):
-            part.good_at = now
-            return part.rows
+    async def _fetch_users(self, coder: CoderApi, now: datetime, reporter: ErrorReporter) -> Sequence[User]:
+        cached = self.state.users
+        interval = self._poll.refresh_interval
+        if cached.fetched_at is not None and not is_refresh_due(
+            "users", last_refresh=cached.fetched_at, now=now, interval=interval
+        ):
+            cached.validated_at = now
+            return cached.rows
 
-        async def read() -> Sequence[Account]:
+        async def fetch() -> Sequence[User]:
             return tuple(
-                _account(row) for row in await coder.users() if self._filters.admits_user(row.username)
+                _account(row) for row in await coder.users() if self._filters.allows_user(row.username)
             )
 
-        return await self._part(part, read, now, faults, subject="users")
+        return await self._fetch_list(cached, fetch, now, reporter, resource="users")
 
-    async def _workspaces(
+    async def _fetch_workspaces(
         self,
-        coder: Coder,
+        coder: CoderApi,
         now: datetime,
-        faults: Faults,
-        listed: dict[TemplateKey, responses.Template],
+        reporter: ErrorReporter,
+        template_rows: dict[TemplateKey, models.Template],
     ) -> Sequence[Workspace]:
-        keys = {one.id: key for key, one in listed.items()}
+        keys = {one.id: key for key, one in template_rows.items()}
 
-        async def read() -> Sequence[Workspace]:
+        async def fetch() -> Sequence[Workspace]:
             rows = await coder.workspaces()
-            server = str(coder.version) if coder.version is not None else ""
-            found = []
-            for place, row in enumerate(rows):
-                if place % CHUNK == 0:
+            server_version = str(coder.version) if coder.version is not None else ""
+            workspaces = []
+            for index, row in enumerate(rows):
+                if index % BATCH_SIZE == 0:
                     await asyncio.sleep(0)
                 organization = row.organization_name or row.organization_id
                 key = keys.get(row.template_id) or TemplateKey(organization, row.template_name)
-                if self._filters.admits_template(key):
-                    found.append(_workspace(row, key, server))
-            return tuple(found)
+                if self._filters.allows_template(key):
+                    workspaces.append(_workspace(row, key, server_version))
+            return tuple(workspaces)
 
-        return await self._part(self.state.workspaces, read, now, faults, subject="workspaces")
+        return await self._fetch_list(self.state.workspaces, fetch, now, reporter, resource="workspaces")
 
-    async def _part(
+    async def _fetch_list(
         self,
-        part: Part[T],
-        read: Callable[[], Awaitable[Sequence[T]]],
+        cached: CachedList[T],
+        fetch: Callable[[], Awaitable[Sequence[T]]],
         now: datetime,
-        faults: Faults,
+        reporter: ErrorReporter,
         *,
-        subject: str,
+        resource: str,
     ) -> Sequence[T]:
         """Return a list; the last one, while it is not too old, where it cannot be read."""
         try:
-            rows = await read()
+            rows = await fetch()
         except ExporterError as error:
-            faults.note(error, subject=subject)
-            if part.good_at is None or (now - part.good_at).total_seconds() > self._poll.max_staleness:
-                part.rows, part.read_at, part.good_at = (), None, None
+            reporter.report(error, resource=resource)
+            if (
+                cached.validated_at is None
+                or (now - cached.validated_at).total_seconds() > self._poll.max_staleness
+            ):
+                cached.rows, cached.fetched_at, cached.validated_at = (), None, None
         else:
-            part.rows = part.rows if part.rows == rows else rows
-            part.read_at = part.good_at = now
-        return part.rows
+            cached.rows = cached.rows if cached.rows == rows else rows
+            cached.fetched_at = cached.validated_at = now
+        return cached.rows
 
 
-def _age(row: responses.Template) -> tuple[float, str]:
-    created = seen(row.created_at)
-    return (created.timestamp() if created is not None else 0.0, row.id)
+def _creation_order(row: models.Template) -> tuple[float, str]:
+    created_at = none_if_zero_time(row.created_at)
+    return (created_at.timestamp() if created_at is not None else 0.0, row.id)
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.astimezone(UTC)
+def _to_utc(timestamp: datetime | None) -> datetime | None:
+    return None if timestamp is None else timestamp.astimezone(UTC)
 
 
-def _parameters(rows: Iterable[responses.RichParameter]) -> tuple[Parameter, ...]:
+def _merge_parameters(rows: Iterable[models.RichParameter]) -> tuple[Parameter, ...]:
     """Return each parameter once, with all options that any declaration of it has."""
-    found: dict[str, Parameter] = {}
+    by_name: dict[str, Parameter] = {}
     for row in rows:
-        known = found.get(row.name)
-        options = {one.value: one for one in known.options} if known is not None else {}
+        existing = by_name.get(row.name)
+        options = {item.value: item for item in existing.options} if existing is not None else {}
         for option in row.options:
             options.setdefault(option.value, ParameterOption(option.value, option.name, option.icon))
-        first = known or Parameter(row.name, row.type, row.display_name, row.default_value)
-        found[row.name] = Parameter(
-            first.name, first.type, first.display_name, first.default, tuple(options.values())
+        declaration = existing or Parameter(row.name, row.type, row.display_name, row.default_value)
+        by_name[row.name] = Parameter(
+            declaration.name,
+            declaration.type,
+            declaration.display_name,
+            declaration.default,
+            tuple(options.values()),
         )
-    return tuple(found.values())
+    return tuple(by_name.values())
 
 
-def _account(row: responses.User) -> Account:
-    return Account(
+def _account(row: models.User) -> User:
+    return User(
         id=row.id,
         username=row.username,
         display_name=row.name,
         avatar_url=row.avatar_url,
         status=row.status,
-        last_seen=_utc(row.last_seen),
+        last_seen=_to_utc(row.last_seen),
     )
 
 
-def _workspace(row: responses.Workspace, key: TemplateKey, server: str) -> Workspace:
+def _workspace(row: models.Workspace, key: TemplateKey, server_version: str) -> Workspace:
     return Workspace(
         id=row.id,
         name=row.name,
         owner=row.owner_name,
         key=key,
-        status="dormant" if seen(row.dormant_at) is not None else row.latest_build.status,
+        status="dormant" if none_if_zero_time(row.dormant_at) is not None else row.latest_build.status,
         outdated=row.outdated,
-        last_used=_utc(row.last_used),
-        agents=tuple(_agent(agent, server) for agent in row.agents),
+        last_used=_to_utc(row.last_used),
+        agents=tuple(_agent(agent, server_version) for agent in row.agents),
     )
 
 
-def _agent(row: responses.Agent, server: str) -> Agent:
-    relays = ((name, relay.seconds) for name, relay in sorted(row.latency.items()) if relay.preferred)
-    relay, round_trip = next(relays, ("", None))
+def _agent(row: models.Agent, server_version: str) -> Agent:
+    preferred_relays = (
+        (name, region.seconds) for name, region in sorted(row.latency.items()) if region.preferred
+    )
+    region, latency = next(preferred_relays, ("", None))
     return Agent(
         id=row.id,
         name=row.name,
         status=row.status,
         version=row.version,
-        outdated=bool(server and row.version) and row.version != server,
-        relay=relay,
-        relay_latency=round_trip,
+        outdated=bool(server_version and row.version) and row.version != server_version,
+        relay=region,
+        relay_latency=latency,
         apps=tuple(App(app.slug, app.display_name, app.icon, app.health, app.external) for app in row.apps),
     )

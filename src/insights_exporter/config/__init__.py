@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from insights_exporter.config.errors import ConfigProblems, Problem
 from insights_exporter.config.loading import load
-from insights_exporter.config.masked import masked
-from insights_exporter.config.problem import ConfigProblems, Problem
+from insights_exporter.config.redacted_dump import redacted_dump
 
-__all__ = ["ConfigProblems", "Problem", "load", "masked"]
+__all__ = ["ConfigProblems", "Problem", "load", "redacted_dump"]

@@ -13,9 +13,9 @@ from typing import Protocol, TypeAlias
 
 from yarl import URL
 
-from insights_exporter.coder import windows
-from insights_exporter.coder.settings import base_url
-from insights_exporter.config.problem import Unfit, nearest, shown
+from insights_exporter.coder import time_ranges
+from insights_exporter.coder.settings import api_base_url
+from insights_exporter.config.errors import InvalidValue, quoted, suggestion
 from insights_exporter.errors import ConfigError
 
 __all__ = [
@@ -63,7 +63,7 @@ class Text:
     def parse(self, text: str) -> str:
         """Return the text."""
         if not text.strip():
-            raise Unfit("nothing")
+            raise InvalidValue("nothing")
         return text
 
 
@@ -80,7 +80,7 @@ class Flag:
         try:
             return words[text.strip().lower()]
         except KeyError:
-            raise Unfit(shown(text)) from None
+            raise InvalidValue(quoted(text)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +102,10 @@ class Whole:
     def parse(self, text: str) -> int:
         """Return the number."""
         if re.fullmatch(r"[+-]?[0-9][0-9_]{0,17}", text.strip()) is None:
-            raise Unfit(shown(text))
+            raise InvalidValue(quoted(text))
         number = int(text)
         if number < self.least or (self.most is not None and number > self.most):
-            raise Unfit(str(number))
+            raise InvalidValue(str(number))
         return number
 
 
@@ -132,9 +132,9 @@ class Seconds:
             else:
                 seconds = float(stripped)
         except ValueError:
-            raise Unfit(shown(text)) from None
+            raise InvalidValue(quoted(text)) from None
         if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not self.zero):
-            raise Unfit(shown(text))
+            raise InvalidValue(quoted(text))
         return seconds
 
 
@@ -159,7 +159,7 @@ class Choice:
         """Return the member of the enumeration, or the word."""
         word = text.strip()
         if word not in self.words:
-            raise Unfit(shown(text) + nearest(word, self.words))
+            raise InvalidValue(quoted(text) + suggestion(word, self.words))
         return word if isinstance(self.of, tuple) else self.of(word)
 
 
@@ -173,7 +173,7 @@ class Known:
     def parse(self, text: str) -> str:
         """Return the name."""
         if text not in set(self.names()):
-            raise Unfit(shown(text) + nearest(text, self.names()))
+            raise InvalidValue(quoted(text) + suggestion(text, self.names()))
         return text
 
 
@@ -191,7 +191,7 @@ class File:
     def parse(self, text: str) -> Path:
         """Return the path as it is written."""
         if not text.strip() or "\0" in text:
-            raise Unfit(shown(text))
+            raise InvalidValue(quoted(text))
         return Path(text).expanduser()
 
 
@@ -206,7 +206,7 @@ class Day:
         try:
             return date.fromisoformat(text.strip())
         except ValueError:
-            raise Unfit(shown(text)) from None
+            raise InvalidValue(quoted(text)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +218,9 @@ class WindowName:
     def parse(self, text: str) -> str:
         """Return the name."""
         try:
-            windows.named(text.strip(), datetime(2026, 1, 1, tzinfo=windows.zone(0)))
+            time_ranges.parse_window(text.strip(), datetime(2026, 1, 1, tzinfo=time_ranges.fixed_timezone(0)))
         except ValueError:
-            raise Unfit(shown(text)) from None
+            raise InvalidValue(quoted(text)) from None
         return text.strip()
 
 
@@ -233,10 +233,10 @@ class CoderAddress:
     def parse(self, text: str) -> str:
         """Return the address."""
         try:
-            base_url(text)
+            api_base_url(text)
         except ConfigError as error:
             # The client's message is "url: expected …, found …." and never repeats the text.
-            raise Unfit(str(error).rpartition("found ")[2].removesuffix(".")) from None
+            raise InvalidValue(str(error).rpartition("found ")[2].removesuffix(".")) from None
         return text.strip()
 
 
@@ -255,9 +255,9 @@ class Address:
             valid = False
         # The text may hold a password, so nothing of it is repeated.
         if not valid:
-            raise Unfit("something else")
+            raise InvalidValue("something else")
         if url.user is not None or url.password is not None:
-            raise Unfit("a user or password in it")
+            raise InvalidValue("a user or password in it")
         return text.strip()
 
 

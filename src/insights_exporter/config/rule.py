@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from insights_exporter.config.settings import AgentStatsSource, UsernameMode
 from insights_exporter.errors import SecretError
-from insights_exporter.secret import SecretSource
-from insights_exporter.settings import AgentStatsSource, UserNames
+from insights_exporter.secrets import SecretSource
 
 __all__ = ["RULES", "Rule"]
 
-LEAST_SECRET = 16
+MIN_SECRET_LENGTH = 16
 """Characters of a key or a token, below which all could be tried."""
 
 
@@ -27,10 +27,10 @@ class Rule:
 
 def _short(key: SecretSource | None) -> str:
     try:
-        length = LEAST_SECRET if key is None else len(key.read().reveal())
+        length = MIN_SECRET_LENGTH if key is None else len(key.read().reveal())
     except SecretError:
         return ""
-    return "" if length >= LEAST_SECRET else "a shorter one"
+    return "" if length >= MIN_SECRET_LENGTH else "a shorter one"
 
 
 def _unless(holds: Callable[..., bool], found: str | Callable[..., str]) -> Callable[..., str]:
@@ -73,10 +73,10 @@ RULES: Final = (
     Rule(
         ("privacy.hash_key", "privacy.users"),
         "a key (hash_key_file, hash_key_env or hash_key) where users are hashed",
-        _unless(lambda key, users: users is not UserNames.HASHED or key is not None, "nothing"),
+        _unless(lambda key, users: users is not UsernameMode.HASHED or key is not None, "nothing"),
     ),
-    Rule(("privacy.hash_key",), f"at least {LEAST_SECRET} characters", _short),
-    Rule(("server.bearer_token",), f"at least {LEAST_SECRET} characters", _short),
+    Rule(("privacy.hash_key",), f"at least {MIN_SECRET_LENGTH} characters", _short),
+    Rule(("server.bearer_token",), f"at least {MIN_SECRET_LENGTH} characters", _short),
     Rule(
         ("agent_stats.dsn", "agent_stats.source"),
         "a database address (dsn_file, dsn_env or dsn) where the source is postgres",

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from insights_exporter import settings
 from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.config import settings
 from insights_exporter.config.kind import (
     Address,
     Choice,
@@ -154,7 +154,7 @@ SECTIONS: Final = (
         (
             Key(
                 "users",
-                Choice(settings.UserNames),
+                Choice(settings.UsernameMode),
                 "How users appear in series, on the page, in logs and pushes.",
             ),
             Key(

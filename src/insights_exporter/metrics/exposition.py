@@ -14,28 +14,47 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from insights_exporter.interpreter import give_way
+from insights_exporter.config.settings import LimitSettings
+from insights_exporter.interpreter_tuning import release_gil
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.deflated import Piece, deflate, gunzipped, gzipped, joined
-from insights_exporter.metrics.families import each_family
-from insights_exporter.metrics.limits import Standing
-from insights_exporter.metrics.portion_text import PortionText
-from insights_exporter.metrics.portions import Derived, Memory, Portion, Portions
-from insights_exporter.metrics.text import END, Format, Fragments, Samples, blocks, head, is_common
-from insights_exporter.redaction import Redaction
-from insights_exporter.settings import LimitSettings
+from insights_exporter.metrics.cardinality import StickySelection
+from insights_exporter.metrics.encoder.gzip_blocks import (
+    CompressedBlock,
+    compress,
+    concat,
+    decompress,
+    to_gzip,
+)
+from insights_exporter.metrics.encoder.text import (
+    EOF,
+    FamilySamples,
+    Format,
+    LabelPairCache,
+    encode_blocks,
+    header,
+    same_in_both_formats,
+)
+from insights_exporter.metrics.encoder.user_series import (
+    DerivationCache,
+    SeriesGroup,
+    TwoGenerationCache,
+    UserSeries,
+)
+from insights_exporter.metrics.encoder.user_series_encoder import UserSeriesEncoder
+from insights_exporter.metrics.families import iter_families
+from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import Snapshot
-from insights_exporter.telemetry import SilentTelemetry, Telemetry
+from insights_exporter.telemetry import NullTelemetry, Telemetry
 
 __all__ = ["COLLECTORS", "Exposition"]
 
 COLLECTORS: Final = frozenset(family.collector for family in catalogue.FAMILIES)
 """The names that a scrape can select by; ``exporter`` stands for the live tail."""
 
-_SELF: Final = "exporter"
-_LARGE: Final = 15 * 2**20
+_SELF_COLLECTOR: Final = "exporter"
+_SIZE_WARNING_BYTES: Final = 15 * 2**20
 
-_Written = tuple[str, float | None, Format, tuple[Portion, ...]]
+_CacheKey = tuple[str, float | None, Format, tuple[SeriesGroup, ...]]
 """What the text of some portions goes by."""
 
 logger = logging.getLogger(__name__)
@@ -47,159 +66,212 @@ class Exposition:
     ``pass_on`` gets the families that a page was made of, to write them in another form.
     """
 
-    def __init__(  # noqa: PLR0913 - everything from outside is a parameter.
+    def __init__(
         self,
         *,
-        redaction: Redaction,
+        username_policy: UsernamePolicy,
         limits: LimitSettings,
         free_text: bool = False,
         telemetry: Telemetry | None = None,
-        standing: Standing | None = None,
-        pause: Callable[[], None] = give_way,
-        pass_on: Callable[[Snapshot, Sequence[Samples]], None] | None = None,
+        sticky_selection: StickySelection | None = None,
+        after_block: Callable[[], None] = release_gil,
+        on_families: Callable[[Snapshot, Sequence[FamilySamples]], None] | None = None,
     ) -> None:
-        self._redaction = redaction
+        self._username_policy = username_policy
         self._limits = limits
         self._free_text = free_text
-        self._telemetry = telemetry or SilentTelemetry()
-        self._pause = pause
-        self._pass_on = pass_on
-        self._standing = standing if standing is not None else Standing()
-        self._publishing = asyncio.Lock()
-        self._rendered = _Rendered()
-        self._derived = Derived()
-        self._written: Memory[_Written, Piece] = Memory()
+        self._telemetry = telemetry or NullTelemetry()
+        self._after_block = after_block
+        self._on_families = on_families
+        self._sticky_selection = sticky_selection if sticky_selection is not None else StickySelection()
+        self._publish_lock = asyncio.Lock()
+        self._rendered = _RenderedSnapshot()
+        self._derivations = DerivationCache()
+        self._compressed_blocks: TwoGenerationCache[_CacheKey, CompressedBlock] = TwoGenerationCache()
 
     async def publish(self, snapshot: Snapshot) -> None:
         """Render a snapshot in another thread, then serve it in place of the one before."""
-        async with self._publishing:
-            before, self._rendered = self._rendered, await asyncio.to_thread(self._prepared, snapshot)
+        async with self._publish_lock:
+            previous, self._rendered = (
+                self._rendered,
+                await asyncio.to_thread(self._render_and_prepare, snapshot),
+            )
         rendered = self._rendered
         families, rendered.families = rendered.families, []
-        sizes = {form: rendered.selected(form).length for form in Format}
-        self._telemetry.rendered(
-            rendered.series, rendered.folded, {form.name.lower(): size for form, size in sizes.items()}
+        sizes = {
+            exposition_format: rendered.select_block(exposition_format).length for exposition_format in Format
+        }
+        self._telemetry.exposition_rendered(
+            rendered.series,
+            rendered.folded,
+            {exposition_format.name.lower(): size for exposition_format, size in sizes.items()},
         )
-        if self._pass_on is not None:
-            self._pass_on(snapshot, families)
-        if max(sizes.values()) >= _LARGE > max(before.selected(form).length for form in Format):
+        if self._on_families is not None:
+            self._on_families(snapshot, families)
+        if (
+            max(sizes.values())
+            >= _SIZE_WARNING_BYTES
+            > max(previous.select_block(exposition_format).length for exposition_format in Format)
+        ):
             logger.warning(
                 "The page nears the size that some scrapers refuse; lower limits or leave families out.",
                 extra={"bytes": max(sizes.values()), "refused_by_victoriametrics": 16 * 2**20},
             )
 
-    def page(
-        self, form: Format, *, gzip: bool, collectors: frozenset[str] = frozenset(), tail: bytes = b""
+    def body(
+        self,
+        exposition_format: Format,
+        *,
+        gzip: bool,
+        collectors: frozenset[str] = frozenset(),
+        self_metrics: bytes = b"",
     ) -> bytes:
         """Return what a scrape gets as one."""
-        return b"".join(self.parts(form, gzip=gzip, collectors=collectors, tail=tail))
+        return b"".join(
+            self.chunks(exposition_format, gzip=gzip, collectors=collectors, self_metrics=self_metrics)
+        )
 
-    def parts(
-        self, form: Format, *, gzip: bool, collectors: frozenset[str] = frozenset(), tail: bytes = b""
+    def chunks(
+        self,
+        exposition_format: Format,
+        *,
+        gzip: bool,
+        collectors: frozenset[str] = frozenset(),
+        self_metrics: bytes = b"",
     ) -> list[bytes]:
         """Return what a scrape gets: the families of the named collectors, or all, then ``tail``.
 
         ``tail`` is text in the same format without its end mark, and belongs to the collector ``exporter``.
         """
-        wanted = collectors or COLLECTORS
-        live = tail if _SELF in wanted else b""
-        live += END if form is Format.OPENMETRICS else b""
+        selected_collectors = collectors or COLLECTORS
+        trailer = self_metrics if _SELF_COLLECTOR in selected_collectors else b""
+        trailer += EOF if exposition_format is Format.OPENMETRICS else b""
         if gzip:
-            return gzipped(self._rendered.selected(form, wanted), deflate([live]))
+            return to_gzip(
+                self._rendered.select_block(exposition_format, selected_collectors), compress([trailer])
+            )
         if collectors:
-            return [gunzipped(self._rendered.selected(form, collectors)), live]
-        return [self._rendered.plain(form), live]
+            return [decompress(self._rendered.select_block(exposition_format, collectors)), trailer]
+        return [self._rendered.uncompressed(exposition_format), trailer]
 
-    def _prepared(self, snapshot: Snapshot) -> _Rendered:
+    def _render_and_prepare(self, snapshot: Snapshot) -> _RenderedSnapshot:
         """Render, and join and inflate now what scrapes have asked for of late."""
         rendered = self._render(snapshot)
-        for form in Format:
-            rendered.selected(form)
-        for form in self._rendered.asked_plain:
-            rendered.prepare_plain(form)
+        for exposition_format in Format:
+            rendered.select_block(exposition_format)
+        for exposition_format in self._rendered.uncompressed_formats:
+            rendered.prepare_uncompressed(exposition_format)
         return rendered
 
-    def _render(self, snapshot: Snapshot) -> _Rendered:
-        rendered, fragments = _Rendered(), Fragments()
-        self._derived.turn()
-        self._written.turn()
-        for family in each_family(
+    def _render(self, snapshot: Snapshot) -> _RenderedSnapshot:
+        rendered, label_pairs = _RenderedSnapshot(), LabelPairCache()
+        self._derivations.rotate()
+        self._compressed_blocks.rotate()
+        for limited_family in iter_families(
             snapshot,
-            redaction=self._redaction,
+            username_policy=self._username_policy,
             limits=self._limits,
             free_text=self._free_text,
-            standing=self._standing,
-            derived=self._derived,
+            sticky_selection=self._sticky_selection,
+            derivations=self._derivations,
         ):
-            name = family.samples.family.name
-            rendered.series[name], rendered.folded[name] = family.series, family.folded
-            if self._pass_on is not None:
-                rendered.families.append(family.samples)
-            for form, bodies in self._bodies(family.samples, fragments).items():
-                pieces = [deflate([head(family.samples.family, form)]), *bodies]
-                rendered.pieces[form].append((family.samples.family.collector, pieces))
+            name = limited_family.samples.family.name
+            rendered.series[name], rendered.folded[name] = limited_family.series, limited_family.folded
+            if self._on_families is not None:
+                rendered.families.append(limited_family.samples)
+            for exposition_format, encoded in self._encode_formats(
+                limited_family.samples, label_pairs
+            ).items():
+                blocks = [compress([header(limited_family.samples.family, exposition_format)]), *encoded]
+                rendered.blocks[exposition_format].append((limited_family.samples.family.collector, blocks))
         return rendered
 
-    def _bodies(self, samples: Samples, fragments: Fragments) -> dict[Format, list[Piece]]:
+    def _encode_formats(
+        self, samples: FamilySamples, label_pairs: LabelPairCache
+    ) -> dict[Format, list[CompressedBlock]]:
         """Return the series of a family in pieces by format, the same ones where they look the same."""
-        text = self._body(samples, Format.TEXT, fragments)
-        openmetrics = text if is_common(samples) else self._body(samples, Format.OPENMETRICS, fragments)
+        text = self._encode_family(samples, Format.TEXT, label_pairs)
+        openmetrics = (
+            text
+            if same_in_both_formats(samples)
+            else self._encode_family(samples, Format.OPENMETRICS, label_pairs)
+        )
         return {Format.TEXT: text, Format.OPENMETRICS: openmetrics}
 
-    def _body(self, samples: Samples, form: Format, fragments: Fragments) -> list[Piece]:
-        rows = samples.numbers
-        if isinstance(rows, Portions):
-            created = samples.created if form is Format.OPENMETRICS else None
-            text = PortionText(samples.family, rows, created)
-            pieces = [self._portion(samples, chunk, text, form) for chunk in rows.chunks()]
-            if not rows.others:
-                return pieces
-            return [*pieces, *self._body(replace(samples, numbers=rows.others), form, fragments)]
-        return [deflate(blocks(samples, form, fragments), pause=self._pause)]
+    def _encode_family(
+        self, samples: FamilySamples, exposition_format: Format, label_pairs: LabelPairCache
+    ) -> list[CompressedBlock]:
+        floats = samples.floats
+        if isinstance(floats, UserSeries):
+            created = samples.created if exposition_format is Format.OPENMETRICS else None
+            user_encoder = UserSeriesEncoder(samples.family, floats, created)
+            blocks_of_users = [
+                self._encode_chunk(samples, chunk, user_encoder, exposition_format)
+                for chunk in floats.chunks()
+            ]
+            if not floats.other_samples:
+                return blocks_of_users
+            return [
+                *blocks_of_users,
+                *self._encode_family(
+                    replace(samples, floats=floats.other_samples), exposition_format, label_pairs
+                ),
+            ]
+        return [
+            compress(encode_blocks(samples, exposition_format, label_pairs), after_block=self._after_block)
+        ]
 
-    def _portion(
-        self, samples: Samples, chunk: tuple[Portion, ...], text: PortionText, form: Format
-    ) -> Piece:
+    def _encode_chunk(
+        self,
+        samples: FamilySamples,
+        chunk: tuple[SeriesGroup, ...],
+        user_encoder: UserSeriesEncoder,
+        exposition_format: Format,
+    ) -> CompressedBlock:
         """Return some portions as they were written before, where nothing in them has changed."""
-        key = samples.family.name, samples.created, form, chunk
-        known = self._written.recall(key)
-        return known or self._written.keep(key, deflate(text.blocks(chunk), pause=self._pause))
+        key = samples.family.name, samples.created, exposition_format, chunk
+        cached = self._compressed_blocks.get(key)
+        return cached or self._compressed_blocks.put(
+            key, compress(user_encoder.encode_blocks(chunk), after_block=self._after_block)
+        )
 
 
 @dataclass(slots=True)
-class _Rendered:
+class _RenderedSnapshot:
     """One snapshot's families in pieces, each with its collector, and whole pages made of them."""
 
-    pieces: dict[Format, list[tuple[str, Sequence[Piece]]]] = field(
+    blocks: dict[Format, list[tuple[str, Sequence[CompressedBlock]]]] = field(
         default_factory=lambda: {form: [] for form in Format}
     )
     series: dict[str, int] = field(default_factory=dict)
     folded: dict[str, int] = field(default_factory=dict)
-    families: list[Samples] = field(default_factory=list)
+    families: list[FamilySamples] = field(default_factory=list)
     """What the page was made of, held only where somebody takes it."""
-    asked_plain: set[Format] = field(default_factory=set)
-    _selected: dict[tuple[Format, frozenset[str]], Piece] = field(default_factory=dict)
-    _plain: dict[Format, bytes] = field(default_factory=dict)
+    uncompressed_formats: set[Format] = field(default_factory=set)
+    _blocks_by_selection: dict[tuple[Format, frozenset[str]], CompressedBlock] = field(default_factory=dict)
+    _uncompressed: dict[Format, bytes] = field(default_factory=dict)
 
-    def selected(self, form: Format, collectors: frozenset[str] = COLLECTORS) -> Piece:
+    def select_block(
+        self, exposition_format: Format, collectors: frozenset[str] = COLLECTORS
+    ) -> CompressedBlock:
         """Return the families of the collectors as one piece."""
         collectors &= COLLECTORS
-        if (form, collectors) not in self._selected:
-            self._selected[form, collectors] = joined(
-                piece
-                for collector, pieces in self.pieces[form]
+        if (exposition_format, collectors) not in self._blocks_by_selection:
+            self._blocks_by_selection[exposition_format, collectors] = concat(
+                block
+                for collector, blocks in self.blocks[exposition_format]
                 if collector in collectors
-                for piece in pieces
+                for block in blocks
             )
-        return self._selected[form, collectors]
+        return self._blocks_by_selection[exposition_format, collectors]
 
-    def plain(self, form: Format) -> bytes:
+    def uncompressed(self, exposition_format: Format) -> bytes:
         """Return all families uncompressed, and note that somebody wants them so."""
-        self.asked_plain.add(form)
-        self.prepare_plain(form)
-        return self._plain[form]
+        self.uncompressed_formats.add(exposition_format)
+        self.prepare_uncompressed(exposition_format)
+        return self._uncompressed[exposition_format]
 
-    def prepare_plain(self, form: Format) -> None:
+    def prepare_uncompressed(self, exposition_format: Format) -> None:
         """Inflate the page ahead of who asks for it."""
-        if form not in self._plain:
-            self._plain[form] = gunzipped(self.selected(form))
+        if exposition_format not in self._uncompressed:
+            self._uncompressed[exposition_format] = decompress(self.select_block(exposition_format))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["PREFIX", "Family", "Kind"]
+__all__ = ["PREFIX", "Family", "MetricType"]
 
 PREFIX = "coder_insights_"
 
 
-class Kind(StrEnum):
+class MetricType(StrEnum):
     """The type of a family, as OpenMetrics names it."""
 
     COUNTER = "counter"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
     INFO = "info"
 
 
-_SUFFIXES = {Kind.COUNTER: "_total", Kind.INFO: "_info"}
+_SUFFIXES = {MetricType.COUNTER: "_total", MetricType.INFO: "_info"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +34,25 @@ class Family:
     """
 
     name: str
-    kind: Kind
+    type: MetricType
     help: str
     labels: tuple[str, ...] = ()
     unit: str = ""
     summable: frozenset[str] = frozenset()
     panel: str = ""
     collector: str = ""
-    needs: str = ""
+    required_setting: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a declaration that an exposition could not carry."""
-        if not self.name.startswith(PREFIX) or not self.name.endswith(_SUFFIXES.get(self.kind, "")):
-            raise ValueError(f"Expected {PREFIX}…{_SUFFIXES.get(self.kind, '')}, found {self.name}.")
-        if self.unit and not self.stem.endswith("_" + self.unit):
+        if not self.name.startswith(PREFIX) or not self.name.endswith(_SUFFIXES.get(self.type, "")):
+            raise ValueError(f"Expected {PREFIX}…{_SUFFIXES.get(self.type, '')}, found {self.name}.")
+        if self.unit and not self.base_name.endswith("_" + self.unit):
             raise ValueError(f"Expected {self.name} to carry its unit {self.unit}.")
         if not self.help.endswith(".") or not self.summable <= set(self.labels):
             raise ValueError(f"Expected a sentence of help and known summable labels in {self.name}.")
 
     @property
-    def stem(self) -> str:
+    def base_name(self) -> str:
         """The family's name in OpenMetrics, without the suffix of its kind."""
-        return self.name.removesuffix(_SUFFIXES.get(self.kind, ""))
+        return self.name.removesuffix(_SUFFIXES.get(self.type, ""))

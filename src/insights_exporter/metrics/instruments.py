@@ -23,14 +23,14 @@ from prometheus_client.samples import Sample
 
 from insights_exporter import __version__
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.family import Family, Kind
+from insights_exporter.metrics.encoder.text import FamilySamples, HistogramSample
+from insights_exporter.metrics.family import Family, MetricType
 from insights_exporter.metrics.naming import instrument_name, instrument_unit
-from insights_exporter.metrics.text import Distribution, Samples
 
 __all__ = ["Instruments"]
 
 # Far above what can occur; beyond it the SDK would add up unlike things.
-_POINTS: Final = 10_000
+_CARDINALITY_LIMIT: Final = 10_000
 
 
 class Instruments:
@@ -46,7 +46,11 @@ class Instruments:
             disable_target_info=True,
             scope_info_enabled=False,
             registry=self.registry,
-            cardinality_limits={Counter: _POINTS, Histogram: _POINTS, ObservableGauge: _POINTS},
+            cardinality_limits={
+                Counter: _CARDINALITY_LIMIT,
+                Histogram: _CARDINALITY_LIMIT,
+                ObservableGauge: _CARDINALITY_LIMIT,
+            },
         )
         buckets = ExplicitBucketHistogramAggregation(catalogue.DURATION_BUCKETS, record_min_max=False)
         self._provider = MeterProvider(
@@ -61,13 +65,13 @@ class Instruments:
         self._counters, self._histograms = {}, {}
         for family in self._families:
             name, unit = instrument_name(family), instrument_unit(family)
-            if family.kind is Kind.COUNTER:
+            if family.type is MetricType.COUNTER:
                 self._counters[family] = meter.create_counter(name, unit, family.help)
-            elif family.kind is Kind.HISTOGRAM:
+            elif family.type is MetricType.HISTOGRAM:
                 self._histograms[family] = meter.create_histogram(name, unit, family.help)
             else:
                 self._gauges[family] = {}
-                meter.create_observable_gauge(name, [self._observer(family)], unit, family.help)
+                meter.create_observable_gauge(name, [self._gauge_callback(family)], unit, family.help)
 
     def add(self, family: Family, amount: float, *labels: str) -> None:
         """Add to a counter."""
@@ -85,16 +89,20 @@ class Instruments:
         """Set all of a gauge at once; what is not named ends."""
         self._gauges[family] = {labels: float(value) for labels, value in values.items()}
 
-    def samples(self) -> list[Samples]:
+    def samples(self) -> list[FamilySamples]:
         """Return what there is now, in the order of the families."""
         metrics = {metric.name: metric for metric in self.registry.collect()}
-        return [_samples(family, metrics[family.stem]) for family in self._families if family.stem in metrics]
+        return [
+            _family_samples(family, metrics[family.base_name])
+            for family in self._families
+            if family.base_name in metrics
+        ]
 
     def shutdown(self) -> None:
         """Let readers push what is left, and stop."""
         self._provider.shutdown()
 
-    def _observer(self, family: Family) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def _gauge_callback(self, family: Family) -> Callable[[CallbackOptions], Iterable[Observation]]:
         # Gauges are observed, as those that are set lose their value once a reader has seen it.
         def observe(_: CallbackOptions) -> Iterable[Observation]:
             values = dict(self._gauges[family])
@@ -107,17 +115,21 @@ def _attributes(family: Family, labels: tuple[str, ...]) -> dict[str, str]:
     return dict(zip(family.labels, labels, strict=True))
 
 
-def _samples(family: Family, metric: Metric) -> Samples:
-    if family.kind is not Kind.HISTOGRAM:
-        return Samples(family, [(_labels(family, sample), float(sample.value)) for sample in metric.samples])
+def _family_samples(family: Family, metric: Metric) -> FamilySamples:
+    if family.type is not MetricType.HISTOGRAM:
+        return FamilySamples(
+            family, [(_label_values(family, sample), float(sample.value)) for sample in metric.samples]
+        )
     # For each label set there are its buckets, then count and sum.
-    bounds, lines = catalogue.DURATION_BUCKETS, len(catalogue.DURATION_BUCKETS) + 3
-    rows: list[Distribution] = []
-    for begin in range(0, len(metric.samples), lines):
-        *buckets, _, total = metric.samples[begin : begin + lines]
-        rows.append((_labels(family, total), tuple([float(one.value) for one in buckets]), total.value))
-    return Samples(family, distributions=rows, bounds=bounds)
+    bounds, samples_per_histogram = catalogue.DURATION_BUCKETS, len(catalogue.DURATION_BUCKETS) + 3
+    rows: list[HistogramSample] = []
+    for start in range(0, len(metric.samples), samples_per_histogram):
+        *buckets, _, total = metric.samples[start : start + samples_per_histogram]
+        rows.append(
+            (_label_values(family, total), tuple([float(bucket.value) for bucket in buckets]), total.value)
+        )
+    return FamilySamples(family, histograms=rows, bounds=bounds)
 
 
-def _labels(family: Family, sample: Sample) -> tuple[str, ...]:
+def _label_values(family: Family, sample: Sample) -> tuple[str, ...]:
     return tuple([sample.labels[label] for label in family.labels])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from insights_exporter.metrics.encoder.user_series import DerivationCache
 from insights_exporter.metrics.family import Family
-from insights_exporter.metrics.portions import Derived
-from insights_exporter.redaction import Redaction
+from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import TemplateKey
 
 __all__ = ["LabelValues"]
 
 # Newlines are escaped by every exposition; other control characters and lone surrogates have no place in one.
-_UNCLEAN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_FORBIDDEN_CHARACTERS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -25,70 +25,72 @@ class LabelValues:
 
     def __init__(
         self,
-        redaction: Redaction,
+        username_policy: UsernamePolicy,
         *,
-        length: int,
-        derived: Derived | None = None,
+        max_length: int,
+        derivations: DerivationCache | None = None,
     ) -> None:
-        self.derived = derived if derived is not None else Derived()
-        self._length = length
-        self._by_label: dict[str, _Served] = {}
-        self.redaction = redaction
-        self.users = _Users(self["username"], redaction)
+        self.derivations = derivations if derivations is not None else DerivationCache()
+        self._max_length = max_length
+        self._by_label: dict[str, _CleanValues] = {}
+        self.username_policy = username_policy
+        self.username_labels = _UsernameLabels(self["username"], username_policy)
 
-    def __getitem__(self, label: str) -> _Served:
+    def __getitem__(self, label: str) -> _CleanValues:
         """Return the values of a label, by raw value."""
         if label not in self._by_label:
-            self._by_label[label] = _Served(self._clean)
+            self._by_label[label] = _CleanValues(self._clean)
         return self._by_label[label]
 
     def template(self, key: TemplateKey) -> tuple[str, str]:
         """Return the two values that name a template."""
         return self["organization_name"][key.organization_name], self["template_name"][key.template_name]
 
-    def may_add(self, family: Family) -> bool:
+    def may_merge(self, family: Family) -> bool:
         """Tell whether series of a family that came to be equal may be added up.
 
         They may where a sum over each label that has equal values by now means something.
         """
-        ambiguous = {label for label, served in self._by_label.items() if served.ambiguous}
-        return bool(family.summable) and ambiguous & set(family.labels) <= family.summable
+        colliding_labels = {
+            label for label, clean_values in self._by_label.items() if clean_values.has_collisions
+        }
+        return bool(family.summable) and colliding_labels & set(family.labels) <= family.summable
 
     def _clean(self, raw: str) -> str:
-        if len(raw) <= self._length and raw.isprintable():
+        if len(raw) <= self._max_length and raw.isprintable():
             return raw
-        return _UNCLEAN.sub(_REPLACEMENT, raw[: self._length])
+        return _FORBIDDEN_CHARACTERS.sub(_REPLACEMENT, raw[: self._max_length])
 
 
-class _Served(dict[str, str]):
+class _CleanValues(dict[str, str]):
     """The served values of one label by raw value."""
 
     def __init__(self, clean: Callable[[str], str]) -> None:
         super().__init__()
         self._clean = clean
-        self._changed: set[str] = set()
-        self.ambiguous = False
+        self._modified_values: set[str] = set()
+        self.has_collisions = False
 
     def __missing__(self, raw: str) -> str:
         text = self._clean(raw)
         # Nearly all values stay as they are, so only the others are remembered twice.
-        if text in self._changed or (text != raw and text in self):
-            self.ambiguous = True
+        if text in self._modified_values or (text != raw and text in self):
+            self.has_collisions = True
         if text != raw:
-            self._changed.add(text)
+            self._modified_values.add(text)
         self[raw] = text
         return text
 
 
-class _Users(dict[str, str | None]):
+class _UsernameLabels(dict[str, str | None]):
     """The served names of users by username; None for all where users are left out."""
 
-    def __init__(self, names: _Served, redaction: Redaction) -> None:
+    def __init__(self, clean_usernames: _CleanValues, username_policy: UsernamePolicy) -> None:
         super().__init__()
-        self._names = names
-        self._redaction = redaction
+        self._clean_usernames = clean_usernames
+        self._username_policy = username_policy
 
     def __missing__(self, username: str) -> str | None:
-        shown = self._redaction.name(username)
-        self[username] = text = None if shown is None else self._names[shown]
+        display_name = self._username_policy.pseudonymize(username)
+        self[username] = text = None if display_name is None else self._clean_usernames[display_name]
         return text

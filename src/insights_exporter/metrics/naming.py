@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from insights_exporter.metrics.family import PREFIX, Family, Kind
+from insights_exporter.metrics.family import PREFIX, Family, MetricType
 
 __all__ = ["instrument_name", "instrument_unit"]
 
-_UNITS: Final = {"seconds": "s", "bytes": "By", "": ""}
+_UCUM_UNITS: Final = {"seconds": "s", "bytes": "By", "": ""}
 
 
 def instrument_name(family: Family) -> str:
     """Return a name that a translation to Prometheus turns into the family's."""
     # Of an info nothing is appended, so its name is whole; a histogram of a moment is a set of gauges.
-    stem = family.name if family.kind is Kind.INFO else family.stem
+    name = family.name if family.type is MetricType.INFO else family.base_name
     if instrument_unit(family):
-        stem = stem.removesuffix(f"_{family.unit}")
-    return "coder.insights." + stem.removeprefix(PREFIX).replace("exporter_", "exporter.", 1)
+        name = name.removesuffix(f"_{family.unit}")
+    return "coder.insights." + name.removeprefix(PREFIX).replace("exporter_", "exporter.", 1)
 
 
 def instrument_unit(family: Family) -> str:
@@ -29,4 +29,4 @@ def instrument_unit(family: Family) -> str:
 
     Some of these count and others are seconds, and all need the family's whole name before their endings.
     """
-    return "" if family.kind is Kind.GAUGE_HISTOGRAM else _UNITS[family.unit]
+    return "" if family.type is MetricType.GAUGE_HISTOGRAM else _UCUM_UNITS[family.unit]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from insights_exporter.server.connections import Patience
-from insights_exporter.server.listening import Listening
-from insights_exporter.server.routes import Page, Site, application
+from insights_exporter.server.connections import ConnectionLimits
+from insights_exporter.server.http_server import HttpServer
+from insights_exporter.server.routes import AppContext, HtmlPage, create_app
 
-__all__ = ["Listening", "Page", "Patience", "Site", "application"]
+__all__ = ["AppContext", "ConnectionLimits", "HtmlPage", "HttpServer", "create_app"]

@@ -5,41 +5,51 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from insights_exporter.simulator.dice import chance
-from insights_exporter.simulator.usage import BUCKETS, UserDay, buckets, day_start, minutes
+from insights_exporter.simulator.seeded_random import uniform
+from insights_exporter.simulator.usage import (
+    HALF_HOURS_PER_DAY,
+    UserDay,
+    day_start,
+    half_hour_counts,
+    minute_mask,
+)
 
-__all__ = ["Lateness"]
+__all__ = ["RollupDelay"]
 
 MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Lateness:
+class RollupDelay:
     """A ``share`` of all half hours becomes known late, some by minutes and the latest by ``most``.
 
     Coder looks two hours back, so that nothing becomes known later than that.
     """
 
-    share: float = 0.3
-    most: timedelta = timedelta(hours=2)
+    fraction: float = 0.3
+    max_delay: timedelta = timedelta(hours=2)
     seed: int = 1
 
-    def settled(self, day: date, known: datetime) -> bool:
+    def is_complete(self, day: date, rollup_time: datetime) -> bool:
         """Say whether all of a day is known at a moment."""
-        return day_start(day) + timedelta(days=1) + self.most <= known
+        return day_start(day) + timedelta(days=1) + self.max_delay <= rollup_time
 
-    def seen(self, day: date, use: UserDay, known: datetime) -> int:
+    def visible_mask(self, day: date, user_day: UserDay, rollup_time: datetime) -> int:
         """Return the minutes of a user's day that are known at a moment."""
-        begin = day_start(day)
-        sure, last = ((moment - begin) // MINUTE for moment in (known - self.most, known))
-        mask = minutes(0, sure)
-        for bucket, _ in buckets(use.used & minutes(sure, last)):
-            upto = (known - self._delay(day, use, bucket) - begin) // MINUTE
-            mask |= minutes(30 * bucket, min(30 * bucket + 30, upto))
+        midnight = day_start(day)
+        complete_until, visible_until = (
+            (moment - midnight) // MINUTE for moment in (rollup_time - self.max_delay, rollup_time)
+        )
+        mask = minute_mask(0, complete_until)
+        for bucket, _ in half_hour_counts(user_day.active_mask & minute_mask(complete_until, visible_until)):
+            bucket_visible_until = (
+                rollup_time - self._bucket_delay(day, user_day, bucket) - midnight
+            ) // MINUTE
+            mask |= minute_mask(30 * bucket, min(30 * bucket + 30, bucket_visible_until))
         return mask
 
-    def _delay(self, day: date, use: UserDay, bucket: int) -> timedelta:
-        place = use.template, use.user, day.toordinal() * BUCKETS + bucket
-        if chance(self.seed, 101, *place) >= self.share:
+    def _bucket_delay(self, day: date, user_day: UserDay, bucket: int) -> timedelta:
+        key = user_day.template, user_day.user, day.toordinal() * HALF_HOURS_PER_DAY + bucket
+        if uniform(self.seed, 101, *key) >= self.fraction:
             return timedelta()
-        return self.most * chance(self.seed, 102, *place)
+        return self.max_delay * uniform(self.seed, 102, *key)

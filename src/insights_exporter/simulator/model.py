@@ -11,15 +11,15 @@ __all__ = [
     "AgentReport",
     "App",
     "Build",
-    "Option",
     "Organization",
     "Parameter",
+    "ParameterOption",
     "Template",
     "User",
     "Workspace",
 ]
 
-LONG_AGO = datetime(2024, 1, 8, 9, 30, tzinfo=UTC)
+DEFAULT_CREATED_AT = datetime(2024, 1, 8, 9, 30, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Organization:
     display_name: str = ""
     icon: str = ""
     is_default: bool = False
-    created_at: datetime = LONG_AGO
+    created_at: datetime = DEFAULT_CREATED_AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class ParameterOption:
     """A value that a parameter offers."""
 
     name: str
@@ -63,7 +63,7 @@ class Parameter:
     description: str = ""
     default: str = ""
     icon: str = ""
-    options: tuple[Option, ...] = ()
+    options: tuple[ParameterOption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ class Template:
     version_id: str
     display_name: str = ""
     icon: str = ""
-    created_at: datetime = LONG_AGO
+    created_at: datetime = DEFAULT_CREATED_AT
     deprecation_message: str = ""
     deleted: bool = False
     apps: tuple[App, ...] = ()
     parameters: tuple[Parameter, ...] = ()
-    former_parameters: tuple[Parameter, ...] = ()
+    previous_parameters: tuple[Parameter, ...] = ()
     build_ms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -99,7 +99,7 @@ class User:
     email: str = ""
     avatar_url: str = ""
     status: str = "active"
-    created_at: datetime = LONG_AGO
+    created_at: datetime = DEFAULT_CREATED_AT
     deleted: bool = False
     region: str = ""
 
@@ -113,7 +113,7 @@ class Agent:
     status: str
     version: str
     relay: str = ""
-    relay_ms: float | None = None
+    relay_latency_ms: float | None = None
     app_health: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -19,26 +19,26 @@ from uuid import UUID
 from insights_exporter.errors import ConfigError
 from insights_exporter.simulator.api.client_apps import client_app
 from insights_exporter.simulator.model import AgentReport
-from insights_exporter.simulator.usage import BUILTIN
+from insights_exporter.simulator.usage import SESSION_FAMILIES
 from insights_exporter.simulator.world import World
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-__all__ = ["BACKLOG", "ReportTables", "report_tables"]
+__all__ = ["RETENTION", "AgentStatsTables", "populate_database"]
 
 logger = logging.getLogger(__name__)
 
-BACKLOG: Final = timedelta(days=1)
+RETENTION: Final = timedelta(days=1)
 """How many reports Coder keeps."""
 
-REMOVE_EVERY: Final = timedelta(minutes=10)
+PURGE_INTERVAL: Final = timedelta(minutes=10)
 
-_MARK: Final = "Made up by the simulator of insights-exporter."
-_BLOCK: Final = 5000
-_COLUMNS: Final = tuple(f"session_count_{family}" for family in BUILTIN)
-_COUNTS: Final = "session_counts"
-_TABLES: Final = """
+_OWNERSHIP_COMMENT: Final = "Made up by the simulator of insights-exporter."
+_BATCH_SIZE: Final = 5000
+_SESSION_COUNT_COLUMNS: Final = tuple(f"session_count_{family}" for family in SESSION_FAMILIES)
+_SESSION_COUNTS_COLUMN: Final = "session_counts"
+_SCHEMA_SQL: Final = """
 CREATE TABLE organizations (
   id uuid PRIMARY KEY, name text NOT NULL, display_name text NOT NULL, is_default boolean NOT NULL,
   created_at timestamptz NOT NULL, deleted boolean NOT NULL DEFAULT false
@@ -69,125 +69,158 @@ CREATE TABLE workspace_agent_stats (
 CREATE INDEX idx_agent_stats_created_at ON workspace_agent_stats (created_at);
 CREATE INDEX idx_agent_stats_user_id ON workspace_agent_stats (user_id);
 """
-_NAMES: Final = ("organizations", "users", "templates", "workspaces", "workspace_agent_stats")
+_TABLE_NAMES: Final = ("organizations", "users", "templates", "workspaces", "workspace_agent_stats")
 
 
-class ReportTables:
+class AgentStatsTables:
     """Tables in a database that is empty, or was filled by a simulator before.
 
     ``counts`` chooses the newer form, with one object of sessions in place of four columns. Raises
     ConfigError where the database cannot be used.
     """
 
-    def __init__(self, connection: Connection[Record], world: World, *, counts: bool) -> None:
+    def __init__(self, connection: Connection[Record], world: World, *, json_session_counts: bool) -> None:
         self._connection = connection
         self._world = world
-        self._counts = counts
-        self._places = {user.id: place for place, user in enumerate(world.users)}
+        self._json_session_counts = json_session_counts
+        self._user_indexes = {user.id: index for index, user in enumerate(world.users)}
 
     async def create(self, now: datetime) -> None:
         """Make the tables anew, with everybody and everything that exists at a moment."""
-        for name in _NAMES:
-            mark = await self._connection.fetchval("SELECT obj_description(to_regclass($1))", name)
+        for name in _TABLE_NAMES:
+            comment = await self._connection.fetchval("SELECT obj_description(to_regclass($1))", name)
             exists = await self._connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name)
-            if exists and mark != _MARK:
+            if exists and comment != _OWNERSHIP_COMMENT:
                 raise ConfigError(f"--postgres: expected a database of its own, found a table {name} in it.")
         sessions = (
-            f"{_COUNTS} jsonb NOT NULL DEFAULT '{{}}'"
-            if self._counts
-            else ", ".join(f"{column} bigint NOT NULL DEFAULT 0" for column in _COLUMNS)
+            f"{_SESSION_COUNTS_COLUMN} jsonb NOT NULL DEFAULT '{{}}'"
+            if self._json_session_counts
+            else ", ".join(f"{column} bigint NOT NULL DEFAULT 0" for column in _SESSION_COUNT_COLUMNS)
         )
-        marks = "".join(f"COMMENT ON TABLE {name} IS '{_MARK}';" for name in _NAMES)
+        comment_statements = "".join(
+            f"COMMENT ON TABLE {name} IS '{_OWNERSHIP_COMMENT}';" for name in _TABLE_NAMES
+        )
         async with self._connection.transaction():
-            await self._connection.execute(f"DROP TABLE IF EXISTS {', '.join(_NAMES)} CASCADE")
-            await self._connection.execute(_TABLES.replace("SESSIONS", sessions) + marks)
-            await self._people_and_places(now)
+            await self._connection.execute(f"DROP TABLE IF EXISTS {', '.join(_TABLE_NAMES)} CASCADE")
+            await self._connection.execute(_SCHEMA_SQL.replace("SESSIONS", sessions) + comment_statements)
+            await self._insert_inventory(now)
 
-    async def remove(self, before: datetime) -> None:
+    async def delete_before(self, cutoff: datetime) -> None:
         """Remove old reports, as Coder does."""
-        await self._connection.execute("DELETE FROM workspace_agent_stats WHERE created_at < $1", before)
+        await self._connection.execute("DELETE FROM workspace_agent_stats WHERE created_at < $1", cutoff)
 
-    async def write(self, since: datetime, until: datetime) -> int:
+    async def insert_reports(self, since: datetime, until: datetime) -> int:
         """Write what agents reported in [since, until) and return how many rows that were."""
-        if not self._world.collecting:
+        if not self._world.usage_stats_enabled:
             return 0
         columns = (
             *("id", "created_at", "user_id", "agent_id", "workspace_id", "template_id"),
             *("connections_by_proto", "connection_count", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes"),
-            *("connection_median_latency_ms", "usage", *((_COUNTS,) if self._counts else _COLUMNS)),
+            *(
+                "connection_median_latency_ms",
+                "usage",
+                *((_SESSION_COUNTS_COLUMN,) if self._json_session_counts else _SESSION_COUNT_COLUMNS),
+            ),
         )
-        reports, written = self._world.agent_reports(since, until), 0
+        reports, row_count = self._world.agent_reports(since, until), 0
         # Making events up is work; whoever asks the API meanwhile need not wait for it.
-        while block := await asyncio.to_thread(list, islice(reports, _BLOCK)):
-            rows = [self._row(one) for one in block]
+        while batch := await asyncio.to_thread(list, islice(reports, _BATCH_SIZE)):
+            rows = [self._row(report) for report in batch]
             await self._connection.copy_records_to_table(
                 "workspace_agent_stats", records=rows, columns=columns
             )
-            written += len(rows)
-        return written
+            row_count += len(rows)
+        return row_count
 
-    async def _people_and_places(self, now: datetime) -> None:
+    async def _insert_inventory(self, now: datetime) -> None:
         world = self._world
-        await self._fill(
+        await self._copy_rows(
             "organizations",
             (
-                (UUID(one.id), one.name, one.display_name or one.name, one.is_default, one.created_at, False)
-                for one in world.organizations
+                (
+                    UUID(item.id),
+                    item.name,
+                    item.display_name or item.name,
+                    item.is_default,
+                    item.created_at,
+                    False,
+                )
+                for item in world.organizations
             ),
         )
-        await self._fill(
+        await self._copy_rows(
             "users",
             (
-                (UUID(one.id), one.username, one.name, one.email, one.avatar_url, one.created_at, one.deleted)
-                for one in world.users
+                (
+                    UUID(item.id),
+                    item.username,
+                    item.name,
+                    item.email,
+                    item.avatar_url,
+                    item.created_at,
+                    item.deleted,
+                )
+                for item in world.users
             ),
         )
-        await self._fill(
+        await self._copy_rows(
             "templates",
             (
                 (
-                    *(UUID(one.id), UUID(one.organization.id), one.name, one.display_name, one.icon),
-                    *(one.created_at, one.deprecation_message, one.deleted),
+                    *(UUID(item.id), UUID(item.organization.id), item.name, item.display_name, item.icon),
+                    *(item.created_at, item.deprecation_message, item.deleted),
                 )
-                for one in world.templates
+                for item in world.templates
             ),
         )
-        await self._fill(
+        await self._copy_rows(
             "workspaces",
             (
                 (
-                    *(UUID(one.id), UUID(one.owner.id), UUID(one.template.organization.id)),
-                    *(UUID(one.template.id), one.name, one.created_at, False),
+                    *(UUID(item.id), UUID(item.owner.id), UUID(item.template.organization.id)),
+                    *(UUID(item.template.id), item.name, item.created_at, False),
                 )
-                for one in world.workspaces(now)
+                for item in world.workspaces(now)
             ),
         )
 
-    async def _fill(self, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+    async def _copy_rows(self, table: str, rows: Iterable[tuple[object, ...]]) -> None:
         await self._connection.copy_records_to_table(table, records=list(rows))
 
-    def _row(self, one: AgentReport) -> tuple[object, ...]:
-        counts = {family: one.sessions.get(family, 0) for family in BUILTIN}
-        place = self._places[one.user_id]
+    def _row(self, report: AgentReport) -> tuple[object, ...]:
+        counts = {family: report.sessions.get(family, 0) for family in SESSION_FAMILIES}
+        user_index = self._user_indexes[report.user_id]
         # Newer agents name the program, in the letters of an identifier.
-        programs = {
-            client_app(family, place).replace("-", "_"): count for family, count in counts.items() if count
+        session_counts_by_client = {
+            client_app(family, user_index).replace("-", "_"): count
+            for family, count in counts.items()
+            if count
         }
         return (
-            *(UUID(one.id), one.created_at, UUID(one.user_id), UUID(one.agent_id), UUID(one.workspace_id)),
-            *(UUID(one.template_id), json.dumps({"TCP": one.connection_count}), one.connection_count),
-            *(one.rx_bytes // 1000, one.rx_bytes, one.tx_bytes // 1000, one.tx_bytes),
-            *(one.latency_ms, one.usage),
-            *((json.dumps(programs),) if self._counts else counts.values()),
+            *(
+                UUID(report.id),
+                report.created_at,
+                UUID(report.user_id),
+                UUID(report.agent_id),
+                UUID(report.workspace_id),
+            ),
+            *(
+                UUID(report.template_id),
+                json.dumps({"TCP": report.connection_count}),
+                report.connection_count,
+            ),
+            *(report.rx_bytes // 1000, report.rx_bytes, report.tx_bytes // 1000, report.tx_bytes),
+            *(report.latency_ms, report.usage),
+            *((json.dumps(session_counts_by_client),) if self._json_session_counts else counts.values()),
         )
 
 
 @asynccontextmanager
-async def report_tables(
+async def populate_database(
     dsn: str,
     world: World,
     *,
-    counts: bool,
+    json_session_counts: bool,
     now: Callable[[], datetime],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[int]:
@@ -195,7 +228,7 @@ async def report_tables(
 
     Raises ConfigError where the database cannot be used.
     """
-    asyncpg = _driver()
+    asyncpg = _import_asyncpg()
     try:
         connection = await asyncpg.connect(dsn)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -205,44 +238,44 @@ async def report_tables(
             "postgresql://user@host:5432/database."
         ) from None
     try:
-        tables, began = ReportTables(connection, world, counts=counts), now()
-        await tables.create(began)
-        rows = await tables.write(began - BACKLOG, began)
-        following = asyncio.create_task(_follow(tables, began, now, sleep))
+        tables, started = AgentStatsTables(connection, world, json_session_counts=json_session_counts), now()
+        await tables.create(started)
+        rows = await tables.insert_reports(started - RETENTION, started)
+        append_task = asyncio.create_task(_append_reports(tables, started, now, sleep))
         try:
             yield rows
         finally:
-            following.cancel()
-            await asyncio.wait((following,))
+            append_task.cancel()
+            await asyncio.wait((append_task,))
     finally:
         await connection.close()
 
 
-async def _follow(
-    tables: ReportTables,
-    position: datetime,
+async def _append_reports(
+    tables: AgentStatsTables,
+    written_until: datetime,
     now: Callable[[], datetime],
     sleep: Callable[[float], Awaitable[None]],
 ) -> None:
-    removed = position
+    purged_at = written_until
     while True:
         # Coder gathers reports for a second before it writes them.
         await sleep(1.0)
         until = now()
         try:
-            await tables.write(position, until)
-            if until - removed >= REMOVE_EVERY:
-                await tables.remove(until - BACKLOG)
-                removed = until
-        except (OSError, _driver().PostgresError, _driver().InterfaceError) as error:
-            logger.error("The database takes no more reports.", extra={"why": str(error)})  # noqa: TRY400 - it says all.
+            await tables.insert_reports(written_until, until)
+            if until - purged_at >= PURGE_INTERVAL:
+                await tables.delete_before(until - RETENTION)
+                purged_at = until
+        except (OSError, _import_asyncpg().PostgresError, _import_asyncpg().InterfaceError) as error:
+            logger.error("The database takes no more reports.", extra={"why": str(error)})
             return
-        position = until
+        written_until = until
 
 
-def _driver() -> Any:
+def _import_asyncpg() -> Any:
     try:
-        import asyncpg  # noqa: PLC0415 - only those who want a database have it.
+        import asyncpg
     except ImportError:
         raise ConfigError(
             "--postgres: its driver is not installed. Run: pip install 'insights-exporter[postgres]'."

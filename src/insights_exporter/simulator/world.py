@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from threading import Lock
 
-from insights_exporter.simulator.lateness import Lateness
+from insights_exporter.simulator.lateness import RollupDelay
 from insights_exporter.simulator.model import AgentReport, Build, Organization, Template, User, Workspace
-from insights_exporter.simulator.report import ClientOf, Report, family_alone
-from insights_exporter.simulator.usage import DAY_MINUTES, UserDay, day_start, minutes, split_days
+from insights_exporter.simulator.rollup import ClientResolver, UsageRollup, client_from_family
+from insights_exporter.simulator.usage import MINUTES_PER_DAY, UserDay, day_start, minute_mask, split_days
 
 __all__ = ["ParameterRow", "World"]
 
-ROLLUP = timedelta(minutes=5)
-DAYS_KEPT = 120
-REPORTS_KEPT = 16
+ROLLUP_INTERVAL = timedelta(minutes=5)
+MAX_CACHED_DAYS = 120
+MAX_CACHED_ROLLUPS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +37,28 @@ class ParameterRow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Day:
+class _DayUsage:
     """A day's use, as a whole and by the place of the template: most questions are on one of many."""
 
-    uses: tuple[UserDay, ...]
+    user_days: tuple[UserDay, ...]
     by_template: Mapping[int, Sequence[UserDay]]
 
     @classmethod
-    def of(cls, uses: Iterable[UserDay]) -> _Day:
+    def from_user_days(cls, user_days: Iterable[UserDay]) -> _DayUsage:
         """Return the day with its use sorted."""
-        known, by_template = tuple(uses), defaultdict[int, list[UserDay]](list)
-        for use in known:
-            by_template[use.template].append(use)
-        return cls(known, dict(by_template))
+        all_user_days, by_template = tuple(user_days), defaultdict[int, list[UserDay]](list)
+        for user_day in all_user_days:
+            by_template[user_day.template].append(user_day)
+        return cls(all_user_days, dict(by_template))
 
-    def among(self, templates: frozenset[int] | None) -> Sequence[UserDay]:
+    def for_templates(self, templates: frozenset[int] | None) -> Sequence[UserDay]:
         """Return the use of some templates, or of all."""
         if templates is None:
-            return self.uses
+            return self.user_days
         return [
-            use for place in sorted(templates & self.by_template.keys()) for use in self.by_template[place]
+            user_day
+            for index in sorted(templates & self.by_template.keys())
+            for user_day in self.by_template[index]
         ]
 
 
@@ -71,14 +73,16 @@ class World(ABC):
     organizations: Sequence[Organization]
     templates: tuple[Template, ...]
     users: tuple[User, ...]
-    collecting: bool = True
-    lateness: Lateness | None = None
-    _days: OrderedDict[date, _Day] = field(default_factory=OrderedDict, repr=False)
-    _ranges: OrderedDict[tuple[object, ...], Report] = field(default_factory=OrderedDict, repr=False)
+    usage_stats_enabled: bool = True
+    rollup_delay: RollupDelay | None = None
+    _day_cache: OrderedDict[date, _DayUsage] = field(default_factory=OrderedDict, repr=False)
+    _rollup_cache: OrderedDict[tuple[object, ...], UsageRollup] = field(
+        default_factory=OrderedDict, repr=False
+    )
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     @abstractmethod
-    def use_on(self, day: date) -> Iterable[UserDay]:
+    def usage_on(self, day: date) -> Iterable[UserDay]:
         """Return all use of a UTC day, also of its part that is still to come."""
 
     @abstractmethod
@@ -95,87 +99,90 @@ class World(ABC):
     def last_seen(self, user: int, now: datetime) -> datetime | None:
         """Return when a user was last seen; None for never."""
 
-    def use(self, day: date, templates: frozenset[int] | None = None) -> Sequence[UserDay]:
+    def usage(self, day: date, templates: frozenset[int] | None = None) -> Sequence[UserDay]:
         """Return a day's use of some templates, or of all, from memory where it is known."""
         with self._lock:
-            known = self._days.get(day)
-            if known is None:
-                known = self._days[day] = _Day.of(self.use_on(day))
-                if len(self._days) > DAYS_KEPT:
-                    self._days.popitem(last=False)
+            cached = self._day_cache.get(day)
+            if cached is None:
+                cached = self._day_cache[day] = _DayUsage.from_user_days(self.usage_on(day))
+                if len(self._day_cache) > MAX_CACHED_DAYS:
+                    self._day_cache.popitem(last=False)
             else:
-                self._days.move_to_end(day)
-        return known.among(templates)
+                self._day_cache.move_to_end(day)
+        return cached.for_templates(templates)
 
-    def forget(self) -> None:
+    def clear_caches(self) -> None:
         """Compute everything anew, after the past was changed."""
-        self._days.clear()
-        self._ranges.clear()
+        self._day_cache.clear()
+        self._rollup_cache.clear()
 
-    def report(
+    def rollup(
         self,
         start: datetime,
         end: datetime,
         *,
         now: datetime,
         templates: frozenset[str] | None = None,
-        client: ClientOf = family_alone,
-    ) -> Report:
+        client_resolver: ClientResolver = client_from_family,
+    ) -> UsageRollup:
         """Return what the rollup knew at ``now`` of a range; of all templates where none are named.
 
         Several routes are asked about the same range one after the other, so it is remembered for a while.
         """
-        key = (start, end, _last_rollup(now), templates, client, self.lateness)
+        key = (start, end, _last_rollup_time(now), templates, client_resolver, self.rollup_delay)
         with self._lock:
-            if (known := self._ranges.get(key)) is not None:
-                return known
-        report = Report(client=client)
-        for day, uses in self._rolled_up(start, end, now, templates):
-            report.add(day, uses, self.templates)
+            if (cached := self._rollup_cache.get(key)) is not None:
+                return cached
+        result = UsageRollup(client_resolver=client_resolver)
+        for day, user_days in self._visible_usage(start, end, now, templates):
+            result.add_day(day, user_days, self.templates)
         with self._lock:
-            self._ranges[key] = report
-            if len(self._ranges) > REPORTS_KEPT:
-                self._ranges.popitem(last=False)
-        return report
+            self._rollup_cache[key] = result
+            if len(self._rollup_cache) > MAX_CACHED_ROLLUPS:
+                self._rollup_cache.popitem(last=False)
+        return result
 
-    def _rolled_up(
+    def _visible_usage(
         self, start: datetime, end: datetime, now: datetime, templates: frozenset[str] | None
     ) -> Iterator[tuple[date, Sequence[UserDay]]]:
         """Yield what the rollup knew at ``now`` of each day of a range."""
-        wanted = None if templates is None else self._places(templates)
-        known = _last_rollup(now)
-        for day, mask in _half_hours(start, min(end, known), end):
-            uses = self.use(day, wanted)
+        template_indexes = None if templates is None else self._template_indexes(templates)
+        visible_until = _last_rollup_time(now)
+        for day, mask in _half_hour_masks(start, min(end, visible_until), end):
+            user_days = self.usage(day, template_indexes)
             if mask is not None:
-                uses = [use.within(mask) for use in uses]
-            if self.lateness is not None and not self.lateness.settled(day, known):
-                uses = [use.within(self.lateness.seen(day, use, known)) for use in uses]
-            yield day, uses
+                user_days = [user_day.clip(mask) for user_day in user_days]
+            if self.rollup_delay is not None and not self.rollup_delay.is_complete(day, visible_until):
+                user_days = [
+                    user_day.clip(self.rollup_delay.visible_mask(day, user_day, visible_until))
+                    for user_day in user_days
+                ]
+            yield day, user_days
 
-    def _places(self, ids: frozenset[str]) -> frozenset[int]:
-        return frozenset(place for place, template in enumerate(self.templates) if template.id in ids)
+    def _template_indexes(self, ids: frozenset[str]) -> frozenset[int]:
+        return frozenset(index for index, template in enumerate(self.templates) if template.id in ids)
 
     def active_users(
         self, start: datetime, end: datetime, *, now: datetime, templates: frozenset[str] | None = None
     ) -> tuple[int, frozenset[int]]:
         """Return the number of distinct users of a range, and the templates they used."""
-        found = [
-            (use.user, use.template)
-            for _, uses in self._rolled_up(start, end, now, templates)
-            for use in uses
-            if use.used
+        active_pairs = [
+            (user_day.user, user_day.template)
+            for _, user_days in self._visible_usage(start, end, now, templates)
+            for user_day in user_days
+            if user_day.active_mask
         ]
-        return len({user for user, _ in found}), frozenset(template for _, template in found)
+        return len({user for user, _ in active_pairs}), frozenset(template for _, template in active_pairs)
 
     def parameters(
         self, start: datetime, end: datetime, *, now: datetime, templates: frozenset[str] | None = None
     ) -> list[ParameterRow]:
         """Return the values in the newest build of each workspace that was built in the range."""
         newest: dict[str, Build] = {}
-        wanted = None if templates is None else self._places(templates)
-        for build in self.builds(start, min(end, now), wanted):
-            known = newest.get(build.workspace_id)
-            if known is None or known.number < build.number:
+        template_indexes = None if templates is None else self._template_indexes(templates)
+        for build in self.builds(start, min(end, now), template_indexes):
+            previous = newest.get(build.workspace_id)
+            if previous is None or previous.number < build.number:
                 newest[build.workspace_id] = build
         return _parameter_rows(newest.values())
 
@@ -183,41 +190,43 @@ class World(ABC):
         """Yield what agents reported in [start, end), in the order of time within each day."""
         for day, first, last in split_days(start, end + timedelta(minutes=1)):
             reports = [
-                one
-                for use in self.use(day)
-                for one in self._reports(day, use, minutes(first, last))
-                if start <= one.created_at < end
+                report
+                for user_day in self.usage(day)
+                for report in self._agent_reports(day, user_day, minute_mask(first, last))
+                if start <= report.created_at < end
             ]
-            reports.sort(key=lambda one: (one.created_at, one.id))
+            reports.sort(key=lambda report: (report.created_at, report.id))
             yield from reports
 
-    def _reports(self, day: date, use: UserDay, mask: int) -> Iterator[AgentReport]:
-        template, user = self.templates[use.template], self.users[use.user]
+    def _agent_reports(self, day: date, user_day: UserDay, mask: int) -> Iterator[AgentReport]:
+        template, user = self.templates[user_day.template], self.users[user_day.user]
         midnight = day_start(day)
-        sessions = use.sessions & mask
-        workspace, agent = self.workspace_ids(use.template, use.user)
+        sessions = user_day.session_mask & mask
+        workspace, agent = self.workspace_ids(user_day.template, user_day.user)
         while sessions:
             minute = (sessions & -sessions).bit_length() - 1
             sessions &= sessions - 1
-            median = use.latency.get(minute // 30)
+            median = user_day.median_latency_ms.get(minute // 30)
             # Pairs lie evenly around the half hour's median, so that it stays the median. Which of the two is
             # the slower one changes, so that whoever looks once a minute sees both kinds.
             spread = (minute * 7919 % 31) / 200 * (1 if minute % 2 else -1)
-            open_now = {family: 1 for family, used in use.agent.items() if used >> minute & 1}
-            for half, factor in ((0, 1 - spread), (30, 1 + spread)):
-                number = (day.toordinal() * DAY_MINUTES + minute) * 2 + half // 30
+            open_sessions = {
+                family: 1 for family, used in user_day.session_masks.items() if used >> minute & 1
+            }
+            for second, factor in ((0, 1 - spread), (30, 1 + spread)):
+                number = (day.toordinal() * MINUTES_PER_DAY + minute) * 2 + second // 30
                 yield AgentReport(
-                    f"{use.template:04x}{use.user:04x}-0000-4000-8000-{number:012x}",
-                    midnight + timedelta(minutes=minute, seconds=half),
+                    f"{user_day.template:04x}{user_day.user:04x}-0000-4000-8000-{number:012x}",
+                    midnight + timedelta(minutes=minute, seconds=second),
                     user.id,
                     agent,
                     workspace,
                     template.id,
-                    sum(open_now.values()),
+                    sum(open_sessions.values()),
                     -0.001 if median is None else median * factor,
                     4096 + minute * 37 % 997 * 100,
                     2048 + minute * 53 % 991 * 60,
-                    open_now,
+                    open_sessions,
                 )
 
     def workspace_ids(self, template: int, user: int) -> tuple[str, str]:
@@ -228,32 +237,42 @@ class World(ABC):
         )
 
 
-def _last_rollup(now: datetime) -> datetime:
+def _last_rollup_time(now: datetime) -> datetime:
     """Return up to when the rollup has come; it runs every five minutes."""
     now = now.astimezone(UTC)
-    return now - (now - day_start(now.date())) % ROLLUP
+    return now - (now - day_start(now.date())) % ROLLUP_INTERVAL
 
 
-def _half_hours(start: datetime, known: datetime, end: datetime) -> Iterator[tuple[date, int | None]]:
+def _half_hour_masks(
+    start: datetime, visible_until: datetime, end: datetime
+) -> Iterator[tuple[date, int | None]]:
     """Yield the days of a range with the known minutes of the half hours wholly inside; None is all."""
-    half = timedelta(minutes=30)
+    half_hour = timedelta(minutes=30)
     epoch = datetime(2000, 1, 1, tzinfo=UTC)
-    start = epoch + -(-(start - epoch) // half) * half
-    end = epoch + (end - epoch) // half * half
-    for day, first, last in split_days(start, min(end, known)):
-        whole = first == 0 and last == DAY_MINUTES
-        yield day, None if whole else minutes(first, last)
+    start = epoch + -(-(start - epoch) // half_hour) * half_hour
+    end = epoch + (end - epoch) // half_hour * half_hour
+    for day, first, last in split_days(start, min(end, visible_until)):
+        is_full_day = first == 0 and last == MINUTES_PER_DAY
+        yield day, None if is_full_day else minute_mask(first, last)
 
 
 def _parameter_rows(builds: Iterable[Build]) -> list[ParameterRow]:
     groups: dict[tuple[object, ...], tuple[set[str], dict[str, int]]] = {}
     for build in builds:
-        for one in build.parameters or build.template.parameters:
-            options = tuple((o.name, o.description, o.value, o.icon) for o in one.options)
-            key = (one.name, one.type, one.display_name or one.name, one.description, options)
+        for parameter in build.parameters or build.template.parameters:
+            options = tuple(
+                (option.name, option.description, option.value, option.icon) for option in parameter.options
+            )
+            key = (
+                parameter.name,
+                parameter.type,
+                parameter.display_name or parameter.name,
+                parameter.description,
+                options,
+            )
             templates, values = groups.setdefault(key, (set(), {}))
             templates.add(build.template.id)
-            value = build.values.get(one.name, "")
+            value = build.values.get(parameter.name, "")
             values[value] = values.get(value, 0) + 1
     rows = [
         ParameterRow(key[:4], key[4], tuple(sorted(templates)), tuple(sorted(values.items())))  # type: ignore[arg-type] # The key was built just so.

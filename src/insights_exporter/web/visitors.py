@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from insights_exporter.web.config import RateLimit
-from insights_exporter.web.passwords import Passwords
-from insights_exporter.web.rate import Bucket
+from insights_exporter.server.auth.passwords import PasswordVerifier
+from insights_exporter.server.auth.rate_limit import TokenBucket
+from insights_exporter.server.auth.web_config import RateLimit
 
-__all__ = ["ATTEMPTS", "Visitors"]
+__all__ = ["LOGIN_ATTEMPT_LIMIT", "AuthState"]
 
-ATTEMPTS: Final = RateLimit(interval=1.0, burst=10)
+LOGIN_ATTEMPT_LIMIT: Final = RateLimit(interval=1.0, burst=10)
 """Wrong passwords from one address."""
-_ADDRESSES = 1024
+_MAX_ADDRESSES = 1024
 """Addresses whose attempts are counted."""
 
 
-class Visitors:
+class AuthState:
     """Right logins, wrong attempts and the rate of requests.
 
     A new reading of the configuration asks nobody for a password again, unless its hash changed, and gives
@@ -25,22 +25,24 @@ class Visitors:
     """
 
     def __init__(self) -> None:
-        self.passwords = Passwords()
-        self._attempts: OrderedDict[str, Bucket] = OrderedDict()
-        self._rate: tuple[RateLimit, Bucket] | None = None
+        self.password_verifier = PasswordVerifier()
+        self._attempt_buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._request_bucket: tuple[RateLimit, TokenBucket] | None = None
 
-    def may_try(self, address: str, now: float) -> bool:
+    def allow_attempt(self, address: str, now: float) -> bool:
         """Spend an attempt of an address; say whether there was one left."""
-        bucket = self._attempts.setdefault(address, Bucket(ATTEMPTS.interval, ATTEMPTS.burst))
-        self._attempts.move_to_end(address)
-        if len(self._attempts) > _ADDRESSES:
-            self._attempts.popitem(last=False)
+        bucket = self._attempt_buckets.setdefault(
+            address, TokenBucket(LOGIN_ATTEMPT_LIMIT.interval, LOGIN_ATTEMPT_LIMIT.burst)
+        )
+        self._attempt_buckets.move_to_end(address)
+        if len(self._attempt_buckets) > _MAX_ADDRESSES:
+            self._attempt_buckets.popitem(last=False)
         return bucket.take(now)
 
-    def in_time(self, rate: RateLimit | None, now: float) -> bool:
+    def allow_request(self, rate_limit: RateLimit | None, now: float) -> bool:
         """Count a request; say whether the rate admits it."""
-        if rate is None:
+        if rate_limit is None:
             return True
-        if self._rate is None or self._rate[0] != rate:
-            self._rate = (rate, Bucket(rate.interval, rate.burst))
-        return self._rate[1].take(now)
+        if self._request_bucket is None or self._request_bucket[0] != rate_limit:
+            self._request_bucket = (rate_limit, TokenBucket(rate_limit.interval, rate_limit.burst))
+        return self._request_bucket[1].take(now)

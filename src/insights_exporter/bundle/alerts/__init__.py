@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from insights_exporter.bundle.alerts import (
-    active_users,
-    activity,
-    agents,
-    app_usage,
-    exporter,
-    latency,
-    parameters,
-    slo,
-)
-from insights_exporter.bundle.alerts.model import Alert, Group, Panel, Recording, Severity
-from insights_exporter.bundle.alerts.site import Site
+from insights_exporter.bundle.alerts import activity, parameters
+from insights_exporter.bundle.alerts.install_options import InstallOptions
+from insights_exporter.bundle.alerts.model import Alert, PanelLink, RecordingRule, RuleGroup, Severity
+from insights_exporter.bundle.alerts.rules import active_users, agents, app_usage, exporter, latency, slo
 from insights_exporter.bundle.alerts.thresholds import Thresholds
 
-__all__ = ["Alert", "Group", "Panel", "Recording", "Severity", "Site", "Thresholds", "groups"]
+__all__ = [
+    "Alert",
+    "InstallOptions",
+    "PanelLink",
+    "RecordingRule",
+    "RuleGroup",
+    "Severity",
+    "Thresholds",
+    "rule_groups",
+]
 
 
-def groups(site: Site) -> tuple[Group, ...]:
+def rule_groups(options: InstallOptions) -> tuple[RuleGroup, ...]:
     """Return all rules: those on the exporter first, as the others depend on it."""
-    subjects = (exporter, latency, slo, active_users, app_usage, activity, parameters, agents)
-    return tuple(subject.group(site) for subject in subjects)
+    rule_modules = (exporter, latency, slo, active_users, app_usage, activity, parameters, agents)
+    return tuple(module.group(options) for module in rule_modules)

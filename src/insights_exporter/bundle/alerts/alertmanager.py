@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from insights_exporter.bundle.alerts.model import PREFIX
-from insights_exporter.metrics.catalogue.labels import TEMPLATE
+from insights_exporter.bundle.alerts.model import ALERT_PREFIX
+from insights_exporter.metrics.catalogue.labels import TEMPLATE_LABELS
 
-__all__ = ["INDEPENDENT", "config"]
+__all__ = ["NEVER_INHIBITED", "alertmanager_config"]
 
-INDEPENDENT: Final = ("ConfigReloadFailed",)
+NEVER_INHIBITED: Final = ("ConfigReloadFailed",)
 """What stands even where no data comes, for the exporter serves it alone."""
 
-_OURS: Final = f'alertname=~"{PREFIX}.+"'
-_BLIND: Final = ("CoderUnreachable", "TokenInvalid")
-_MINOR_LATENCY: Final = ("TemplateP95High", "AppLatencyHigh")
-_STEPS: Final = (
-    ("TemplateLatencyCritical", ("TemplateLatencyHigh", *_MINOR_LATENCY), TEMPLATE),
-    ("TemplateLatencyHigh", _MINOR_LATENCY, TEMPLATE),
+_ALL_ALERTS: Final = f'alertname=~"{ALERT_PREFIX}.+"'
+_NO_DATA_ALERTS: Final = ("CoderUnreachable", "TokenInvalid")
+_MINOR_LATENCY_ALERTS: Final = ("TemplateP95High", "AppLatencyHigh")
+_INHIBITIONS: Final = (
+    ("TemplateLatencyCritical", ("TemplateLatencyHigh", *_MINOR_LATENCY_ALERTS), TEMPLATE_LABELS),
+    ("TemplateLatencyHigh", _MINOR_LATENCY_ALERTS, TEMPLATE_LABELS),
     ("LatencyBudgetFastBurn", ("LatencyBudgetSlowBurn",), ()),
     ("TokenExpiresSoon", ("TokenExpires",), ()),
     ("DataMissing", ("DataStale", "CollectorFailing"), ("collector",)),
@@ -25,7 +25,7 @@ _STEPS: Final = (
 )
 """The graver alert, the milder ones that it silences, and what they must share besides the job."""
 
-_USAGE: Final = (
+_USAGE_ALERTS: Final = (
     "TemplateActiveUsersDrop",
     "DeploymentActiveUsersDrop",
     "AppUsageStopped",
@@ -37,7 +37,7 @@ _USAGE: Final = (
 )
 
 
-def config() -> dict[str, Any]:
+def alertmanager_config() -> dict[str, Any]:
     """Return a configuration that works as it is, once the receivers have addresses."""
     return {
         "route": {
@@ -52,7 +52,7 @@ def config() -> dict[str, Any]:
                 _route("info", "digest", repeat="4d"),
             ],
         },
-        "inhibit_rules": _inhibitions(),
+        "inhibit_rules": _inhibit_rules(),
         "receivers": [
             {"name": "nobody"},
             _receiver("pager"),
@@ -64,7 +64,7 @@ def config() -> dict[str, Any]:
 
 def _route(severity: str, receiver: str, *, repeat: str) -> dict[str, Any]:
     return {
-        "matchers": [_OURS, f'severity="{severity}"'],
+        "matchers": [_ALL_ALERTS, f'severity="{severity}"'],
         "receiver": receiver,
         "repeat_interval": repeat,
     }
@@ -77,27 +77,36 @@ def _receiver(name: str) -> dict[str, Any]:
     }
 
 
-def _inhibitions() -> list[dict[str, Any]]:
-    kept = ("ExporterDown", *_BLIND, *INDEPENDENT)
+def _inhibit_rules() -> list[dict[str, Any]]:
+    exempt = ("ExporterDown", *_NO_DATA_ALERTS, *NEVER_INHIBITED)
     return [
-        _silence(("ExporterDown",), [_OURS, _others(("ExporterDown",))]),
-        _silence(_BLIND, [_OURS, _others(kept)]),
-        _silence(("CollectionDisabled",), [_one_of(_USAGE)]),
-        *(_silence((graver,), [_one_of(milder)], *shared) for graver, milder, shared in _STEPS),
+        _inhibit_rule(("ExporterDown",), [_ALL_ALERTS, _match_other_names(("ExporterDown",))]),
+        _inhibit_rule(_NO_DATA_ALERTS, [_ALL_ALERTS, _match_other_names(exempt)]),
+        _inhibit_rule(("CollectionDisabled",), [_match_names(_USAGE_ALERTS)]),
+        *(
+            _inhibit_rule((source,), [_match_names(targets)], *equal)
+            for source, targets, equal in _INHIBITIONS
+        ),
     ]
 
 
-def _silence(sources: tuple[str, ...], targets: list[str], *shared: str) -> dict[str, Any]:
-    return {"source_matchers": [_one_of(sources)], "target_matchers": targets, "equal": ["job", *shared]}
+def _inhibit_rule(sources: tuple[str, ...], targets: list[str], *equal: str) -> dict[str, Any]:
+    return {"source_matchers": [_match_names(sources)], "target_matchers": targets, "equal": ["job", *equal]}
 
 
-def _one_of(names: tuple[str, ...]) -> str:
-    return f'alertname="{PREFIX}{names[0]}"' if len(names) == 1 else f'alertname=~"{_any(names)}"'
+def _match_names(names: tuple[str, ...]) -> str:
+    return (
+        f'alertname="{ALERT_PREFIX}{names[0]}"' if len(names) == 1 else f'alertname=~"{_name_pattern(names)}"'
+    )
 
 
-def _others(names: tuple[str, ...]) -> str:
-    return f'alertname!="{PREFIX}{names[0]}"' if len(names) == 1 else f'alertname!~"{_any(names)}"'
+def _match_other_names(names: tuple[str, ...]) -> str:
+    return (
+        f'alertname!="{ALERT_PREFIX}{names[0]}"'
+        if len(names) == 1
+        else f'alertname!~"{_name_pattern(names)}"'
+    )
 
 
-def _any(names: tuple[str, ...]) -> str:
-    return f"{PREFIX}({'|'.join(names)})"
+def _name_pattern(names: tuple[str, ...]) -> str:
+    return f"{ALERT_PREFIX}({'|'.join(names)})"

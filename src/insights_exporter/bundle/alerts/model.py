@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from insights_exporter.bundle.queries import Scope
+from insights_exporter.bundle.promql import QueryBuilder
 
-__all__ = ["PREFIX", "Alert", "Group", "Panel", "Recording", "Severity"]
+__all__ = ["ALERT_PREFIX", "Alert", "PanelLink", "RecordingRule", "RuleGroup", "Severity"]
 
-PREFIX: Final = "CoderInsights"
+ALERT_PREFIX: Final = "CoderInsights"
 """What the names of all alerts begin with, so that a route can match them."""
 
 _DURATION: Final = re.compile(r"[1-9][0-9]*[mhd]")
-_OPERATOR: Final = re.compile(r"\W")
-_RECORD: Final = re.compile(r"[a-z_]+:[a-z_]+:[a-z0-9_]+")
+_NON_WORD: Final = re.compile(r"\W")
+_RECORD_NAME: Final = re.compile(r"[a-z_]+:[a-z_]+:[a-z0-9_]+")
 
 
 class Severity(StrEnum):
@@ -29,34 +29,36 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class PanelLink:
     """A panel of a dashboard, and the dashboard's variables that labels of an alert fill."""
 
     dashboard: str
     title: str
-    variables: Mapping[str, str] = field(default_factory=dict)
+    labels_by_variable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
+class RecordingRule:
     """A series with a name of its own, ``level:metric:operations``; ``labels`` are those of its result."""
 
     name: str
     expr: str
     labels: tuple[str, ...]
-    meaning: str
-    constants: Mapping[str, str] = field(default_factory=dict)
+    description: str
+    const_labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a name that does not tell level, metric and operations."""
-        if not _RECORD.fullmatch(self.name):
+        if not _RECORD_NAME.fullmatch(self.name):
             raise ValueError(f"Expected level:metric:operations, found {self.name}.")
 
-    def read(self, scope: Scope, **labels: str) -> str:
+    def selector(self, query: QueryBuilder, **labels: str) -> str:
         """Return a selector of the recorded series, which has fewer labels than what it was made of."""
-        kept = (one for one in scope.matchers if _OPERATOR.split(one)[0] in self.labels)
-        own = (f'{name}="{value}"' for name, value in labels.items())
-        return f"{self.name}{{{', '.join((*kept, *own))}}}"
+        target_matchers = (
+            matcher for matcher in query.matchers if _NON_WORD.split(matcher)[0] in self.labels
+        )
+        label_matchers = (f'{name}="{value}"' for name, value in labels.items())
+        return f"{self.name}{{{', '.join((*target_matchers, *label_matchers))}}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,31 +72,31 @@ class Alert:
 
     name: str
     expr: str
-    wait: str
+    for_: str
     severity: Severity
     summary: str
     description: str
-    because: str
-    panel: Panel
-    limits: tuple[str, ...] = ()
+    rationale: str
+    panel: PanelLink
+    thresholds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no operator should be woken by."""
-        if not self.name.startswith(PREFIX):
-            raise ValueError(f"Expected a name that begins with {PREFIX}, found {self.name}.")
-        if not _DURATION.fullmatch(self.wait):
-            raise ValueError(f"Expected {self.name} to wait for minutes, hours or days, found {self.wait}.")
-        for text in (self.summary, self.because, self.description):
+        if not self.name.startswith(ALERT_PREFIX):
+            raise ValueError(f"Expected a name that begins with {ALERT_PREFIX}, found {self.name}.")
+        if not _DURATION.fullmatch(self.for_):
+            raise ValueError(f"Expected {self.name} to wait for minutes, hours or days, found {self.for_}.")
+        for text in (self.summary, self.rationale, self.description):
             if not text.endswith("."):
                 raise ValueError(f"Expected sentences in {self.name}, found {text!r}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class RuleGroup:
     """Rules on one subject; recordings come before the alerts that read them."""
 
-    subject: str
+    slug: str
     title: str
     interval: str
-    recordings: tuple[Recording, ...] = ()
+    recordings: tuple[RecordingRule, ...] = ()
     alerts: tuple[Alert, ...] = ()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["amount"]
+__all__ = ["format_threshold"]
 
 
-def amount(value: float, unit: str) -> str:
+def format_threshold(value: float, unit: str) -> str:
     """Return a threshold in the largest unit that keeps it whole."""
     if unit == "share":
         return f"{100 * value:g} %"

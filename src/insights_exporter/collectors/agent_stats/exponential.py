@@ -11,20 +11,22 @@ from typing import Final
 
 from insights_exporter.metrics.catalogue import LATENCY_SCALE
 
-__all__ = ["QUERY", "index"]
+__all__ = ["BUCKET_INDEX_SQL", "bucket_index"]
 
-_PER_DOUBLING: Final = 2**LATENCY_SCALE
+_BUCKETS_PER_DOUBLING: Final = 2**LATENCY_SCALE
 
-_FACTOR: Final = f"{_PER_DOUBLING / math.log(2)!r}::double precision"
-_ON_A_BOUND: Final = 1e-9
+_SQL_FACTOR: Final = f"{_BUCKETS_PER_DOUBLING / math.log(2)!r}::double precision"
+_BOUND_TOLERANCE: Final = 1e-9
 """How near to a bound counts as on it: 125 ms is one, but not to the last digit of a logarithm."""
 
-_PLACE: Final = f"ln(connection_median_latency_ms / 1000) * {_FACTOR} - {_ON_A_BOUND!r}::double precision"
+_SQL_POSITION: Final = (
+    f"ln(connection_median_latency_ms / 1000) * {_SQL_FACTOR} - {_BOUND_TOLERANCE!r}::double precision"
+)
 
-QUERY: Final = f"ceil({_PLACE})::int - 1"
+BUCKET_INDEX_SQL: Final = f"ceil({_SQL_POSITION})::int - 1"
 """The same as ``index`` in the words of the database."""
 
 
-def index(seconds: float) -> int:
+def bucket_index(seconds: float) -> int:
     """Return the bucket of a latency above 0."""
-    return math.ceil(math.log2(seconds) * _PER_DOUBLING - _ON_A_BOUND) - 1
+    return math.ceil(math.log2(seconds) * _BUCKETS_PER_DOUBLING - _BOUND_TOLERANCE) - 1

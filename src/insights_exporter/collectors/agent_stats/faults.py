@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from insights_exporter.errors import ExporterError
 
-__all__ = ["SourceError"]
+__all__ = ["AgentStatsError"]
 
 
-class SourceError(ExporterError):
+class AgentStatsError(ExporterError):
     """Agent reports could not be read; ``reason`` serves as a metric label, the message says what to do."""
 
     reason = "source"

@@ -7,10 +7,10 @@ from typing import Self
 
 from insights_exporter.snapshot import TemplateKey
 
-__all__ = ["Roster"]
+__all__ = ["WorkspaceIndex"]
 
 
-class Roster:
+class WorkspaceIndex:
     """Templates by owner and name of the workspace.
 
     An owner has one workspace of a name, and a workspace has one template, so that the agent's name need not
@@ -21,14 +21,14 @@ class Roster:
         self._templates = templates
 
     @classmethod
-    def of(cls, workspaces: Iterable[tuple[str, str, TemplateKey]]) -> Self:
+    def from_workspaces(cls, workspaces: Iterable[tuple[str, str, TemplateKey]]) -> Self:
         """Return the roster of workspaces, each with its owner, its name and its template."""
-        found: dict[tuple[str, str], TemplateKey | None] = {}
+        templates: dict[tuple[str, str], TemplateKey | None] = {}
         for owner, name, key in workspaces:
             # Coder keeps names apart without regard to case.
-            place = owner.casefold(), name.casefold()
-            found[place] = key if found.get(place, key) == key else None
-        return cls(found)
+            workspace_key = owner.casefold(), name.casefold()
+            templates[workspace_key] = key if templates.get(workspace_key, key) == key else None
+        return cls(templates)
 
     def __len__(self) -> int:
         """Return how many workspaces are in it."""

@@ -5,26 +5,26 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from insights_exporter.snapshot import AgentStats, Reading
+from insights_exporter.snapshot import AgentStats, Timestamped
 
-__all__ = ["NAME", "AgentStatsCollector"]
+__all__ = ["COLLECTOR_NAME", "AgentStatsCollectorProtocol"]
 
-NAME: Final = "agent_stats"
+COLLECTOR_NAME: Final = "agent_stats"
 """The collector's name in metrics and logs."""
 
 
-class AgentStatsCollector(Protocol):
+class AgentStatsCollectorProtocol(Protocol):
     """Reads agent reports at its own pace; faults go to telemetry and never out of ``run``.
 
     ``failing`` is the reason why the last reading failed, or empty.
     """
 
-    failing: str
+    failure_reason: str
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read now and then at each turn, until told to stop; what was counted is kept by then."""
         ...
 
-    def current(self) -> Reading[AgentStats] | None:
+    def current(self) -> Timestamped[AgentStats] | None:
         """Return what is known; None before the first reading and where the last one is too old."""
         ...

@@ -161,7 +161,7 @@ __all__ = [
     "USER_LATENCY_P50",
     "USER_LATENCY_P95",
     "WORKSPACES",
-    "family",
+    "get_family",
 ]
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.5, 5.0)
@@ -186,6 +186,6 @@ FAMILIES: Final = (*CODER_FAMILIES, *EXPORTER_FAMILIES)
 _BY_NAME = {family.name: family for family in FAMILIES}
 
 
-def family(name: str) -> Family:
+def get_family(name: str) -> Family:
     """Return the family of that name; raise KeyError for a name that does not exist."""
     return _BY_NAME[name]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from insights_exporter.metrics.catalogue.labels import ANY_TEMPLATE, ANY_USER, TEMPLATE, USER
-from insights_exporter.metrics.family import PREFIX, Family, Kind
+from insights_exporter.metrics.catalogue.labels import (
+    SUM_OVER_TEMPLATES,
+    SUM_OVER_USERS,
+    TEMPLATE_LABELS,
+    USER_LABELS,
+)
+from insights_exporter.metrics.family import PREFIX, Family, MetricType
 
 __all__ = [
     "APP_CONNECTION_LATENCY",
@@ -19,79 +24,81 @@ __all__ = [
 ]
 
 _COLLECTOR = "agent_stats"
-_NEEDS = "agent_stats.source"
-_LATENCY, _APPS = "Latency by user", "App & IDE Usage"
+_REQUIRED_SETTING = "agent_stats.source"
+_LATENCY_PANEL, _APPS_PANEL = "Latency by user", "App & IDE Usage"
 
 
-def _family(  # noqa: PLR0913 - a family has that many columns.
+def _family(
     name: str,
-    kind: Kind,
-    text: str,
+    metric_type: MetricType,
+    help_text: str,
     labels: tuple[str, ...],
     summable: frozenset[str],
     *,
     unit: str = "",
     panel: str = "",
 ) -> Family:
-    return Family(PREFIX + name, kind, text, labels, unit, summable, panel, _COLLECTOR, _NEEDS)
+    return Family(
+        PREFIX + name, metric_type, help_text, labels, unit, summable, panel, _COLLECTOR, _REQUIRED_SETTING
+    )
 
 
 CONNECTION_LATENCY = _family(
     "connection_latency_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     "Round trips that agents reported while a session was open, one observation per report.",
-    (*TEMPLATE, *USER),
-    ANY_USER,
+    (*TEMPLATE_LABELS, *USER_LABELS),
+    SUM_OVER_USERS,
     unit="seconds",
-    panel=_LATENCY,
+    panel=_LATENCY_PANEL,
 )
 APP_CONNECTION_LATENCY = _family(
     "app_connection_latency_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     "Round trips that agents reported while an app had a session, one observation per report and app.",
-    (*TEMPLATE, "app"),
-    ANY_TEMPLATE,
+    (*TEMPLATE_LABELS, "app"),
+    SUM_OVER_TEMPLATES,
     unit="seconds",
-    panel=_LATENCY,
+    panel=_LATENCY_PANEL,
 )
 USER_APP_SESSION = _family(
     "user_app_session_seconds_total",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "Time in which a user had a session of an app open, from agent reports; apps overlap.",
-    (*TEMPLATE, *USER, "app"),
-    ANY_USER,
+    (*TEMPLATE_LABELS, *USER_LABELS, "app"),
+    SUM_OVER_USERS,
     unit="seconds",
-    panel=_APPS,
+    panel=_APPS_PANEL,
 )
 SESSIONS = _family(
     "sessions",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     "Sessions of an app that are open now in workspaces of a template.",
-    (*TEMPLATE, "app"),
-    frozenset((*TEMPLATE, "app")),
-    panel=_APPS,
+    (*TEMPLATE_LABELS, "app"),
+    frozenset((*TEMPLATE_LABELS, "app")),
+    panel=_APPS_PANEL,
 )
 CONNECTIONS = _family(
     "connections",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     "Connections to agents that are open now in workspaces of a template.",
-    TEMPLATE,
-    ANY_TEMPLATE,
+    TEMPLATE_LABELS,
+    SUM_OVER_TEMPLATES,
 )
 RECEIVED_BYTES = _family(
     "agent_received_bytes_total",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "Bytes that agents of a template received.",
-    TEMPLATE,
-    ANY_TEMPLATE,
+    TEMPLATE_LABELS,
+    SUM_OVER_TEMPLATES,
     unit="bytes",
 )
 TRANSMITTED_BYTES = _family(
     "agent_transmitted_bytes_total",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "Bytes that agents of a template sent.",
-    TEMPLATE,
-    ANY_TEMPLATE,
+    TEMPLATE_LABELS,
+    SUM_OVER_TEMPLATES,
     unit="bytes",
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from insights_exporter.metrics.family import PREFIX, Family, Kind
+from insights_exporter.metrics.family import PREFIX, Family, MetricType
 
 __all__ = ["DEPLOYMENT_INFO", "FAMILIES", "LICENSE_USER_LIMIT", "USERS"]
 
@@ -12,7 +12,7 @@ _COLLECTOR = "deployment"
 
 USERS = Family(
     PREFIX + "users",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     "User accounts by status.",
     ("status",),
     summable=frozenset(("status",)),
@@ -20,13 +20,13 @@ USERS = Family(
 )
 LICENSE_USER_LIMIT = Family(
     PREFIX + "license_user_limit",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     "Seats that the licence grants; absent without a licence that limits them.",
     collector=_COLLECTOR,
 )
 DEPLOYMENT_INFO = Family(
     PREFIX + "deployment_info",
-    Kind.INFO,
+    MetricType.INFO,
     "Version, address and id of the Coder deployment; always 1.",
     ("version", "dashboard_url", "deployment_id"),
     collector=_COLLECTOR,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from insights_exporter.metrics.family import PREFIX, Family, Kind
+from insights_exporter.metrics.family import PREFIX, Family, MetricType
 
 __all__ = [
     "AGENT_STATS_LAG",
@@ -43,27 +43,41 @@ DURATION_BUCKETS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30
 _COLLECTOR = "exporter"
 
 
-def _family(  # noqa: PLR0913, PLR0917 - a family has that many columns.
+def _family(
     name: str,
-    kind: Kind,
-    text: str,
+    metric_type: MetricType,
+    help_text: str,
     labels: tuple[str, ...] = (),
     unit: str = "",
-    needs: str = "",
+    required_setting: str = "",
     *,
-    counts: bool = False,
+    additive: bool = False,
 ) -> Family:
-    counts = counts or kind in {Kind.COUNTER, Kind.HISTOGRAM}
-    summable = frozenset(labels) if counts else frozenset[str]()
-    return Family(f"{PREFIX}exporter_{name}", kind, text, labels, unit, summable, "", _COLLECTOR, needs)
+    additive = additive or metric_type in {MetricType.COUNTER, MetricType.HISTOGRAM}
+    summable = frozenset(labels) if additive else frozenset[str]()
+    return Family(
+        f"{PREFIX}exporter_{name}",
+        metric_type,
+        help_text,
+        labels,
+        unit,
+        summable,
+        "",
+        _COLLECTOR,
+        required_setting,
+    )
 
 
-def _gauge(name: str, text: str, labels: tuple[str, ...] = (), unit: str = "", needs: str = "") -> Family:
-    return _family(name, Kind.GAUGE, text, labels, unit, needs)
+def _gauge(
+    name: str, help_text: str, labels: tuple[str, ...] = (), unit: str = "", required_setting: str = ""
+) -> Family:
+    return _family(name, MetricType.GAUGE, help_text, labels, unit, required_setting)
 
 
-def _counter(name: str, text: str, labels: tuple[str, ...] = (), unit: str = "", needs: str = "") -> Family:
-    return _family(name, Kind.COUNTER, text, labels, unit, needs)
+def _counter(
+    name: str, help_text: str, labels: tuple[str, ...] = (), unit: str = "", required_setting: str = ""
+) -> Family:
+    return _family(name, MetricType.COUNTER, help_text, labels, unit, required_setting)
 
 
 BUILD_INFO = _gauge(
@@ -82,7 +96,7 @@ COLLECTOR_ERRORS = _counter(
 )
 COLLECTOR_DURATION = _family(
     "collector_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     "How long runs of a collector took.",
     ("collector",),
     "seconds",
@@ -100,7 +114,7 @@ API_REQUESTS = _counter(
 )
 API_REQUEST_DURATION = _family(
     "api_request_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     "How long requests to Coder took.",
     ("endpoint",),
     "seconds",
@@ -120,13 +134,13 @@ TOKEN_EXPIRY = _gauge(
     "When the session token expires, in seconds since 1970; absent where unknown.",
     unit="seconds",
 )
-SERIES = _family("series", Kind.GAUGE, "Series served of a family.", ("family",), counts=True)
+SERIES = _family("series", MetricType.GAUGE, "Series served of a family.", ("family",), additive=True)
 SERIES_FOLDED = _family(
     "series_folded",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     "Series of a family that its limit folded or dropped.",
     ("family",),
-    counts=True,
+    additive=True,
 )
 COUNTER_CORRECTIONS = _counter(
     "corrections_total", "Totals that fell in Coder and were held, so that counters do not fall."
@@ -136,7 +150,7 @@ EXPOSITION_BYTES = _gauge(
 )
 SCRAPES = _counter("scrapes_total", "Answered scrapes by HTTP status.", ("code",))
 SCRAPE_DURATION = _family(
-    "scrape_duration_seconds", Kind.HISTOGRAM, "How long answering scrapes took.", (), "seconds"
+    "scrape_duration_seconds", MetricType.HISTOGRAM, "How long answering scrapes took.", (), "seconds"
 )
 CONFIG_LAST_RELOAD_SUCCESSFUL = _gauge(
     "config_last_reload_successful",
@@ -151,19 +165,19 @@ AGENT_STATS_ROWS = _counter(
     "agent_stats_rows_total",
     "Agent reports read, by what became of them.",
     ("result",),
-    needs="agent_stats.source",
+    required_setting="agent_stats.source",
 )
 AGENT_STATS_LAG = _gauge(
     "agent_stats_lag_seconds",
     "Age of the newest agent report that was read.",
     unit="seconds",
-    needs="agent_stats.source",
+    required_setting="agent_stats.source",
 )
 OTLP_EXPORTS = _counter(
     "otlp_exports_total",
     "Pushes to the OpenTelemetry collector by result: ok, partial, failed, or skipped for a newer one.",
     ("result",),
-    needs="otlp.enabled",
+    required_setting="otlp.enabled",
 )
 
 FAMILIES: Final = (

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ANY_TEMPLATE", "ANY_USER", "APP", "OTHER", "TEMPLATE", "USER"]
+__all__ = ["APP_LABELS", "OTHER", "SUM_OVER_TEMPLATES", "SUM_OVER_USERS", "TEMPLATE_LABELS", "USER_LABELS"]
 
-TEMPLATE: Final = ("organization_name", "template_name")
+TEMPLATE_LABELS: Final = ("organization_name", "template_name")
 """A template's identity; its name alone may occur in several organizations."""
 
-APP: Final = ("app", "app_type")
-USER: Final = ("username",)
+APP_LABELS: Final = ("app", "app_type")
+USER_LABELS: Final = ("username",)
 
-ANY_TEMPLATE: Final = frozenset(TEMPLATE)
-ANY_USER: Final = frozenset((*TEMPLATE, *USER))
+SUM_OVER_TEMPLATES: Final = frozenset(TEMPLATE_LABELS)
+SUM_OVER_USERS: Final = frozenset((*TEMPLATE_LABELS, *USER_LABELS))
 
 OTHER: Final = "_other"
 """The label value that stands for all that a limit folded, where a sum is legal."""

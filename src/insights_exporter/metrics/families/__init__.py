@@ -5,84 +5,92 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from insights_exporter.metrics.families.agent_stats import agent_stats
-from insights_exporter.metrics.families.deployment import deployment
-from insights_exporter.metrics.families.insights import insights
-from insights_exporter.metrics.families.inventory import inventory
+from insights_exporter.config.settings import LimitSettings
+from insights_exporter.metrics.cardinality import LimitedFamily, StickySelection, apply_limit
+from insights_exporter.metrics.encoder.text import FamilySamples
+from insights_exporter.metrics.encoder.user_series import DerivationCache
+from insights_exporter.metrics.families.agent_stats import agent_stats_families
+from insights_exporter.metrics.families.deployment import deployment_families
+from insights_exporter.metrics.families.insights import insights_families
+from insights_exporter.metrics.families.inventory import inventory_families
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.metrics.limits import Limited, Standing, limited
-from insights_exporter.metrics.portions import Derived
-from insights_exporter.metrics.text import Samples
-from insights_exporter.redaction import Redaction
-from insights_exporter.settings import LimitSettings
+from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import Insights, Inventory, Snapshot
 
-__all__ = ["Catalogued", "each_family", "families"]
+__all__ = ["SnapshotFamilies", "build_families", "iter_families"]
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogued:
+class SnapshotFamilies:
     """Every family that a snapshot feeds, within its limit.
 
     ``series`` and ``folded`` count, by family name, what is served and what a limit folded or dropped.
     """
 
-    samples: Sequence[Samples]
+    samples: Sequence[FamilySamples]
     series: Mapping[str, int]
     folded: Mapping[str, int]
 
 
-def families(
+def build_families(
     snapshot: Snapshot,
     *,
-    redaction: Redaction,
+    username_policy: UsernamePolicy,
     limits: LimitSettings,
     free_text: bool = False,
-    standing: Standing | None = None,
-) -> Catalogued:
+    sticky_selection: StickySelection | None = None,
+) -> SnapshotFamilies:
     """Return every family at once; ``each_family`` takes less memory."""
-    found = list(
-        each_family(snapshot, redaction=redaction, limits=limits, free_text=free_text, standing=standing)
+    limited_families = list(
+        iter_families(
+            snapshot,
+            username_policy=username_policy,
+            limits=limits,
+            free_text=free_text,
+            sticky_selection=sticky_selection,
+        )
     )
-    return Catalogued(
-        samples=[family.samples for family in found],
-        series={family.samples.family.name: family.series for family in found},
-        folded={family.samples.family.name: family.folded for family in found},
+    return SnapshotFamilies(
+        samples=[family.samples for family in limited_families],
+        series={family.samples.family.name: family.series for family in limited_families},
+        folded={family.samples.family.name: family.folded for family in limited_families},
     )
 
 
-def each_family(  # noqa: PLR0913 - everything from outside is a parameter.
+def iter_families(
     snapshot: Snapshot,
     *,
-    redaction: Redaction,
+    username_policy: UsernamePolicy,
     limits: LimitSettings,
     free_text: bool = False,
-    standing: Standing | None = None,
-    derived: Derived | None = None,
-) -> Iterator[Limited]:
+    sticky_selection: StickySelection | None = None,
+    derivations: DerivationCache | None = None,
+) -> Iterator[LimitedFamily]:
     """Yield family after family in the catalogue's order, the rows of each held only until the next.
 
     A part that is unknown has no families. ``free_text`` lets values of parameters out that no template
     declares. Whoever passes the same ``standing`` each time spares counters from falling; the same
     ``derived`` spares looking again through parts that did not change, if nothing but the snapshot does.
     """
-    values = LabelValues(redaction, length=limits.label_value_length, derived=derived)
-    standing = standing if standing is not None else Standing()
-    for samples in _samples(snapshot, values, free_text=free_text):
+    values = LabelValues(username_policy, max_length=limits.label_value_length, derivations=derivations)
+    sticky_selection = sticky_selection if sticky_selection is not None else StickySelection()
+    for samples in _snapshot_samples(snapshot, values, free_text=free_text):
         limit = limits.families.get(samples.family.name, limits.series_per_family)
         if limit > 0:
-            yield limited(samples, limit, may_add=values.may_add, standing=standing)
+            yield apply_limit(samples, limit, may_merge=values.may_merge, sticky_selection=sticky_selection)
 
 
-def _samples(snapshot: Snapshot, values: LabelValues, *, free_text: bool) -> Iterator[Samples]:
-    used: Insights | None = snapshot.insights.value if snapshot.insights else None
-    if used is not None:
-        yield from insights(used, values, free_text=free_text)
-    if snapshot.inventory or used is not None:
-        held = snapshot.inventory.value if snapshot.inventory else Inventory()
-        site = snapshot.deployment.value.dashboard_url if snapshot.deployment else ""
-        yield from inventory(held, used, values, free_text=free_text, site=site)
+def _snapshot_samples(snapshot: Snapshot, values: LabelValues, *, free_text: bool) -> Iterator[FamilySamples]:
+    insights_data: Insights | None = snapshot.insights.value if snapshot.insights else None
+    if insights_data is not None:
+        yield from insights_families(insights_data, values, free_text=free_text)
+    if snapshot.inventory or insights_data is not None:
+        inventory_data = snapshot.inventory.value if snapshot.inventory else Inventory()
+        coder_url = snapshot.deployment.value.dashboard_url if snapshot.deployment else ""
+        yield from inventory_families(
+            inventory_data, insights_data, values, free_text=free_text, coder_url=coder_url
+        )
     if snapshot.deployment:
-        yield from deployment(snapshot.deployment.value, values)
+        yield from deployment_families(snapshot.deployment.value, values)
     if snapshot.agent_stats:
-        yield from agent_stats(snapshot.agent_stats.value, values)
+        yield from agent_stats_families(snapshot.agent_stats.value, values)

@@ -5,76 +5,93 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.families.rows import Crowd, Row, numbers, of_users, packed, packs
+from insights_exporter.metrics.encoder.text import ExponentialBuckets, FamilySamples
+from insights_exporter.metrics.families.rows import (
+    OptionalFloatSample,
+    UserValues,
+    float_series,
+    packed_histograms,
+    user_histograms,
+    user_series,
+)
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.metrics.text import Fine, Samples
-from insights_exporter.snapshot import AgentStats, Distribution, TemplateKey
+from insights_exporter.snapshot import AgentStats, LatencyHistogram, TemplateKey
 
-__all__ = ["agent_stats"]
+__all__ = ["agent_stats_families"]
 
-_Seen = tuple[tuple[str, ...], Distribution]
+_LabelledHistogram = tuple[tuple[str, ...], LatencyHistogram]
 
 
-def agent_stats(part: AgentStats, values: LabelValues) -> Iterator[Samples]:
+def agent_stats_families(stats: AgentStats, values: LabelValues) -> Iterator[FamilySamples]:
     """Yield the families of this part, in the catalogue's order."""
-    since = part.since
-    if not values.redaction.off:
-        yield packs(
+    since = stats.since
+    if not values.username_policy.hides_users:
+        yield user_histograms(
             catalogue.CONNECTION_LATENCY,
-            _user_latency(part, values),
+            _user_latency(stats, values),
             values,
             since=since,
-            fine=_user_fine(part, values) if part.exponential else None,
+            exponential_buckets=_user_exponential_buckets(stats, values) if stats.exponential else None,
         )
-    yield packed(
+    yield packed_histograms(
         catalogue.APP_CONNECTION_LATENCY,
-        ((labels, (seen.lanes, seen.total + 0.0)) for labels, seen in _app_latency(part.app_latency, values)),
+        (
+            (labels, (histogram.packed_counts, histogram.sum + 0.0))
+            for labels, histogram in _app_latency(stats.app_latency, values)
+        ),
         since=since,
-        fine=((labels, seen.fine) for labels, seen in _app_latency(part.app_latency, values))
-        if part.exponential
+        exponential_buckets=(
+            (labels, histogram.exponential_buckets)
+            for labels, histogram in _app_latency(stats.app_latency, values)
+        )
+        if stats.exponential
         else None,
     )
-    if not values.redaction.off:
-        yield of_users(catalogue.USER_APP_SESSION, _sessions(part, values), values, since=since)
+    if not values.username_policy.hides_users:
+        yield user_series(catalogue.USER_APP_SESSION, _session_seconds(stats, values), values, since=since)
     open_sessions = (
         ((*values.template(TemplateKey(organization, template)), values["app"][app]), count)
-        for (organization, template, app), count in part.sessions.items()
+        for (organization, template, app), count in stats.sessions.items()
     )
-    yield numbers(catalogue.SESSIONS, open_sessions)
-    yield numbers(catalogue.CONNECTIONS, _by_template(part.connections, values))
-    yield numbers(catalogue.RECEIVED_BYTES, _by_template(part.received_bytes, values), since=since)
-    yield numbers(catalogue.TRANSMITTED_BYTES, _by_template(part.transmitted_bytes, values), since=since)
+    yield float_series(catalogue.SESSIONS, open_sessions)
+    yield float_series(catalogue.CONNECTIONS, _by_template(stats.connections, values))
+    yield float_series(catalogue.RECEIVED_BYTES, _by_template(stats.received_bytes, values), since=since)
+    yield float_series(
+        catalogue.TRANSMITTED_BYTES, _by_template(stats.transmitted_bytes, values), since=since
+    )
 
 
 def _user_latency(
-    part: AgentStats, values: LabelValues
-) -> Iterator[tuple[tuple[str, ...], Mapping[str, Distribution]]]:
-    for (organization, template), latencies in part.latency.items():
+    stats: AgentStats, values: LabelValues
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, LatencyHistogram]]]:
+    for (organization, template), latencies in stats.latency.items():
         yield (*values.template(TemplateKey(organization, template)), ""), latencies
 
 
-def _user_fine(part: AgentStats, values: LabelValues) -> Iterator[Fine]:
-    users = values.users
-    for (*template, _), latencies in _user_latency(part, values):
-        for username, seen in latencies.items():
+def _user_exponential_buckets(stats: AgentStats, values: LabelValues) -> Iterator[ExponentialBuckets]:
+    users = values.username_labels
+    for (*template, _), latencies in _user_latency(stats, values):
+        for username, histogram in latencies.items():
             if (user := users[username]) is not None:
-                yield (*template, user), seen.fine
+                yield (*template, user), histogram.exponential_buckets
 
 
 def _app_latency(
-    latency: Mapping[tuple[str, str, str], Distribution], values: LabelValues
-) -> Iterator[_Seen]:
-    for (organization, template, app), seen in latency.items():
+    latency: Mapping[tuple[str, str, str], LatencyHistogram], values: LabelValues
+) -> Iterator[_LabelledHistogram]:
+    for (organization, template, app), histogram in latency.items():
         labels = (*values.template(TemplateKey(organization, template)), values["app"][app])
-        yield labels, seen
+        yield labels, histogram
 
 
-def _sessions(part: AgentStats, values: LabelValues) -> Iterator[Crowd]:
-    for (organization, template, app), seconds in part.session_seconds.items():
+def _session_seconds(stats: AgentStats, values: LabelValues) -> Iterator[UserValues]:
+    for (organization, template, app), seconds in stats.session_seconds.items():
         names = values.template(TemplateKey(organization, template))
         yield (*names, "", values["app"][app]), seconds
 
 
-def _by_template(numbers_by_key: Mapping[tuple[str, str], float], values: LabelValues) -> Iterator[Row]:
-    for (organization, template), number in numbers_by_key.items():
+def _by_template(
+    values_by_template: Mapping[tuple[str, str], float], values: LabelValues
+) -> Iterator[OptionalFloatSample]:
+    for (organization, template), number in values_by_template.items():
         yield values.template(TemplateKey(organization, template)), number

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.families.rows import infos, numbers
+from insights_exporter.metrics.encoder.text import FamilySamples
+from insights_exporter.metrics.families.rows import float_series, info_series
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.metrics.text import Samples
 from insights_exporter.snapshot import Deployment
 
-__all__ = ["deployment"]
+__all__ = ["deployment_families"]
 
 
-def deployment(part: Deployment, values: LabelValues) -> Iterator[Samples]:
+def deployment_families(info: Deployment, values: LabelValues) -> Iterator[FamilySamples]:
     """Yield the families of this part, in the catalogue's order."""
-    users = (((values["status"][status],), count) for status, count in part.users.items())
-    yield numbers(catalogue.USERS, users)
-    yield numbers(catalogue.LICENSE_USER_LIMIT, [((), part.license_user_limit)])
-    facts = (
-        values["version"][part.version],
-        values["dashboard_url"][part.dashboard_url],
-        values["deployment_id"][part.deployment_id],
+    users = (((values["status"][status],), count) for status, count in info.users.items())
+    yield float_series(catalogue.USERS, users)
+    yield float_series(catalogue.LICENSE_USER_LIMIT, [((), info.license_user_limit)])
+    labels = (
+        values["version"][info.version],
+        values["dashboard_url"][info.dashboard_url],
+        values["deployment_id"][info.deployment_id],
     )
-    yield infos(catalogue.DEPLOYMENT_INFO, [facts])
+    yield info_series(catalogue.DEPLOYMENT_INFO, [labels])

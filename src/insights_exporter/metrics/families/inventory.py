@@ -6,21 +6,28 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.families.parameters import described
-from insights_exporter.metrics.families.rows import Bucketed, Row, bucketed, distributions, infos, numbers
+from insights_exporter.metrics.encoder.text import FamilySamples
+from insights_exporter.metrics.families.parameters import parameter_infos
+from insights_exporter.metrics.families.rows import (
+    BucketCounts,
+    OptionalFloatSample,
+    bucket_histograms,
+    count_by_bucket,
+    float_series,
+    info_series,
+)
 from insights_exporter.metrics.label_values import LabelValues
-from insights_exporter.metrics.text import Samples
 from insights_exporter.snapshot import (
-    Account,
     Agent,
     BuildDuration,
     Insights,
     Inventory,
     TemplateKey,
+    User,
     Workspace,
 )
 
-__all__ = ["inventory"]
+__all__ = ["inventory_families"]
 
 # Served as 0 where a template has none, so that an alert need not tell zero from unknown.
 _WORKSPACE_STATUSES = ("running", "stopped", "failed", "dormant")
@@ -29,32 +36,32 @@ _AGENT_STATUSES = ("connected", "connecting", "disconnected", "timeout")
 _Counts = Counter[tuple[str, ...]]
 
 
-def inventory(
-    part: Inventory, insights: Insights | None, values: LabelValues, *, free_text: bool, site: str = ""
-) -> Iterator[Samples]:
+def inventory_families(
+    data: Inventory, insights: Insights | None, values: LabelValues, *, free_text: bool, coder_url: str = ""
+) -> Iterator[FamilySamples]:
     """Yield the families of this part, in the catalogue's order; ``site`` is where people open Coder."""
-    agents = list(_agents(part.workspaces))
-    keys = [template.key for template in part.templates]
-    yield numbers(catalogue.WORKSPACES, _workspaces(part.workspaces, keys, values).items())
-    yield numbers(catalogue.AGENTS, _agents_by_status(agents, keys, values).items())
-    yield numbers(catalogue.AGENTS_OUTDATED, _outdated(agents, keys, values).items())
-    yield numbers(catalogue.APP_HEALTH, _app_health(agents, values).items())
-    yield distributions(catalogue.AGENT_RELAY_LATENCY, _relays(agents, values))
-    yield numbers(catalogue.TEMPLATE_BUILD_P50, _builds(part, values, lambda build: build.p50))
-    yield numbers(catalogue.TEMPLATE_BUILD_P95, _builds(part, values, lambda build: build.p95))
-    if not values.redaction.off:
-        yield numbers(catalogue.USER_LAST_SEEN, _last_seen(part.users, values))
-    yield infos(catalogue.TEMPLATE_INFO, _template_infos(part, values))
+    agents = list(_agents(data.workspaces))
+    keys = [template.key for template in data.templates]
+    yield float_series(catalogue.WORKSPACES, _workspaces_by_status(data.workspaces, keys, values).items())
+    yield float_series(catalogue.AGENTS, _agents_by_status(agents, keys, values).items())
+    yield float_series(catalogue.AGENTS_OUTDATED, _outdated_agents(agents, keys, values).items())
+    yield float_series(catalogue.APP_HEALTH, _app_health(agents, values).items())
+    yield bucket_histograms(catalogue.AGENT_RELAY_LATENCY, _relay_latencies(agents, values))
+    yield float_series(catalogue.TEMPLATE_BUILD_P50, _build_durations(data, values, lambda build: build.p50))
+    yield float_series(catalogue.TEMPLATE_BUILD_P95, _build_durations(data, values, lambda build: build.p95))
+    if not values.username_policy.hides_users:
+        yield float_series(catalogue.USER_LAST_SEEN, _last_seen(data.users, values))
+    yield info_series(catalogue.TEMPLATE_INFO, _template_infos(data, values))
     created = (
         (values.template(template.key), template.created_at.timestamp())
-        for template in part.templates
+        for template in data.templates
         if template.created_at is not None
     )
-    yield numbers(catalogue.TEMPLATE_CREATED, created)
-    yield infos(catalogue.APP_INFO, _app_infos(part, insights, values))
-    if not values.redaction.off:
-        yield infos(catalogue.USER_INFO, _user_infos(part.users, values, site))
-    yield infos(catalogue.PARAMETER_INFO, described(part, insights, values, free_text=free_text))
+    yield float_series(catalogue.TEMPLATE_CREATED, created)
+    yield info_series(catalogue.APP_INFO, _app_infos(data, insights, values))
+    if not values.username_policy.hides_users:
+        yield info_series(catalogue.USER_INFO, _user_infos(data.users, values, coder_url))
+    yield info_series(catalogue.PARAMETER_INFO, parameter_infos(data, insights, values, free_text=free_text))
 
 
 def _agents(workspaces: Iterable[Workspace]) -> Iterator[tuple[TemplateKey, Agent]]:
@@ -65,26 +72,30 @@ def _agents(workspaces: Iterable[Workspace]) -> Iterator[tuple[TemplateKey, Agen
                 yield workspace.key, agent
 
 
-def _zeros(keys: Iterable[TemplateKey], values: LabelValues, statuses: Iterable[str]) -> _Counts:
+def _zero_counts(keys: Iterable[TemplateKey], values: LabelValues, statuses: Iterable[str]) -> _Counts:
     statuses = tuple(statuses)
     return Counter({(*values.template(key), status): 0 for key in keys for status in statuses})
 
 
-def _workspaces(workspaces: Iterable[Workspace], keys: Iterable[TemplateKey], values: LabelValues) -> _Counts:
-    counts = _zeros(keys, values, _WORKSPACE_STATUSES)
-    counts.update((*values.template(item.key), values["status"][item.status]) for item in workspaces)
+def _workspaces_by_status(
+    workspaces: Iterable[Workspace], keys: Iterable[TemplateKey], values: LabelValues
+) -> _Counts:
+    counts = _zero_counts(keys, values, _WORKSPACE_STATUSES)
+    counts.update(
+        (*values.template(workspace.key), values["status"][workspace.status]) for workspace in workspaces
+    )
     return counts
 
 
 def _agents_by_status(
     agents: Iterable[tuple[TemplateKey, Agent]], keys: Iterable[TemplateKey], values: LabelValues
 ) -> _Counts:
-    counts = _zeros(keys, values, _AGENT_STATUSES)
+    counts = _zero_counts(keys, values, _AGENT_STATUSES)
     counts.update((*values.template(key), values["status"][agent.status]) for key, agent in agents)
     return counts
 
 
-def _outdated(
+def _outdated_agents(
     agents: Iterable[tuple[TemplateKey, Agent]], keys: Iterable[TemplateKey], values: LabelValues
 ) -> _Counts:
     counts: _Counts = Counter({values.template(key): 0 for key in keys})
@@ -103,77 +114,79 @@ def _app_health(agents: Iterable[tuple[TemplateKey, Agent]], values: LabelValues
     )
 
 
-def _relays(agents: Iterable[tuple[TemplateKey, Agent]], values: LabelValues) -> Iterator[Bucketed]:
+def _relay_latencies(
+    agents: Iterable[tuple[TemplateKey, Agent]], values: LabelValues
+) -> Iterator[BucketCounts]:
     by_region: dict[str, list[float]] = {}
     for _, agent in agents:
         if agent.status == "connected" and agent.relay and agent.relay_latency is not None:
             by_region.setdefault(values["derp_region"][agent.relay], []).append(agent.relay_latency)
     for region, latencies in by_region.items():
-        yield bucketed((region,), latencies)
+        yield count_by_bucket((region,), latencies)
 
 
-def _builds(
-    part: Inventory, values: LabelValues, number: Callable[[BuildDuration], float | None]
-) -> Iterator[Row]:
-    for template in part.templates:
+def _build_durations(
+    data: Inventory, values: LabelValues, get_value: Callable[[BuildDuration], float | None]
+) -> Iterator[OptionalFloatSample]:
+    for template in data.templates:
         for transition, build in template.build_durations.items():
-            yield (*values.template(template.key), values["transition"][transition]), number(build)
+            yield (*values.template(template.key), values["transition"][transition]), get_value(build)
 
 
-def _last_seen(users: Iterable[Account], values: LabelValues) -> Iterator[Row]:
+def _last_seen(users: Iterable[User], values: LabelValues) -> Iterator[OptionalFloatSample]:
     for user in users:
-        if user.last_seen is not None and (name := values.users[user.username]) is not None:
+        if user.last_seen is not None and (name := values.username_labels[user.username]) is not None:
             yield (name,), user.last_seen.timestamp()
 
 
-def _template_infos(part: Inventory, values: LabelValues) -> Iterable[tuple[str, ...]]:
-    found: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for template in part.templates:
+def _template_infos(data: Inventory, values: LabelValues) -> Iterable[tuple[str, ...]]:
+    rows: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for template in data.templates:
         key = values.template(template.key)
-        shown = values["display_name"][template.display_name], values["icon"][template.icon]
+        descriptive = values["display_name"][template.display_name], values["icon"][template.icon]
         deprecated = "true" if template.deprecated else "false"
-        found.setdefault(key, (*key, values["template_id"][template.id], *shown, deprecated))
-    return found.values()
+        rows.setdefault(key, (*key, values["template_id"][template.id], *descriptive, deprecated))
+    return rows.values()
 
 
-def _app_infos(part: Inventory, insights: Insights | None, values: LabelValues) -> Iterable[tuple[str, ...]]:
+def _app_infos(data: Inventory, insights: Insights | None, values: LabelValues) -> Iterable[tuple[str, ...]]:
     """Return names and icons, each app once: the first that is named wins."""
-    named = [
+    apps = [
         (app.slug, app.type, app.display_name, app.icon)
         for use in ((insights.deployment, *insights.templates) if insights else ())
         for window in use.windows
         for app in window.apps
     ]
-    named += [
+    apps += [
         (app.slug, "app", app.display_name, app.icon)
-        for workspace in part.workspaces
+        for workspace in data.workspaces
         for agent in workspace.agents
         for app in agent.apps
     ]
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
-    for slug, kind, name, icon in sorted(dict.fromkeys(named), key=lambda app: not app[2]):
+    rows: dict[tuple[str, str], tuple[str, ...]] = {}
+    for slug, kind, name, icon in sorted(dict.fromkeys(apps), key=lambda app: not app[2]):
         key = values["app"][slug], values["app_type"][kind]
-        found.setdefault(key, (*key, values["display_name"][name], values["icon"][icon]))
-    return found.values()
+        rows.setdefault(key, (*key, values["display_name"][name], values["icon"][icon]))
+    return rows.values()
 
 
-def _user_infos(users: Iterable[Account], values: LabelValues, site: str) -> Iterable[tuple[str, ...]]:
+def _user_infos(users: Iterable[User], values: LabelValues, coder_url: str) -> Iterable[tuple[str, ...]]:
     """Return who users are; where names are hashed, nothing stays that leads back to a person."""
-    found: dict[str, tuple[str, ...]] = {}
+    rows: dict[str, tuple[str, ...]] = {}
     for user in users:
-        name, status = values.users[user.username], values["status"][user.status]
+        name, status = values.username_labels[user.username], values["status"][user.status]
         if name is None:
             continue
-        if values.redaction.named:
-            picture = values["avatar_url"][_anywhere(user.avatar_url, site)]
-            shown = values["display_name"][user.display_name], picture
-            found.setdefault(name, (name, values["user_id"][user.id], *shown, status))
+        if values.username_policy.shows_names:
+            avatar_url = values["avatar_url"][_absolute_url(user.avatar_url, coder_url)]
+            descriptive = values["display_name"][user.display_name], avatar_url
+            rows.setdefault(name, (name, values["user_id"][user.id], *descriptive, status))
         else:
-            found.setdefault(name, (name, "", "", "", status))
-    return found.values()
+            rows.setdefault(name, (name, "", "", "", status))
+    return rows.values()
 
 
-def _anywhere(url: str, site: str) -> str:
+def _absolute_url(url: str, coder_url: str) -> str:
     """Return an address that leads to the same also from other pages than Coder's own."""
-    of_this_site = url.startswith("/") and not url.startswith("//")
-    return site.rstrip("/") + url if of_this_site else url
+    is_relative = url.startswith("/") and not url.startswith("//")
+    return coder_url.rstrip("/") + url if is_relative else url

@@ -9,136 +9,149 @@ from itertools import chain
 from typing import Final
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.families.rows import Row
+from insights_exporter.metrics.families.rows import OptionalFloatSample
 from insights_exporter.metrics.label_values import LabelValues
 from insights_exporter.snapshot import (
     Insights,
     Inventory,
     Parameter,
     ParameterOption,
-    ParameterUse,
+    ParameterUsage,
     TemplateKey,
-    TemplateUse,
+    TemplateUsage,
 )
 
-__all__ = ["counted", "described"]
+__all__ = ["parameter_counts", "parameter_infos"]
 
-_YES_OR_NO = ("true", "false")
-_KEY: Final = "parameters"
-_IDENTITY: Final = 5
+_BOOL_VALUES = ("true", "false")
+_CACHE_KEY: Final = "parameters"
+_IDENTITY_LABEL_COUNT: Final = 5
 """A value is told apart by organization, template, name and type of the parameter, and itself."""
 
 
-def counted(templates: Iterable[TemplateUse], values: LabelValues, *, free_text: bool) -> Iterator[Row]:
+def parameter_counts(
+    templates: Iterable[TemplateUsage], values: LabelValues, *, free_text: bool
+) -> Iterator[OptionalFloatSample]:
     """Yield the workspaces per value; what may not be shown counts as ``_other``."""
-    for use in templates:
-        if use.key is None:
+    for usage in templates:
+        if usage.key is None:
             continue
-        labels = values.template(use.key)
-        for window in use.windows:
+        labels = values.template(usage.key)
+        for window in usage.windows:
             name = values["window"][window.window]
-            derive = partial(_each_shown, free_text=free_text)
-            for parameter, shown in values.derived.of((_KEY, use.key, name), window.parameters, derive):
-                named = _named(values, parameter.name, parameter.type)
-                for value, workspaces in shown.items():
-                    yield (*labels, *named, values["parameter_value"][value], name), workspaces
+            compute = partial(_visible_counts_by_parameter, free_text=free_text)
+            for parameter, counts in values.derivations.get_or_compute(
+                (_CACHE_KEY, usage.key, name), window.parameters, compute
+            ):
+                parameter_labels = _parameter_labels(values, parameter.name, parameter.type)
+                for value, workspaces in counts.items():
+                    yield (*labels, *parameter_labels, values["parameter_value"][value], name), workspaces
 
 
-def described(
+def parameter_infos(
     inventory: Inventory, insights: Insights | None, values: LabelValues, *, free_text: bool
 ) -> list[tuple[str, ...]]:
     """Return what to show for each value that is declared or served, each once."""
     declared: dict[TemplateKey, list[Sequence[Parameter]]] = {}
     for template in inventory.templates:
         declared.setdefault(template.key, []).append(template.parameters)
-    used = {use.key: use.windows for use in (insights.templates if insights else ()) if use.key is not None}
-    found: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for key in declared | used:
-        own, uses = declared.get(key, []), [window.parameters for window in used.get(key, ())]
-        describe = partial(_described, key, values, own, uses, free_text=free_text)
-        for row in values.derived.of_all((_KEY, key), (*own, *uses), describe):
-            found.setdefault(row[:_IDENTITY], row)
-    return list(found.values())
+    windows_by_template = {
+        usage.key: usage.windows
+        for usage in (insights.templates if insights else ())
+        if usage.key is not None
+    }
+    rows: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for key in declared | windows_by_template:
+        declarations, usages = (
+            declared.get(key, []),
+            [window.parameters for window in windows_by_template.get(key, ())],
+        )
+        compute = partial(_template_parameter_infos, key, values, declarations, usages, free_text=free_text)
+        for row in values.derivations.get_or_compute_many(
+            (_CACHE_KEY, key), (*declarations, *usages), compute
+        ):
+            rows.setdefault(row[:_IDENTITY_LABEL_COUNT], row)
+    return list(rows.values())
 
 
-def _described(
+def _template_parameter_infos(
     key: TemplateKey,
     values: LabelValues,
-    declared: Iterable[Sequence[Parameter]],
-    used: Iterable[Sequence[ParameterUse]],
+    declarations: Iterable[Sequence[Parameter]],
+    usages: Iterable[Sequence[ParameterUsage]],
     *,
     free_text: bool,
 ) -> list[tuple[str, ...]]:
     """Return what to show for each value of a template's parameters, each once."""
-    found: dict[tuple[str, str, str], tuple[str, ...]] = {}
+    rows: dict[tuple[str, str, str], tuple[str, ...]] = {}
 
-    def note(parameter: Parameter, value: str, option: ParameterOption | None) -> None:
-        if (parameter.name, parameter.type, value) not in found:
-            found[parameter.name, parameter.type, value] = _row(key, values, parameter, value, option)
+    def add_row(parameter: Parameter, value: str, option: ParameterOption | None) -> None:
+        if (parameter.name, parameter.type, value) not in rows:
+            rows[parameter.name, parameter.type, value] = _info_row(key, values, parameter, value, option)
 
-    known: dict[tuple[str, str], Parameter] = {}
-    for parameter in chain.from_iterable(declared):
-        known.setdefault((parameter.name, parameter.type), parameter)
-    for parameter in known.values():
+    parameters: dict[tuple[str, str], Parameter] = {}
+    for parameter in chain.from_iterable(declarations):
+        parameters.setdefault((parameter.name, parameter.type), parameter)
+    for parameter in parameters.values():
         for option in parameter.options:
-            note(parameter, option.value, option)
-    for use in chain.from_iterable(used):
-        parameter = known.get((use.name, use.type)) or Parameter(
-            use.name, use.type, use.display_name, options=use.options
+            add_row(parameter, option.value, option)
+    for usage in chain.from_iterable(usages):
+        parameter = parameters.get((usage.name, usage.type)) or Parameter(
+            usage.name, usage.type, usage.display_name, options=usage.options
         )
-        options = {option.value: option for option in (*use.options, *parameter.options)}
-        for value in _shown(use, free_text=free_text):
-            note(parameter, value, options.get(value))
-    return list(found.values())
+        options = {option.value: option for option in (*usage.options, *parameter.options)}
+        for value in _visible_counts(usage, free_text=free_text):
+            add_row(parameter, value, options.get(value))
+    return list(rows.values())
 
 
-def _row(
+def _info_row(
     key: TemplateKey,
     values: LabelValues,
     parameter: Parameter,
     value: str,
     option: ParameterOption | None,
 ) -> tuple[str, ...]:
-    named = _named(values, parameter.name, parameter.type)
-    told = (parameter.display_name, option.name, option.icon) if option else (parameter.display_name, "", "")
-    facts = [values["display_name"][text] for text in told]
-    known = option is not None or (parameter.type == "bool" and value in _YES_OR_NO)
-    default = value == parameter.default and value != catalogue.OTHER
-    identity = *values.template(key), *named, values["parameter_value"][value]
-    return *identity, *facts, _flag(known), _flag(default)
+    parameter_labels = _parameter_labels(values, parameter.name, parameter.type)
+    texts = (parameter.display_name, option.name, option.icon) if option else (parameter.display_name, "", "")
+    descriptive = [values["display_name"][text] for text in texts]
+    is_declared = option is not None or (parameter.type == "bool" and value in _BOOL_VALUES)
+    is_default = value == parameter.default and value != catalogue.OTHER
+    identity = *values.template(key), *parameter_labels, values["parameter_value"][value]
+    return *identity, *descriptive, _bool_label(is_declared), _bool_label(is_default)
 
 
-def _each_shown(
-    parameters: Iterable[ParameterUse], *, free_text: bool
-) -> list[tuple[ParameterUse, dict[str, float]]]:
-    return [(parameter, _shown(parameter, free_text=free_text)) for parameter in parameters]
+def _visible_counts_by_parameter(
+    parameters: Iterable[ParameterUsage], *, free_text: bool
+) -> list[tuple[ParameterUsage, dict[str, float]]]:
+    return [(parameter, _visible_counts(parameter, free_text=free_text)) for parameter in parameters]
 
 
-def _shown(parameter: ParameterUse, *, free_text: bool) -> dict[str, float]:
+def _visible_counts(parameter: ParameterUsage, *, free_text: bool) -> dict[str, float]:
     """Return the workspaces by value that may be shown, declared options first."""
     options = [option.value for option in parameter.options]
-    is_declared = _declared(parameter, frozenset(options))
-    shown: dict[str, float] = dict.fromkeys(options, 0)
+    is_declared = _declared_value_check(parameter, frozenset(options))
+    counts: dict[str, float] = dict.fromkeys(options, 0)
     for value, workspaces in parameter.values.items():
         if workspaces >= 0:
             name = value if free_text or is_declared(value) else catalogue.OTHER
-            shown[name] = shown.get(name, 0) + workspaces
-    return shown
+            counts[name] = counts.get(name, 0) + workspaces
+    return counts
 
 
-def _declared(parameter: ParameterUse, options: frozenset[str]) -> Callable[[str], bool]:
+def _declared_value_check(parameter: ParameterUsage, options: frozenset[str]) -> Callable[[str], bool]:
     """Return what tells whether a value is one that the template itself offers."""
 
     def is_declared(value: str) -> bool:
         # An empty value tells nothing of anybody.
-        if not value or value in options or (parameter.type == "bool" and value in _YES_OR_NO):
+        if not value or value in options or (parameter.type == "bool" and value in _BOOL_VALUES):
             return True
-        return bool(options) and parameter.type == "list(string)" and _choices(value) <= options
+        return bool(options) and parameter.type == "list(string)" and _parse_choices(value) <= options
 
     return is_declared
 
 
-def _choices(value: str) -> frozenset[str]:
+def _parse_choices(value: str) -> frozenset[str]:
     """Return the elements of a multiple choice; a value that is none is its only element."""
     try:
         chosen = json.loads(value)
@@ -149,9 +162,9 @@ def _choices(value: str) -> frozenset[str]:
     return frozenset((value,))
 
 
-def _named(values: LabelValues, name: str, kind: str) -> tuple[str, str]:
-    return values["parameter_name"][name], values["parameter_type"][kind]
+def _parameter_labels(values: LabelValues, name: str, parameter_type: str) -> tuple[str, str]:
+    return values["parameter_name"][name], values["parameter_type"][parameter_type]
 
 
-def _flag(value: bool) -> str:  # noqa: FBT001 - a flag is what it writes.
+def _bool_label(value: bool) -> str:
     return "true" if value else "false"

@@ -9,23 +9,25 @@ from typing import Final
 from opentelemetry.sdk.metrics.export import Buckets, ExponentialHistogramDataPoint
 
 from insights_exporter.metrics.catalogue import LATENCY_SCALE
-from insights_exporter.metrics.text import Samples
+from insights_exporter.metrics.encoder.text import FamilySamples
 
-__all__ = ["MOST_BUCKETS", "exponentials", "fitting"]
+__all__ = ["MAX_BUCKETS", "downscale", "exponential_histogram_points"]
 
-MOST_BUCKETS: Final = 160
+MAX_BUCKETS: Final = 160
 """As many as OpenTelemetry's own aggregation has."""
 
 
-def exponentials(samples: Samples, began: int, at: int) -> Iterator[ExponentialHistogramDataPoint]:
+def exponential_histogram_points(
+    samples: FamilySamples, start_time: int, time: int
+) -> Iterator[ExponentialHistogramDataPoint]:
     """Yield the points of a histogram family."""
-    labels, fine = samples.family.labels, dict(samples.fine or ())
-    for values, _, total in samples.distributions:
-        scale, offset, counts = fitting(fine.get(values, {}))
+    labels, counts_by_labels = samples.family.labels, dict(samples.exponential_buckets or ())
+    for values, _, total in samples.histograms:
+        scale, offset, counts = downscale(counts_by_labels.get(values, {}))
         yield ExponentialHistogramDataPoint(
             attributes=dict(zip(labels, values, strict=True)),
-            start_time_unix_nano=began,
-            time_unix_nano=at,
+            start_time_unix_nano=start_time,
+            time_unix_nano=time,
             count=sum(counts),
             sum=total,
             scale=scale,
@@ -39,15 +41,15 @@ def exponentials(samples: Samples, began: int, at: int) -> Iterator[ExponentialH
         )
 
 
-def fitting(fine: Mapping[int, int]) -> tuple[int, int, list[int]]:
+def downscale(bucket_counts: Mapping[int, int]) -> tuple[int, int, list[int]]:
     """Return scale, first index and counts from there on; buckets are joined in pairs until they fit."""
-    scale, counts = LATENCY_SCALE, Counter(fine)
+    scale, counts = LATENCY_SCALE, Counter(bucket_counts)
     if not counts:
         return scale, 0, []
-    while max(counts) - min(counts) >= MOST_BUCKETS:
-        scale, joined = scale - 1, Counter[int]()
+    while max(counts) - min(counts) >= MAX_BUCKETS:
+        scale, merged = scale - 1, Counter[int]()
         for index, count in counts.items():
-            joined[index >> 1] += count
-        counts = joined
-    first = min(counts)
-    return scale, first, [counts[index] for index in range(first, max(counts) + 1)]
+            merged[index >> 1] += count
+        counts = merged
+    offset = min(counts)
+    return scale, offset, [counts[index] for index in range(offset, max(counts) + 1)]

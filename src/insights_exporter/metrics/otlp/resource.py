@@ -9,21 +9,21 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from insights_exporter import __version__
 
-__all__ = ["SERVICE", "resource"]
+__all__ = ["SERVICE_NAME", "build_resource"]
 
-SERVICE = "insights-exporter"
+SERVICE_NAME = "insights-exporter"
 
 
-def resource(configured: Mapping[str, str], *, deployment: str = "") -> Resource:
+def build_resource(configured: Mapping[str, str], *, deployment_id: str = "") -> Resource:
     """Return the attributes: ours, then those of the standard variables, then the configured ones, which win.
 
     The instance goes by the name of its host, so that a restart is still the same one.
     """
-    ours = {
-        "service.name": SERVICE,
+    defaults = {
+        "service.name": SERVICE_NAME,
         "service.version": __version__,
         "service.instance.id": socket.gethostname(),
     }
-    if deployment:
-        ours["coder.deployment.id"] = deployment
-    return Resource(ours).merge(OTELResourceDetector().detect()).merge(Resource(dict(configured)))
+    if deployment_id:
+        defaults["coder.deployment.id"] = deployment_id
+    return Resource(defaults).merge(OTELResourceDetector().detect()).merge(Resource(dict(configured)))

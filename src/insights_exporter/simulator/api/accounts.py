@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from insights_exporter.simulator.api.problem import Problem, signed_out, suspended
+from insights_exporter.simulator.api.errors import ApiError, account_not_active, unauthorized
 
 __all__ = ["SITE_ROLES", "Account", "Accounts"]
 
@@ -50,36 +50,36 @@ class Account:
     user: str = "exporter"
     roles: frozenset[str] = frozenset({"auditor", "template-admin"})
     organization_roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    administers: frozenset[str] = frozenset()
+    admin_template_ids: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset({"all"})
     status: str = "active"
     expires_at: datetime | None = None
     lifetime: timedelta = timedelta(days=7)
-    sliding: bool = True
+    sliding_expiration: bool = True
 
     @property
     def key_id(self) -> str:
         """The part of the token that is no secret."""
         return self.token.partition("-")[0]
 
-    def may(self, resource: str, action: str) -> bool:
+    def can(self, resource: str, action: str) -> bool:
         """Say whether the account may do this in the whole deployment."""
-        grants = (one for role in self.roles for one in SITE_ROLES.get(role, frozenset()))
-        return _covers(grants, resource, action) and self.scoped(resource, action)
+        grants = (grant for role in self.roles for grant in SITE_ROLES.get(role, frozenset()))
+        return _grants_permission(grants, resource, action) and self.scope_allows(resource, action)
 
-    def may_within(self, organization: str, resource: str, action: str) -> bool:
+    def can_in_organization(self, organization: str, resource: str, action: str) -> bool:
         """Say whether the account may do this in the organization of that name."""
-        if self.may(resource, action):
+        if self.can(resource, action):
             return True
         roles = self.organization_roles.get(organization, frozenset())
-        grants = (one for role in roles for one in ORGANIZATION_ROLES.get(role, frozenset()))
-        return _covers(grants, resource, action) and self.scoped(resource, action)
+        grants = (grant for role in roles for grant in ORGANIZATION_ROLES.get(role, frozenset()))
+        return _grants_permission(grants, resource, action) and self.scope_allows(resource, action)
 
-    def scoped(self, resource: str, action: str) -> bool:
+    def scope_allows(self, resource: str, action: str) -> bool:
         """Say whether the token's scopes leave room for this, whatever the user may do."""
         if self.scopes & {"all", "coder:all"}:
             return True
-        return _covers(self.scopes, resource, action)
+        return _grants_permission(self.scopes, resource, action)
 
 
 class Accounts:
@@ -96,44 +96,44 @@ class Accounts:
 
     def add(self, account: Account) -> None:
         """Let a new token in; raise ValueError where its form is not Coder's."""
-        if wrong := _malformed(account.token):
-            raise ValueError(f"Expected ten and twenty-two characters with a hyphen between: {wrong}.")
+        if format_error := _format_error(account.token):
+            raise ValueError(f"Expected ten and twenty-two characters with a hyphen between: {format_error}.")
         self._by_key[account.key_id] = account
 
     def revoke(self, user: str) -> None:
         """Forget every token of a user."""
-        self._by_key = {key: one for key, one in self._by_key.items() if one.user != user}
+        self._by_key = {key: account for key, account in self._by_key.items() if account.user != user}
 
-    def change(self, user: str, **traits: object) -> None:
+    def update(self, user: str, **fields: object) -> None:
         """Change traits of all tokens of a user, such as ``status="suspended"`` or ``roles``."""
         for key, account in self._by_key.items():
             if account.user == user:
-                self._by_key[key] = replace(account, **traits)  # type: ignore[arg-type] # Traits are fields.
+                self._by_key[key] = replace(account, **fields)  # type: ignore[arg-type] # Traits are fields.
 
     def authenticate(self, token: str, *, now: datetime, access_url: str) -> Account:
         """Return the account of a token; raise the problem where it is not good."""
-        problem = self._problem(token, now=now, access_url=access_url)
-        if problem is not None:
-            raise problem
+        error = self._authentication_error(token, now=now, access_url=access_url)
+        if error is not None:
+            raise error
         account = self._by_key[token.partition("-")[0]]
         changes: dict[str, object] = {}
         if account.status == "dormant":
             changes["status"] = "active"
-        if account.expires_at is not None and account.sliding:
-            renewed = now + account.lifetime
+        if account.expires_at is not None and account.sliding_expiration:
+            new_expiry = now + account.lifetime
             # Coder writes at most once an hour.
-            if renewed - account.expires_at > timedelta(hours=1):
-                changes["expires_at"] = renewed
+            if new_expiry - account.expires_at > timedelta(hours=1):
+                changes["expires_at"] = new_expiry
         if changes:
             self._by_key[account.key_id] = account = replace(account, **changes)  # type: ignore[arg-type] # As above.
         return account
 
-    def _problem(self, token: str, *, now: datetime, access_url: str) -> Problem | None:
+    def _authentication_error(self, token: str, *, now: datetime, access_url: str) -> ApiError | None:
         account = self._by_key.get(token.partition("-")[0])
         if not token:
             detail = 'Cookie "coder_session_token" or query parameter must be provided.'
-        elif wrong := _malformed(token):
-            detail = f"Invalid API key format: {wrong}"
+        elif format_error := _format_error(token):
+            detail = f"Invalid API key format: {format_error}"
         elif account is None:
             detail = "API key is invalid."
         elif account.token != token:
@@ -141,13 +141,13 @@ class Accounts:
         elif account.expires_at is not None and account.expires_at <= now:
             detail = f'API key expired at "{account.expires_at.isoformat(sep=" ")}".'
         elif account.status == "suspended":
-            return suspended(account.status)
+            return account_not_active(account.status)
         else:
             return None
-        return signed_out(detail, access_url=access_url)
+        return unauthorized(detail, access_url=access_url)
 
 
-def _malformed(token: str) -> str:
+def _format_error(token: str) -> str:
     parts = token.split("-")
     if len(parts) != 2:
         return f"incorrect amount of API key parts, expected 2 got {len(parts)}"
@@ -157,6 +157,6 @@ def _malformed(token: str) -> str:
     return ""
 
 
-def _covers(grants: Iterable[str], resource: str, action: str) -> bool:
-    wanted = {f"{resource}:{action}", f"{resource}:*", "*:*"}
-    return any(grant in wanted for grant in grants)
+def _grants_permission(grants: Iterable[str], resource: str, action: str) -> bool:
+    accepted = {f"{resource}:{action}", f"{resource}:*", "*:*"}
+    return any(grant in accepted for grant in grants)

@@ -8,17 +8,17 @@ from datetime import datetime
 from typing import Any
 
 from insights_exporter.simulator.api.accounts import Account, Accounts
-from insights_exporter.simulator.api.faults import Faults
-from insights_exporter.simulator.api.limiter import RateLimiter
+from insights_exporter.simulator.api.errors import not_found
+from insights_exporter.simulator.api.fault_injection import FaultInjector
 from insights_exporter.simulator.api.options import ApiOptions
-from insights_exporter.simulator.api.problem import not_found
-from insights_exporter.simulator.api.query import Query
-from insights_exporter.simulator.api.release import Capability, Release
+from insights_exporter.simulator.api.query_params import QueryParams
+from insights_exporter.simulator.api.rate_limiter import RateLimiter
+from insights_exporter.simulator.api.version import Capability, SimulatedVersion
 from insights_exporter.simulator.coderd.metrics import CoderdMetrics
 from insights_exporter.simulator.model import Template
 from insights_exporter.simulator.world import World
 
-__all__ = ["Call", "SimulatedDeployment", "stamp"]
+__all__ = ["RequestContext", "SimulatedDeployment", "format_timestamp"]
 
 
 @dataclass(slots=True)
@@ -31,18 +31,18 @@ class SimulatedDeployment:
     world: World
     accounts: Accounts
     now: Callable[[], datetime]
-    options: ApiOptions = ApiOptions()  # noqa: RUF009 - it is frozen.
-    faults: Faults = field(default_factory=Faults)
-    deleted: set[str] = field(default_factory=set)
-    calls: dict[str, int] = field(default_factory=dict)
-    release: Release = field(init=False)
-    limiter: RateLimiter = field(init=False)
+    options: ApiOptions = ApiOptions()
+    faults: FaultInjector = field(default_factory=FaultInjector)
+    deleted_template_ids: set[str] = field(default_factory=set)
+    request_counts: dict[str, int] = field(default_factory=dict)
+    release: SimulatedVersion = field(init=False)
+    rate_limiter: RateLimiter = field(init=False)
     _metrics: CoderdMetrics | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Refuse versions that nobody imitates."""
-        self.release = Release(self.options.version)
-        self.limiter = RateLimiter(self.options.rate_limit, self.now)
+        self.release = SimulatedVersion(self.options.version)
+        self.rate_limiter = RateLimiter(self.options.rate_limit, self.now)
 
     @property
     def metrics(self) -> CoderdMetrics:
@@ -50,32 +50,32 @@ class SimulatedDeployment:
         if self._metrics is None:
             options = self.options.metrics
             started = self.now() - options.uptime
-            named = self.has(Capability.ORGANIZATION_LABEL)
-            self._metrics = CoderdMetrics(self.world, started, options, named)
+            has_organization_label = self.supports(Capability.ORGANIZATION_LABEL)
+            self._metrics = CoderdMetrics(self.world, started, options, has_organization_label)
         return self._metrics
 
-    def has(self, capability: Capability) -> bool:
+    def supports(self, capability: Capability) -> bool:
         """Say whether the played version can do it."""
-        return self.release.has(capability)
+        return self.release.supports(capability)
 
-    def template(self, identity: str) -> Template | None:
+    def template(self, template_id: str) -> Template | None:
         """Return a template that is not deleted."""
-        found = (one for one in self.world.templates if one.id == identity.lower())
-        return next((one for one in found if not self.is_deleted(one)), None)
+        candidates = (one for one in self.world.templates if one.id == template_id.lower())
+        return next((one for one in candidates if not self.is_deleted(one)), None)
 
     def is_deleted(self, template: Template) -> bool:
         """Say whether a template was deleted, from the start or meanwhile."""
-        return template.deleted or template.id in self.deleted
+        return template.deleted or template.id in self.deleted_template_ids
 
 
 @dataclass(slots=True)
-class Call:
+class RequestContext:
     """One request: what a route may know of it."""
 
     deployment: SimulatedDeployment
     account: Account
-    query: Query
-    path: Mapping[str, str]
+    query: QueryParams
+    path_params: Mapping[str, str]
     body: bytes
     now: datetime
 
@@ -84,24 +84,24 @@ class Call:
         """The world that is asked about."""
         return self.deployment.world
 
-    def visible(self, templates: Iterable[Template]) -> list[Template]:
+    def visible_templates(self, templates: Iterable[Template]) -> list[Template]:
         """Return those templates that the account may read."""
         return [
-            one
-            for one in templates
-            if one.id in self.account.administers
-            or self.account.may_within(one.organization.name, "template", "read")
+            template
+            for template in templates
+            if template.id in self.account.admin_template_ids
+            or self.account.can_in_organization(template.organization.name, "template", "read")
         ]
 
     def readable_template(self) -> Template:
         """Return the template that the path names; raise the problem where it may not be read."""
-        template = self.deployment.template(self.path["id"])
-        if template is None or not self.visible([template]):
+        template = self.deployment.template(self.path_params["id"])
+        if template is None or not self.visible_templates([template]):
             raise not_found()
         return template
 
 
-def stamp(moment: datetime | None) -> Any:
+def format_timestamp(moment: datetime | None) -> Any:
     """Return a time as Go writes it; the zero time for None."""
     if moment is None:
         return "0001-01-01T00:00:00Z"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from insights_exporter.simulator.coderd.options import MetricsOptions
+from insights_exporter.simulator.options import MetricsOptions
 
 __all__ = ["ApiOptions"]
 

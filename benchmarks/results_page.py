@@ -1,0 +1,51 @@
+"""The page of results: tables under headings, of which a run replaces its own."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+__all__ = ["RESULTS_PATH", "write_results"]
+
+RESULTS_PATH: Final = Path(__file__).parents[1] / "docs" / "performance.md"
+
+_LIBRARIES: Final = ("aiohttp", "msgspec", "isal", "prometheus-client")
+_HEADING: Final = "## "
+_INTRODUCTION: Final = """\
+<!-- Written by `make bench`; what stands before the first table is in benchmarks/page.py. -->
+
+# Performance
+
+`make bench` compares the exporter with the plain ways to do the same work, both in one run, in turns, on the
+same data, and writes this page. Machines are shared and noisy: read the ratios and the medians, not the
+milliseconds. What no client waits for is measured in the processor's time. Name a comparison to run it alone:
+`python -m benchmarks poll --write`.
+"""
+
+
+def write_results(tables: Iterable[str]) -> None:
+    """Put tables in place of those with the same heading, the others behind them."""
+    sections = _sections()
+    for table in tables:
+        sections[_title(table)] = table.strip() + f"\n\n{_environment()}\n"
+    RESULTS_PATH.write_text("\n".join([_INTRODUCTION, *sections.values()]))
+
+
+def _sections() -> dict[str, str]:
+    if not RESULTS_PATH.exists():
+        return {}
+    _, *sections = RESULTS_PATH.read_text().split(f"\n{_HEADING}")
+    return {_title(section): f"{_HEADING}{section.strip()}\n" for section in sections}
+
+
+def _title(section: str) -> str:
+    return section.removeprefix(_HEADING).partition("\n")[0]
+
+
+def _environment() -> str:
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    return f"*{os.cpu_count()} cores, Python {platform.python_version()}, {libraries}.*"

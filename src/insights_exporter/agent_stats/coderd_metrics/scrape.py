@@ -1,0 +1,188 @@
+"""coderd's page of metrics, and what it says of agents.
+
+Only the lines of families that we know are parsed: the page of a large deployment has ten times as many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from insights_exporter.agent_stats.app_families import app_family
+from insights_exporter.collectors.agent_stats.faults import AgentStatsError
+
+__all__ = ["OFFLOAD_ABOVE_CHARS", "AgentName", "AgentSample", "AgentScrape", "parse_scrape"]
+
+AgentName = tuple[str, str, str]
+"""Owner, workspace and agent, by which the page tells agents apart."""
+
+OFFLOAD_ABOVE_CHARS: Final = 256 * 1024
+"""Characters from which on parsing leaves the event loop."""
+
+_AGENT_STATS_PREFIX: Final = "coderd_agentstats_"
+_LATENCY: Final = f"{_AGENT_STATS_PREFIX}connection_median_latency_seconds"
+_CONNECTIONS: Final = f"{_AGENT_STATS_PREFIX}connection_count"
+_RECEIVED: Final = f"{_AGENT_STATS_PREFIX}rx_bytes"
+_TRANSMITTED: Final = f"{_AGENT_STATS_PREFIX}tx_bytes"
+_SESSIONS: Final = f"{_AGENT_STATS_PREFIX}session_count"
+_APP_BY_FAMILY_NAME: Final = {
+    f"{_AGENT_STATS_PREFIX}session_count_{one}": app_family(one)
+    for one in ("vscode", "jetbrains", "reconnecting_pty", "ssh")
+}
+_COLLECTION_COUNT: Final = "coderd_prometheusmetrics_agentstats_execution_seconds_count"
+_START_TIME: Final = "process_start_time_seconds"
+_AGENT_FAMILIES: Final = frozenset(
+    {_LATENCY, _CONNECTIONS, _RECEIVED, _TRANSMITTED, _SESSIONS, *_APP_BY_FAMILY_NAME}
+)
+_PARSED_FAMILIES: Final = _AGENT_FAMILIES | {_COLLECTION_COUNT, _START_TIME}
+_REQUIRED_LABELS: Final = ("username", "workspace_name", "agent_name")
+
+
+@dataclass(slots=True)
+class AgentSample:
+    """What the page says of one agent; ``latency`` is None where nothing was measured.
+
+    Bytes are as they stand on the page, sessions by family of app.
+    """
+
+    latency: float | None = None
+    connections: int = 0
+    received: int = 0
+    transmitted: int = 0
+    sessions: dict[str, int] = field(default_factory=dict)
+    legacy_sessions: dict[str, int] = field(default_factory=dict)
+    """Sessions as older families tell them, which count where the newer one is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentScrape:
+    """What a page says. ``ticks`` is how often coderd has looked at agents, ``started`` when it began to run.
+
+    Both are None where the page does not tell. ``fingerprint`` is another one whenever a value of an agent
+    is. ``families`` are those found, ``broken`` counts values that are none.
+    """
+
+    agents: Mapping[AgentName, AgentSample]
+    collection_count: int | None
+    start_time: float | None
+    fingerprint: str
+    families: frozenset[str]
+    invalid_values: int = 0
+
+    @property
+    def detects_restart(self) -> bool:
+        """Whether a restart of coderd shows."""
+        return self.collection_count is not None or self.start_time is not None
+
+
+def parse_scrape(text: str) -> AgentScrape:
+    """Return what a page says; raise SourceError where it is none of coderd's, or lacks agents."""
+    if "coderd_" not in text:
+        raise AgentStatsError(
+            "The page holds no metric of coderd. "
+            "Set agent_stats.metrics_url to coderd's own metrics address, such as http://coder.example.com:2112/metrics.",
+            reason="metrics_foreign",
+        )
+    if not text.endswith("\n"):
+        raise AgentStatsError(
+            "The page ends within a line, so it was cut short. Look at proxies before coderd's metrics.",
+            reason="metrics_truncated",
+        )
+    digest = hashlib.blake2b(digest_size=16)
+    selected_lines: list[str] = []
+    families: set[str] = set()
+    for line in text.split("\n"):
+        if not line.startswith((_AGENT_STATS_PREFIX, _COLLECTION_COUNT, _START_TIME)):
+            continue
+        name = line.partition("{")[0].partition(" ")[0]
+        if name in _AGENT_FAMILIES:
+            families.add(name)
+            digest.update(line.encode())
+            digest.update(b"\n")
+        if name in _PARSED_FAMILIES and not (name.startswith(_SESSIONS) and line.endswith(" 0")):
+            # Most agents have no session of most apps, and parsing is what takes time.
+            selected_lines.append(line)
+    return _build_scrape(list(_parse_samples(selected_lines)), digest.hexdigest(), frozenset(families))
+
+
+def _parse_samples(lines: Iterable[str]) -> Iterator[Sample]:
+    try:
+        for metric_family in text_string_to_metric_families("\n".join(lines) + "\n"):
+            yield from metric_family.samples
+    except (ValueError, IndexError, KeyError) as error:
+        raise AgentStatsError(
+            f"The page is not in Prometheus' text format: {str(error)[:100]}. "
+            "Look at proxies before coderd's metrics.",
+            reason="metrics_format",
+        ) from None
+
+
+def _build_scrape(samples: list[Sample], fingerprint: str, families: frozenset[str]) -> AgentScrape:
+    agents: dict[AgentName, AgentSample] = {}
+    process_values = {
+        sample.name: sample.value for sample in samples if sample.name in {_COLLECTION_COUNT, _START_TIME}
+    }
+    invalid_values = 0
+    for sample in samples:
+        if sample.name in process_values:
+            continue
+        agent_sample = agents.setdefault(_agent_name(sample.labels), AgentSample())
+        invalid_values += not _set_value(agent_sample, sample)
+    if _COLLECTION_COUNT not in process_values and not agents:
+        raise AgentStatsError(
+            "coderd gathers no statistics of agents. Start it with CODER_PROMETHEUS_ENABLE=true and "
+            "CODER_PROMETHEUS_COLLECT_AGENT_STATS=true.",
+            reason="agent_stats_off",
+        )
+    for agent_sample in agents.values():
+        agent_sample.sessions = agent_sample.sessions or agent_sample.legacy_sessions
+    collection_count, start_time = process_values.get(_COLLECTION_COUNT), process_values.get(_START_TIME)
+    return AgentScrape(
+        agents=agents,
+        collection_count=None
+        if collection_count is None or not math.isfinite(collection_count)
+        else int(collection_count),
+        start_time=None if start_time is None or not math.isfinite(start_time) else start_time,
+        fingerprint=fingerprint,
+        families=families,
+        invalid_values=invalid_values,
+    )
+
+
+def _agent_name(labels: Mapping[str, str]) -> AgentName:
+    missing = [label for label in _REQUIRED_LABELS if label not in labels]
+    if missing:
+        raise AgentStatsError(
+            f"Agents are not told apart by {', '.join(missing)}, so that one overwrites the other's values. "
+            "Start coderd without CODER_PROMETHEUS_AGGREGATE_AGENT_STATS_BY.",
+            reason="labels_missing",
+        )
+    return labels["username"], labels["workspace_name"], labels["agent_name"]
+
+
+def _set_value(agent_sample: AgentSample, sample: Sample) -> bool:
+    """Note a value; return False where it is none that can be."""
+    value = sample.value
+    if not math.isfinite(value) or value < 0:
+        return False
+    if sample.name == _LATENCY:
+        agent_sample.latency = value or None
+    elif sample.name == _CONNECTIONS:
+        agent_sample.connections = int(value)
+    elif sample.name == _RECEIVED:
+        agent_sample.received = int(value)
+    elif sample.name == _TRANSMITTED:
+        agent_sample.transmitted = int(value)
+    elif sample.name in _APP_BY_FAMILY_NAME:
+        if value:
+            agent_sample.legacy_sessions[_APP_BY_FAMILY_NAME[sample.name]] = int(value)
+    elif value:
+        app = app_family(sample.labels.get("family") or sample.labels.get("app_name", ""))
+        agent_sample.sessions[app] = agent_sample.sessions.get(app, 0) + int(value)
+    return True

@@ -1,0 +1,275 @@
+"""Lines of the database's answers, turned into counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from insights_exporter.agent_stats.accumulator import CurrentSessions
+from insights_exporter.agent_stats.aggregate import BUCKET_COUNT, Aggregate, AppKey, get_or_create_counts
+from insights_exporter.agent_stats.app_families import APP_FAMILIES, sum_by_app_family
+from insights_exporter.agent_stats.postgres.table_schema import TableSchema
+from insights_exporter.collectors.agent_stats.people import PseudonymMap
+from insights_exporter.filters import Filters
+from insights_exporter.interpreter_tuning import yielding
+from insights_exporter.metrics.packed_counts import BITS_PER_COUNT, unpack_counts
+from insights_exporter.snapshot import TemplateKey
+
+__all__ = ["GroupIndex", "IdentityMap", "RowAggregator", "SessionColumn", "parse_current_sessions"]
+
+_NULL = "\\N"
+_MAX_CACHED_ENTRIES = 50_000
+_LINES_PER_YIELD: Final = 40
+"""How many lines are counted at a time: about half a millisecond's work, two beside a busy database."""
+
+_YIELD_SECONDS: Final = 0.001
+"""Seconds between two turns, which are free for scrapes; one needs the event loop several times."""
+
+
+class IdentityMap:
+    """Names by id: of templates, None where one is left out, and of users as shown.
+
+    What has no name goes by its id, so that nothing is lost that was reported.
+    """
+
+    def __init__(self, pseudonyms: PseudonymMap, filters: Filters) -> None:
+        self._pseudonyms = pseudonyms
+        self._filters = filters
+        self._templates: dict[str, TemplateKey | None] = {}
+        self._users: dict[str, str | None] = {}
+        self.has_unknown_users = False
+        """Whether somebody was met whose name nobody told."""
+        self.rename_count = 0
+        """How often something got another name than before."""
+
+    def set_template(self, template_id: str, key: TemplateKey) -> bool:
+        """Note a template's name and say whether it is exported."""
+        admitted = self._filters.allows_template(key)
+        exported_key = key if admitted else None
+        self.rename_count += self._templates.get(template_id, exported_key) != exported_key
+        self._templates[template_id] = exported_key
+        return admitted
+
+    def set_user(self, user_id: str, username: str) -> None:
+        """Note a user's name."""
+        display_name = self._pseudonyms.display_name(username)
+        self.rename_count += self._users.get(user_id, display_name) != display_name
+        self._users[user_id] = display_name
+
+    def template(self, template_id: str) -> TemplateKey | None:
+        """Return a template's identity."""
+        if template_id not in self._templates:
+            self.set_template(template_id, TemplateKey("", template_id))
+        return self._templates[template_id]
+
+    def user(self, user_id: str) -> str | None:
+        """Return a user as shown."""
+        if user_id == _NULL:
+            return None
+        if user_id not in self._users:
+            self.has_unknown_users = True
+            self.set_user(user_id, user_id)
+        return self._users[user_id]
+
+
+class SessionColumn:
+    """Open sessions as the table has them, by family; equal texts are read once."""
+
+    def __init__(self, schema: TableSchema) -> None:
+        self._schema = schema
+        self._cache: dict[str, Mapping[str, int]] = {}
+
+    def parse_apps(self, text: str) -> Mapping[str, int]:
+        """Return the families of the apps in a group of reports; their numbers are not told by bits."""
+        sessions = self._cache.get(text)
+        if sessions is None:
+            if len(self._cache) >= _MAX_CACHED_ENTRIES:
+                self._cache.clear()
+            sessions = self._cache[text] = self._parse(text)
+        return sessions
+
+    def _parse(self, text: str) -> Mapping[str, int]:
+        if text == _NULL:
+            return {}
+        if not self._schema.has_session_counts:
+            bitmask = int(text)
+            return {app: 1 for bit, app in enumerate(APP_FAMILIES) if bitmask >> bit & 1}
+        # COPY writes a backslash twice.
+        counts = msgspec.json.decode(text.replace("\\\\", "\\"))
+        return sum_by_app_family(
+            (app, session_count) for app, session_count in counts.items() if isinstance(session_count, int)
+        )
+
+    def session_counts(self, text: str) -> Mapping[str, int]:
+        """Return the number of open sessions by family, of a row of ``open_now``."""
+        if self._schema.has_session_counts:
+            return self.parse_apps(text)
+        counts = [int(item) for item in text.strip("{}").split(",")]
+        return {app: count for app, count in zip(APP_FAMILIES, counts, strict=True) if count > 0}
+
+
+class _Group(NamedTuple):
+    """What a group of reports belongs to, by the keys of a tally."""
+
+    template: TemplateKey
+    user: str | None
+    apps: tuple[AppKey, ...]
+
+
+class GroupIndex:
+    """Finds out what groups of reports belong to; the same ones come at each reading and are kept."""
+
+    def __init__(self, identities: IdentityMap, session_column: SessionColumn) -> None:
+        self._identities = identities
+        self._session_column = session_column
+        self._cache: dict[str, _Group | None] = {}
+        self._rename_count = identities.rename_count
+        self.observations = _ObservationCache()
+
+    def invalidate_if_renamed(self) -> None:
+        """Forget everything where something was renamed."""
+        if self._rename_count != self._identities.rename_count:
+            self._rename_count = self._identities.rename_count
+            self._cache.clear()
+
+    def lookup(self, columns: str) -> _Group | None:
+        """Return what a group belongs to, by its first three columns; None where its template is left out."""
+        try:
+            return self._cache[columns]
+        except KeyError:
+            if len(self._cache) >= _MAX_CACHED_ENTRIES:
+                self._cache.clear()
+            group = self._cache[columns] = self._build_group(*columns.split("\t"))
+            return group
+
+    def _build_group(self, template_id: str, user_id: str, text: str) -> _Group | None:
+        template = self._identities.template(template_id)
+        if template is None:
+            return None
+        apps = self._session_column.parse_apps(text)
+        user = self._identities.user(user_id) if apps else None
+        app_keys = tuple([(*template, app) for app in apps])
+        return _Group(template, user, app_keys)
+
+
+class _ObservationCache(dict[str, tuple[int, dict[int, int]]]):
+    """What the column of observations says, as lanes and by exponential bucket.
+
+    It is short and most of it comes often, so each is read once.
+    """
+
+    def __missing__(self, text: str) -> tuple[int, dict[int, int]]:
+        packed_counts = 0
+        exponential_buckets: dict[int, int] = {}
+        for token in text.split(" "):
+            bucket, count, *indexes = map(int, token.split(","))
+            packed_counts += count << BITS_PER_COUNT * bucket
+            for index in indexes:
+                exponential_buckets[index] = exponential_buckets.get(index, 0) + count
+        if len(self) >= _MAX_CACHED_ENTRIES:
+            self.clear()
+        self[text] = observation = packed_counts, exponential_buckets
+        return observation
+
+
+class RowAggregator:
+    """Takes lines of ``queries.grouped`` and counts them; ``tally`` is whole after ``finish``."""
+
+    def __init__(self, group_index: GroupIndex) -> None:
+        self.aggregate = Aggregate()
+        self.row_count = 0
+        group_index.invalidate_if_renamed()
+        self._group_index = group_index
+        self._packed_counts = 0
+        self._traffic: defaultdict[TemplateKey, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self._minute_masks: defaultdict[tuple[str, AppKey], dict[str, int]] = defaultdict(dict)
+
+    @property
+    def observation_count(self) -> int:
+        """How many reports were observations."""
+        return sum(unpack_counts(self._packed_counts, BUCKET_COUNT))
+
+    async def add_lines(self, lines: list[str]) -> None:
+        """Count some lines, and leave time for others now and then."""
+        for start in range(0, len(lines), _LINES_PER_YIELD):
+            self._add_lines(lines[start : start + _LINES_PER_YIELD])
+            await asyncio.sleep(_YIELD_SECONDS)
+
+    def _add_lines(self, lines: Iterable[str]) -> None:
+        lookup, traffic, minute_masks = self._group_index.lookup, self._traffic, self._minute_masks
+        for line in lines:
+            columns, chunk, mask, report_count, received, transmitted, latency, observations = line.rsplit(
+                "\t", 7
+            )
+            self.row_count += int(report_count)
+            group = lookup(columns)
+            if group is None:
+                continue
+            byte_totals = traffic[group.template]
+            byte_totals[0] += float(received)
+            byte_totals[1] += float(transmitted)
+            if observations != _NULL:
+                self._observe(group, observations, float(latency) / 1000)
+            if (user := group.user) is not None:
+                for app in group.apps:
+                    masks = minute_masks[chunk, app]
+                    masks[user] = masks.get(user, 0) | int(mask)
+
+    def _observe(self, group: _Group, observations: str, seconds: float) -> None:
+        packed_counts, exponential_buckets = self._group_index.observations[observations]
+        self._packed_counts += packed_counts
+        for app in group.apps:
+            get_or_create_counts(self.aggregate.app_latency, app).observe(
+                packed_counts, seconds, exponential_buckets
+            )
+        if group.user is not None:
+            users = self.aggregate.latency.setdefault(group.template, {})
+            get_or_create_counts(users, group.user).observe(packed_counts, seconds, exponential_buckets)
+
+    def finish(self) -> Aggregate:
+        """Count bytes, and the minutes in which sessions were open, each once whatever told of it."""
+        for template, (received, transmitted) in self._traffic.items():
+            self.aggregate.add_traffic(template, received=int(received), transmitted=int(transmitted))
+        self._traffic.clear()
+        for (_, app), masks in self._minute_masks.items():
+            seconds = self.aggregate.session_seconds.setdefault(app, {})
+            for user, mask in yielding(masks.items()):
+                seconds[user] = seconds.get(user, 0.0) + 60.0 * mask.bit_count()
+        self._minute_masks.clear()
+        return self.aggregate
+
+
+def parse_current_sessions(
+    lines: list[str], identities: IdentityMap, session_column: SessionColumn
+) -> CurrentSessions:
+    """Return what is open, from the lines of ``queries.open_now``.
+
+    What a client wrote several times for an agent counts once, with its largest number.
+    """
+    current = CurrentSessions()
+    client_sessions: dict[tuple[str, TemplateKey, str], int] = {}
+    for line in lines:
+        template_id, agent_id, text, connections, row_count = line.split("\t")
+        template = identities.template(template_id)
+        if template is None:
+            continue
+        for app, count in session_column.session_counts(text).items():
+            if agent_id == _NULL:
+                key = (*template, app)
+                current.sessions[key] = current.sessions.get(key, 0) + count * int(row_count)
+            else:
+                client_key = (agent_id, template, app)
+                client_sessions[client_key] = max(client_sessions.get(client_key, 0), count)
+        current.connections[template] = current.connections.get(template, 0) + _int_or_zero(connections)
+    for (_, template, app), count in client_sessions.items():
+        key = (*template, app)
+        current.sessions[key] = current.sessions.get(key, 0) + count
+    return current
+
+
+def _int_or_zero(text: str) -> int:
+    return 0 if text == _NULL else int(text)

@@ -1,5 +1,0 @@
-"""Makes the dashboards, in development; an installed package carries them ready made.
-
-``python -m insights_exporter.bundle.dashboards`` writes them, and with ``--check`` says whether they are the
-ones in the tree.
-"""

@@ -1,0 +1,86 @@
+"""Families with labels, written as the Go client of Prometheus writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+__all__ = ["DuplicateMetricError", "MetricVec", "format_metrics"]
+
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+
+
+class DuplicateMetricError(Exception):
+    """Two things have the same labels; coderd then has no page at all to show."""
+
+
+class MetricVec:
+    """A family; without children it is not written."""
+
+    def __init__(
+        self, name: str, help_text: str, labels: Iterable[str] = (), *, metric_type: str = "gauge"
+    ) -> None:
+        self.name = name
+        self.help = help_text
+        self.labels = tuple(labels)
+        self.type = metric_type
+        self.values: dict[tuple[str, ...], float] = {}
+        self._histogram: tuple[int, float] | None = None
+
+    def set(self, value: float, *labels: str) -> None:
+        """Set a child; whatever it was before is overwritten."""
+        self.values[labels] = value
+
+    def add(self, value: float, *labels: str) -> None:
+        """Add to a child."""
+        self.values[labels] = self.values.get(labels, 0.0) + value
+
+    def set_unique(self, value: float, *labels: str) -> None:
+        """Set a child that must not be there yet."""
+        if labels in self.values:
+            raise DuplicateMetricError(
+                f'collected metric "{self.name}" was collected before with the same labels'
+            )
+        self.values[labels] = value
+
+    def set_histogram(self, count: int, total: float) -> None:
+        """Make it a histogram of so many observations, all of them short."""
+        self._histogram = count, total
+
+    def lines(self) -> Iterable[str]:
+        """Yield the lines of the family; labels are in the order of their names."""
+        if not self.values and self._histogram is None:
+            return
+        yield f"# HELP {self.name} {self.help}"
+        yield f"# TYPE {self.name} {self.type}"
+        if self._histogram is not None:
+            count, total = self._histogram
+            for bound in ("0.005", "0.01", "+Inf"):
+                yield f'{self.name}_bucket{{le="{bound}"}} {count}'
+            yield f"{self.name}_sum {_format_float(total)}"
+            yield f"{self.name}_count {count}"
+        order = sorted(range(len(self.labels)), key=self.labels.__getitem__)
+        for labels in sorted(self.values, key=lambda label_values: [label_values[index] for index in order]):
+            pairs = ",".join(f'{self.labels[index]}="{labels[index].translate(_ESCAPES)}"' for index in order)
+            yield (
+                f"{self.name}{{{pairs}}} {_format_float(self.values[labels])}"
+                if pairs
+                else (f"{self.name} {_format_float(self.values[labels])}")
+            )
+
+
+def format_metrics(vectors: Iterable[MetricVec]) -> str:
+    """Return a page; families are in the order of their names."""
+    sorted_vectors = sorted(vectors, key=lambda vector: vector.name)
+    return "".join(f"{line}\n" for vector in sorted_vectors for line in vector.lines())
+
+
+def _format_float(value: float) -> str:
+    """Return the shortest form as Go has it: an exponent from a million on."""
+    if value == int(value) and abs(value) < 1_000_000:
+        return str(int(value))
+    exact = Decimal(repr(float(value))).normalize()
+    exponent = exact.adjusted()
+    if -4 <= exponent < 6:
+        return f"{exact:f}"
+    return f"{exact.scaleb(-exponent):f}e{exponent:+03d}"

@@ -1,0 +1,244 @@
+"""Template Insights shows the numbers that Coder's own page would show of the same answers.
+
+What the page does with an answer is written here anew: which range it asks for, what it leaves out, how it
+sorts, and what it divides by what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from math import floor
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from insights_exporter.simulator.api.http_server import serve
+from insights_exporter.simulator.demo_deployment import DEMO_TOKEN
+from tests.support.dashboards import Panel, all_panels
+from tests.support.grafana import DashboardEmulator, Frame
+from tests.support.grafana_transformations import apply_transformations
+from tests.support.history import History
+
+SLUG: Final = "template-insights"
+PANELS: Final = {panel.title: panel for panel in all_panels(SLUG)}
+TEMPLATES: Final = (("acme", "go-dev"), ("research", "go-dev"), ("platform", "frontend"))
+
+
+@dataclass(frozen=True)
+class InsightsResponses:
+    """Coder's answers to what its page asks for a template: its last seven days and its last twelve weeks."""
+
+    report: Mapping[str, Any]
+    days: list[Mapping[str, Any]]
+    weeks: list[Mapping[str, Any]]
+    user_activity: list[Mapping[str, Any]]
+    user_latency: list[Mapping[str, Any]]
+
+
+async def _fetch_responses(history: History, template: str) -> InsightsResponses:
+    midnight = datetime.combine(history.end.date(), time(), UTC)
+    hour = history.end.replace(minute=0) + timedelta(hours=1)
+    week = {"start_time": midnight - timedelta(days=6), "end_time": hour}
+    twelve_weeks = {"start_time": midnight - timedelta(days=85), "end_time": midnight - timedelta(days=1)}
+    headers = {"Coder-Session-Token": DEMO_TOKEN}
+    async with serve(history.deployment) as url, aiohttp.ClientSession(headers=headers) as session:
+
+        async def get(route: str, span: Mapping[str, datetime], **more: str) -> Any:
+            times = {name: moment.isoformat() for name, moment in span.items()}
+            query = {**times, "template_ids": template, **more}
+            async with session.get(f"{url}/api/v2/insights/{route}", params=query) as answer:
+                assert answer.status == 200, await answer.text()
+                return await answer.json()
+
+        daily, weekly = (
+            await get("templates", week, interval="day"),
+            await get("templates", twelve_weeks, interval="week"),
+        )
+        activity, latency = await get("user-activity", week), await get("user-latency", week)
+    return InsightsResponses(
+        daily["report"],
+        daily["interval_reports"],
+        weekly["interval_reports"],
+        activity["report"]["users"],
+        latency["report"]["users"],
+    )
+
+
+@pytest.fixture(scope="module", params=TEMPLATES, ids="/".join)
+def responses_and_viewer(
+    request: pytest.FixtureRequest, history: History
+) -> tuple[InsightsResponses, DashboardEmulator]:
+    """Coder's page and the dashboard, of one template at one moment."""
+    organization, name = request.param
+    (template,) = [
+        candidate
+        for candidate in history.deployment.world.templates
+        if (candidate.organization.name, candidate.name) == (organization, name)
+    ]
+    selection = {"organization": organization, "template": name, "window": "7d"}
+    responses = asyncio.run(_fetch_responses(history, template.id))
+    return responses, DashboardEmulator(history.prometheus, SLUG, history.end, dict(selection))
+
+
+def panel_table(viewer: DashboardEmulator, title: str) -> Frame:
+    """Return what a panel shows, sorted as it says."""
+    panel: Panel = PANELS[title]
+    (frame,) = apply_transformations(panel, viewer.frames(panel))
+    for sort in panel.json["options"].get("sortBy", ()):
+        order = sorted(
+            range(len(frame["User"] if "User" in frame else next(iter(frame.values())))),
+            key=lambda row: _sort_key(frame[sort["displayName"]][row]),
+            reverse=sort["desc"],
+        )
+        frame = {name: [values[row] for row in order] for name, values in frame.items()}
+    return frame
+
+
+def _sort_key(value: Any) -> tuple[bool, Any]:
+    return (value is not None, value if value is not None else 0)
+
+
+def panel_value(viewer: DashboardEmulator, title: str) -> float:
+    """Return what a panel with one number shows."""
+    panel = PANELS[title]
+    ((_, points),) = viewer.run_query(panel, panel.targets[0])
+    return points[-1][1]
+
+
+def test_users_are_those_of_the_report(
+    responses_and_viewer: tuple[InsightsResponses, DashboardEmulator],
+) -> None:
+    responses, viewer = responses_and_viewer
+
+    assert panel_value(viewer, "Users") == responses.report["active_users"]
+
+
+def test_time_in_use_is_that_of_all_users(
+    responses_and_viewer: tuple[InsightsResponses, DashboardEmulator],
+) -> None:
+    responses, viewer = responses_and_viewer
+
+    assert panel_value(viewer, "Time in use") == sum(user["seconds"] for user in responses.user_activity)
+
+
+@pytest.mark.parametrize(
+    ("title", "rows"), [("Daily active users", "days"), ("Weekly active users", "weeks")]
+)
+def test_active_users_are_at_the_start_of_their_interval(
+    responses_and_viewer: tuple[InsightsResponses, DashboardEmulator], title: str, rows: str
+) -> None:
+    responses, viewer = responses_and_viewer
+    frame = panel_table(viewer, title)
+    expected = [
+        (datetime.fromisoformat(interval["start_time"]), interval["active_users"])
+        for interval in getattr(responses, rows)
+    ]
+    start_times = [datetime.fromtimestamp(interval / 1000, UTC) for interval in frame["Start"]]
+
+    assert list(zip(start_times, frame["Active users"], strict=True)) == expected
+    assert set(frame["Licensed seats"]) == {20.0}
+
+
+def test_latency_by_user_is_sorted_by_median_with_unmeasured_users_last(
+    responses_and_viewer: tuple[InsightsResponses, DashboardEmulator],
+) -> None:
+    responses, viewer = responses_and_viewer
+    frame = panel_table(viewer, "Latency by user")
+    measured = sorted(
+        (user for user in responses.user_latency if user["latency_ms"]["p50"] > 0),
+        key=lambda user: user["latency_ms"]["p50"],
+        reverse=True,
+    )
+    unmeasured = {user["username"] for user in responses.user_latency if user["latency_ms"]["p50"] <= 0}
+
+    assert frame["User"][: len(measured)] == [user["username"] for user in measured]
+    assert frame["p50 (ms)"][: len(measured)] == pytest.approx(
+        [user["latency_ms"]["p50"] for user in measured]
+    )
+    assert frame["p95 (ms)"][: len(measured)] == pytest.approx(
+        [user["latency_ms"]["p95"] for user in measured]
+    )
+    assert set(frame["User"][len(measured) :]) == unmeasured
+    assert set(frame["p50 (ms)"][len(measured) :]) <= {None}
+
+
+def test_used_apps_have_their_share_of_the_total(
+    responses_and_viewer: tuple[InsightsResponses, DashboardEmulator],
+) -> None:
+    responses, viewer = responses_and_viewer
+    frame = panel_table(viewer, "App & IDE Usage")
+    used_apps = [item for item in responses.report["apps_usage"] if item["seconds"] > 0]
+    total_seconds = sum(item["seconds"] for item in used_apps)
+    expected = sorted(
+        (
+            -item["seconds"],
+            item["display_name"],
+            floor(100 * item["seconds"] / total_seconds),
+            item["times_used"] or None,
+        )
+        for item in used_apps
+    )
+    rows = zip([-item for item in frame["Time"]], frame["App"], frame["Share"], frame["Opened"], strict=True)
+
+    assert sorted(rows, key=lambda item: item[:2]) == expected
+    assert frame["Time"] == sorted(frame["Time"], reverse=True)
+
+
+def test_activity_is_sorted_by_time_and_has_avatars(
+    responses_and_viewer: tuple[InsightsResponses, DashboardEmulator],
+) -> None:
+    responses, viewer = responses_and_viewer
+    frame = panel_table(viewer, "Activity by user")
+    expected = sorted(
+        (-item["seconds"], item["username"], urlsplit(item["avatar_url"]).path)
+        for item in responses.user_activity
+    )
+    avatars = [urlsplit(avatar or "") for avatar in frame["Avatar"]]
+    rows = zip(
+        [-item for item in frame["Time"]], frame["User"], [avatar.path for avatar in avatars], strict=True
+    )
+
+    assert sorted(rows) == expected
+    # On Grafana's page a path alone would lead to Grafana.
+    assert all(avatar.netloc for avatar in avatars if avatar.path)
+    assert frame["Time"] == sorted(frame["Time"], reverse=True)
+
+
+def test_parameters_list_option_names_by_descending_count(
+    responses_and_viewer: tuple[InsightsResponses, DashboardEmulator],
+) -> None:
+    """The page leaves out what is no option, and cannot show options that nobody chose; these are 0 here."""
+    responses, viewer = responses_and_viewer
+    frame = panel_table(viewer, "Parameters usage")
+    rows_by_parameter: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    columns = (frame[column] for column in ("Parameter", "Value chosen", "Workspaces"))
+    for name, value, count in zip(*columns, strict=True):
+        rows_by_parameter[name].append((value, count))
+    compared_count = 0
+    for name, expected in _expected_option_counts(responses).items():
+        rows, nonzero = rows_by_parameter[name], {value: count for value, count in expected.items() if count}
+        compared_count += 1
+
+        assert {value: count for value, count in rows if count} == nonzero
+        assert {value for value, count in rows if not count} == set(expected) - set(nonzero)
+        assert [count for _, count in rows] == sorted((count for _, count in rows), reverse=True)
+    assert compared_count >= 2
+
+
+def _expected_option_counts(responses: InsightsResponses) -> dict[str, dict[str, int]]:
+    """Return the counts of each parameter with options by the options' names, all versions together."""
+    counts_by_parameter: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for parameter in responses.report["parameters_usage"]:
+        if parameter.get("options") and parameter["type"] != "list(string)":
+            counts = {value["value"]: value["count"] for value in parameter["values"]}
+            for option in parameter["options"]:
+                counts_by_parameter[parameter["display_name"] or parameter["name"]][option["name"]] += (
+                    counts.get(option["value"], 0)
+                )
+    return counts_by_parameter

@@ -1,0 +1,204 @@
+"""The rules of Grafana's dashboard linter, all seventeen, on every dashboard and without exception.
+
+Each test bears the name of its rule. Where the linter looks away, as it does at panels with value mappings,
+these do not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import promql_parser
+import pytest
+
+from tests.support.dashboards import DASHBOARD_SLUGS, Panel, all_panels, dashboard_variables, load_dashboard
+from tests.support.grafana import interpolate_variables
+from tests.support.promql import parse_selectors, to_selector, walk_nodes
+
+DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
+RATE_INTERVAL: Final = 7907
+"""Seconds that nobody would write, so that they can be told from those that somebody did."""
+
+BUILTIN: Final = {
+    "__interval": "7s",
+    "__interval_ms": "7000",
+    "__range": "11s",
+    "__range_ms": "11000",
+    "__range_s": "11",
+    "__rate_interval": f"{RATE_INTERVAL}s",
+}
+ALLOWED_UNITS: Final = frozenset(
+    {
+        *("bytes", "clocks", "dateTimeAsIso", "dateTimeFromNow", "none", "percent", "percentunit", "reqps"),
+        *("s", "short", "string"),
+    }
+)
+"""Those of the linter's list that are in use here; the linter knows no unit of one's own making."""
+
+pytestmark = pytest.mark.parametrize("slug", DASHBOARD_SLUGS)
+
+
+def interpolate(slug: str, text: str) -> str:
+    """Return a query in which each variable has its own name as its value."""
+    selected = {variable_["name"]: f"${variable_['name']}" for variable_ in dashboard_variables(slug)}
+    single_value_variables = [
+        variable_ | {"multi": False, "includeAll": False} for variable_ in dashboard_variables(slug)
+    ]
+    return interpolate_variables(text, single_value_variables, selected, BUILTIN)
+
+
+def targets_with_queries(slug: str) -> Iterator[tuple[Panel, dict[str, Any], str]]:
+    """Yield every target, with its query ready to be parsed."""
+    for panel in all_panels(slug):
+        for target in panel.targets:
+            yield panel, target, interpolate(slug, target["expr"])
+
+
+def function_calls(query: str, *functions: str) -> list[Any]:
+    return [
+        node
+        for node in walk_nodes(promql_parser.parse(query))
+        if isinstance(node, promql_parser.Call) and node.func.name in functions
+    ]
+
+
+def variable(slug: str, name: str) -> dict[str, Any]:
+    (match,) = [candidate for candidate in dashboard_variables(slug) if candidate["name"] == name]
+    return match
+
+
+def test_template_datasource_rule(slug: str) -> None:
+    definition = variable(slug, "datasource")
+
+    assert (definition["type"], definition["label"], definition["query"]) == (
+        "datasource",
+        "Data source",
+        "prometheus",
+    )
+
+
+def variable_properties(slug: str, name: str) -> tuple[str, str, Any, bool, str]:
+    definition = variable(slug, name)
+    return (
+        definition["type"],
+        definition["label"],
+        definition["datasource"],
+        definition["multi"],
+        definition["allValue"],
+    )
+
+
+def test_template_job_rule(slug: str) -> None:
+    assert variable_properties(slug, "job") == ("query", "Job", DATASOURCE, True, ".+")
+
+
+def test_template_instance_rule(slug: str) -> None:
+    assert variable_properties(slug, "instance") == ("query", "Instance", DATASOURCE, True, ".+")
+
+
+def test_template_label_promql_rule(slug: str) -> None:
+    for definition in dashboard_variables(slug):
+        if definition["type"] == "query":
+            match = re.fullmatch(r"label_values\((.+), ([a-z_]+)\)", definition["query"])
+
+            assert match is not None
+            assert parse_selectors(interpolate(slug, match[1]))
+
+
+def test_template_on_time_change_reload_rule(slug: str) -> None:
+    assert {
+        definition["refresh"] for definition in dashboard_variables(slug) if definition["type"] == "query"
+    } == {2}
+
+
+def test_panel_datasource_rule(slug: str) -> None:
+    assert [str(panel) for panel in all_panels(slug) if panel.json["datasource"] != DATASOURCE] == []
+
+
+def test_panel_title_description_rule(slug: str) -> None:
+    assert [str(panel) for panel in all_panels(slug) if not (panel.title and panel.json["description"])] == []
+
+
+def test_panel_units_rule(slug: str) -> None:
+    used = {item.json["fieldConfig"]["defaults"].get("unit") for item in all_panels(slug)}
+    used |= {
+        item["value"]
+        for panel in all_panels(slug)
+        for override in panel.overrides
+        for item in override["properties"]
+        if item["id"] == "unit"
+    }
+
+    assert used <= ALLOWED_UNITS
+
+
+def test_panel_no_targets_rule(slug: str) -> None:
+    assert [str(panel) for panel in all_panels(slug) if not panel.targets] == []
+
+
+def test_target_logql_rule(slug: str) -> None:
+    """Nothing is asked of Loki."""
+    assert [
+        str(panel) for panel, target, _ in targets_with_queries(slug) if target["datasource"] != DATASOURCE
+    ] == []
+
+
+def test_target_logql_auto_rule(slug: str) -> None:
+    assert [
+        str(panel) for panel, target, _ in targets_with_queries(slug) if "$__auto" in target["expr"]
+    ] == []
+
+
+def test_target_promql_rule(slug: str) -> None:
+    for _, _, query in targets_with_queries(slug):
+        assert parse_selectors(query) or "vector(" in query
+
+
+def test_target_rate_interval_rule(slug: str) -> None:
+    """A rate over a range of one's own is empty where the range is shorter than two scrapes."""
+    ranges = {
+        call.args[0].range.total_seconds()
+        for _, _, query in targets_with_queries(slug)
+        for call in function_calls(query, "rate", "irate")
+    }
+
+    assert ranges <= {RATE_INTERVAL}
+
+
+def test_target_job_rule(slug: str) -> None:
+    matchers = {
+        selector_.matchers.get("job")
+        for _, _, query in targets_with_queries(slug)
+        for selector_ in parse_selectors(query)
+    }
+
+    assert matchers == {("=~", "$job")}
+
+
+def test_target_instance_rule(slug: str) -> None:
+    matchers = {
+        selector_.matchers.get("instance")
+        for _, _, query in targets_with_queries(slug)
+        for selector_ in parse_selectors(query)
+    }
+
+    assert matchers == {("=~", "$instance")}
+
+
+def test_target_counter_agg_rule(slug: str) -> None:
+    """A counter's own value says nothing; only how it rises does."""
+    for panel, _, query in targets_with_queries(slug):
+        counters_in_rates = [
+            to_selector(call.args[0]) for call in function_calls(query, "rate", "irate", "increase")
+        ]
+        counters = [item.name for item in parse_selectors(query) if item.name.endswith("_total")]
+
+        assert counters == [
+            item.name for item in counters_in_rates if item and item.name.endswith("_total")
+        ], panel
+
+
+def test_uneditable_dashboard(slug: str) -> None:
+    assert load_dashboard(slug)["editable"] is False

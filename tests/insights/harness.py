@@ -1,0 +1,85 @@
+"""An insights collector, and what tests ask of what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from insights_exporter.collectors import InsightsCollector, InsightsState
+from insights_exporter.config.settings import FilterSettings, InsightsSettings, PollSettings
+from insights_exporter.errors import (
+    NotFoundOrForbidden,
+    ServerError,
+)
+from insights_exporter.filters import Filters
+from insights_exporter.snapshot import (
+    Insights,
+    Inventory,
+    Template,
+    TemplateKey,
+    TemplateUsage,
+    WindowUsage,
+)
+from tests.support.clock import FakeClock
+from tests.support.recording_telemetry import RecordingTelemetry
+from tests.support.scripted_coder import ApiCall, ScriptedCoder
+
+NOW = datetime(2026, 11, 24, 14, 5, 20, tzinfo=UTC)
+TODAY = datetime(2026, 11, 24, tzinfo=UTC)
+YESTERDAY = TODAY - timedelta(days=1)
+
+
+class InsightsHarness:
+    """An insights collector with everything around it."""
+
+    def __init__(
+        self,
+        *template_names: str,
+        now: datetime = NOW,
+        insights: InsightsSettings | None = None,
+        filters: FilterSettings | None = None,
+    ) -> None:
+        self.clock = FakeClock(now)
+        self.coder = ScriptedCoder(self.clock)
+        self.telemetry = RecordingTelemetry()
+        self.state = InsightsState()
+        self.inventory = Inventory(
+            [Template(template_name, TemplateKey("acme", template_name)) for template_name in template_names]
+        )
+        self.insights = insights or InsightsSettings()
+        self.filters = filters or FilterSettings()
+
+    async def poll(self, after: float = 0) -> Insights:
+        """Let some time pass, and collect."""
+        self.clock.advance(after)
+        self.coder.calls.clear()
+        collector = InsightsCollector(
+            self.insights,
+            poll=PollSettings(),
+            filters=Filters(self.filters),
+            telemetry=self.telemetry,
+            state=self.state,
+        )
+        collected = await collector.collect(self.coder, now=self.clock.now(), inventory=self.inventory)
+        return collected.value
+
+
+def usage_of(insights: Insights, name: str) -> TemplateUsage:
+    return next(usage for usage in insights.templates if usage.key and usage.key.template_name == name)
+
+
+def window(usage: TemplateUsage, name: str) -> WindowUsage:
+    return next(window_usage for window_usage in usage.windows if window_usage.window == name)
+
+
+def fail_matching(error: Exception, **criteria: object) -> Callable[[ApiCall], Exception | None]:
+    """Fail each call that has these traits."""
+
+    def find_error(call: ApiCall) -> Exception | None:
+        return error if all(getattr(call, key) == value for key, value in criteria.items()) else None
+
+    return find_error
+
+
+SERVER_ERROR = ServerError("it broke", endpoint="/insights/templates", status=500)
+NOT_FOUND = NotFoundOrForbidden("not for you", endpoint="/insights/templates", status=404)

@@ -1,0 +1,264 @@
+"""What is asked, and how often."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from insights_exporter.coder import models
+from insights_exporter.errors import (
+    NotFoundOrForbidden,
+)
+from tests.insights.harness import (
+    NOT_FOUND,
+    NOW,
+    SERVER_ERROR,
+    TODAY,
+    YESTERDAY,
+    InsightsHarness,
+    fail_matching,
+    usage_of,
+    window,
+)
+from tests.support.scripted_coder import UsageEvent
+
+
+async def test_request_count_stays_far_below_naive_plan() -> None:
+    """500 templates, 50 of them in use all day: at most a fifteenth of every window x endpoint x template."""
+    harness = InsightsHarness(*(f"t{number}" for number in range(500)))
+    for number in range(50):
+        for day in range(-40, 1):
+            harness.coder.add_usage(UsageEvent(f"t{number}", "ada", TODAY + timedelta(days=day, hours=1)))
+    await harness.poll()
+    requests_per_poll = []
+    for _ in range(12):
+        await harness.poll(after=300)
+        requests_per_poll.append(len(harness.coder.calls))
+    naive_requests = 4 * 3 * 500
+
+    assert max(requests_per_poll) * 15 <= naive_requests
+    assert sum(requests_per_poll) * 15 <= 12 * naive_requests
+
+
+async def test_request_count_stays_below_naive_plan_over_midnight() -> None:
+    """Midnight, when every range moves, and the closing of a day are no exception within their hour."""
+    harness = InsightsHarness(*(f"t{number}" for number in range(100)), now=TODAY + timedelta(hours=22))
+    for number in range(10):
+        for hour in range(-40 * 24, 48, 7):
+            harness.coder.add_usage(UsageEvent(f"t{number}", "ada", TODAY + timedelta(hours=hour)))
+    await harness.poll()
+    requests_per_hour = []
+    for _ in range(8):
+        request_count = 0
+        for _ in range(12):
+            await harness.poll(after=300)
+            request_count += len(harness.coder.calls)
+        requests_per_hour.append(request_count)
+
+    assert max(requests_per_hour) * 15 <= 12 * 4 * 3 * 100
+
+
+async def test_first_poll_is_complete() -> None:
+    harness = InsightsHarness("go", "rust")
+    for day in range(-60, 1):
+        harness.coder.add_usage(UsageEvent("go", "ada", TODAY + timedelta(days=day, hours=1)))
+    insights = await harness.poll()
+
+    for usage in (insights.deployment, *insights.templates):
+        assert [window_usage.window for window_usage in usage.windows] == ["today", "yesterday", "7d", "30d"]
+        assert None not in usage.days
+        assert None not in usage.weeks
+        assert usage.totals is not None
+
+
+async def test_unchanged_ranges_are_not_refetched() -> None:
+    """A template used yesterday and not today has no number that moves within the hour."""
+    harness = InsightsHarness("go")
+    harness.coder.add_usage(UsageEvent("go", "ada", YESTERDAY, 60))
+    await harness.poll()
+    endpoints = []
+    for _ in range(12):
+        await harness.poll(after=300)
+        endpoints += [call.endpoint for call in harness.coder.calls if call.template == "go"]
+
+    # Names of apps are looked up anew once an hour: in the windows yesterday, 7d and 30d.
+    assert sorted(endpoints) == ["report", "report", "report"]
+
+
+async def test_settled_days_are_added_to_today() -> None:
+    """A week's time per user moves with today's alone, so only that is asked for."""
+    harness = InsightsHarness("go")
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60), UsageEvent("go", "bo", YESTERDAY, 600))
+    await harness.poll()
+    harness.coder.add_usage(
+        UsageEvent("go", "ada", TODAY + timedelta(hours=1), 120), UsageEvent("go", "bo", TODAY, 5)
+    )
+    usage = usage_of(await harness.poll(after=300), "go")
+    starts = [call.start for call in harness.coder.calls if call.endpoint == "activity"]
+
+    assert starts == [TODAY, TODAY]
+    assert [window_usage.activity for window_usage in usage.windows] == [
+        {"ada": 180, "bo": 5},
+        {"bo": 600},
+        {"ada": 180, "bo": 605},
+        {"ada": 180, "bo": 605},
+    ]
+    assert [window_usage.seconds for window_usage in usage.windows] == [185, 600, 785, 785]
+
+
+async def test_window_with_missing_response_is_omitted() -> None:
+    """Less than everything would look as if people had worked less."""
+    harness = InsightsHarness("go")
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60), UsageEvent("go", "ada", YESTERDAY, 600))
+    week = TODAY - timedelta(days=6)
+    harness.coder.error_for = fail_matching(SERVER_ERROR, endpoint="activity", template="go", start=week)
+    usage = usage_of(await harness.poll(), "go")
+
+    assert [window_usage.window for window_usage in usage.windows] == ["today", "yesterday", "30d"]
+
+
+async def test_slow_refreshes_spread_over_the_hour() -> None:
+    """All templates were first asked at the same moment, and still they do not come back together."""
+    harness = InsightsHarness(*(f"t{number}" for number in range(120)))
+    for number in range(120):
+        harness.coder.add_usage(UsageEvent(f"t{number}", "ada", YESTERDAY, 60))
+    await harness.poll()
+    requests_per_poll = []
+    for _ in range(12):
+        await harness.poll(after=300)
+        requests_per_poll.append(len([call for call in harness.coder.calls if call.template]))
+
+    assert sum(requests_per_poll) == 120 * 3
+    assert max(requests_per_poll) <= 3 * 120 / 12 * 2.5
+
+
+async def test_late_data_of_yesterday_is_fetched() -> None:
+    """It was rolled up an hour after midnight, and counts for yesterday."""
+    harness = InsightsHarness("go", now=TODAY + timedelta(minutes=30, seconds=20))
+    visible_from = TODAY + timedelta(hours=1)
+    harness.coder.add_usage(
+        UsageEvent("go", "ada", YESTERDAY + timedelta(hours=9), 60),
+        UsageEvent("go", "ada", YESTERDAY + timedelta(hours=23), 600, visible_from=visible_from),
+    )
+    before = usage_of(await harness.poll(), "go")
+    after = usage_of(await harness.poll(after=3600), "go")
+
+    assert window(before, "yesterday").seconds == 60
+    assert window(after, "yesterday").seconds == 660
+    assert window(after, "7d").seconds == 660
+
+
+async def test_newly_used_template_appears_in_every_window() -> None:
+    harness = InsightsHarness("go")
+    await harness.poll()
+    harness.coder.add_usage(UsageEvent("go", "ada", NOW + timedelta(seconds=60), 60))
+    usage = usage_of(await harness.poll(after=300), "go")
+
+    assert [window_usage.seconds for window_usage in usage.windows] == [60, 0, 60, 60]
+    assert usage.days[0] == 1
+
+
+async def test_unchanged_windows_keep_identity() -> None:
+    """Also where Coder was asked again and said the same."""
+    harness = InsightsHarness("go", "idle")
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60, latency=20))
+    before = await harness.poll()
+    after = await harness.poll(after=300)
+
+    for name in ("go", "idle"):
+        for old, new in zip(usage_of(before, name).windows, usage_of(after, name).windows, strict=True):
+            assert old is new
+        assert usage_of(before, name).totals is usage_of(after, name).totals
+
+
+async def test_unchanged_parameters_keep_identity() -> None:
+    harness = InsightsHarness("go")
+    region_usage = models.ParameterUsage(
+        name="region", type="string", template_ids=["go"], values=[models.ParameterValue("eu", 2)]
+    )
+    harness.coder.parameter_usage["go"] = [(TODAY, region_usage)]
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60))
+    before = window(usage_of(await harness.poll(), "go"), "today")
+    harness.coder.add_usage(UsageEvent("go", "ada", NOW - timedelta(minutes=5), 60))
+    after = window(usage_of(await harness.poll(after=300), "go"), "today")
+    harness.coder.parameter_usage["go"] = [
+        (TODAY, region_usage),
+        (NOW, msgspec.structs.replace(region_usage, description="where")),
+    ]
+    changed = window(usage_of(await harness.poll(after=300), "go"), "today")
+
+    assert after.seconds == before.seconds + 60
+    assert after.parameters is before.parameters
+    assert [parameter.values for parameter in changed.parameters] == [{"eu": 4}]
+
+
+async def test_ranges_use_server_time() -> None:
+    """Our clock is ahead: what we take for the next hour lies too far in the server's future."""
+    harness = InsightsHarness("go", now=TODAY + timedelta(hours=14, seconds=30))
+    harness.clock.advance(-60)
+    insights = await harness.poll()
+
+    assert window(insights.deployment, "today").end == TODAY + timedelta(hours=14)
+
+
+# Permission for single templates only ---------------------------------------------------------------------
+
+
+def allow_only_templates(harness: InsightsHarness, *template_names: str) -> None:
+    """Let the token see single templates, and never the deployment."""
+    harness.coder.error_for = lambda call: None if call.template in template_names else NOT_FOUND
+
+
+async def test_organization_token_queries_single_templates() -> None:
+    harness = InsightsHarness("go", "foreign")
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60), UsageEvent("foreign", "bob", TODAY, 60))
+    allow_only_templates(harness, "go")
+    insights = await harness.poll()
+
+    assert [usage.key.template_name for usage in insights.templates if usage.key] == ["go"]
+    assert window(usage_of(insights, "go"), "30d").seconds == 60
+    assert insights.deployment.windows == ()
+    assert insights.deployment.totals is None
+    assert ("insights", "not_permitted") in harness.telemetry.errors
+
+
+async def test_denied_templates_are_retried_hourly() -> None:
+    harness = InsightsHarness("go", "foreign")
+    allow_only_templates(harness, "go")
+    await harness.poll()
+    attempts = 0
+    for _ in range(12):
+        await harness.poll(after=300)
+        attempts += len([call for call in harness.coder.calls if call.template == "foreign"])
+
+    assert attempts == 1
+
+
+async def test_single_templates_have_exact_totals() -> None:
+    harness = InsightsHarness("go", now=TODAY + timedelta(hours=22, seconds=20))
+    allow_only_templates(harness, "go")
+    for hour in range(-100, 36):
+        harness.coder.add_usage(UsageEvent("go", "ada", TODAY + timedelta(hours=hour), 60))
+    for _ in range(12 * 12):
+        totals = usage_of(await harness.poll(after=300), "go").totals
+    expected = sum(
+        entry.seconds for entry in harness.coder.usage_events["go"] if entry.used_at <= harness.clock.now()
+    )
+
+    assert totals is not None
+    assert totals.seconds == expected
+
+
+async def test_restored_permission_restores_deployment() -> None:
+    harness = InsightsHarness("go")
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60))
+    allow_only_templates(harness)
+    with pytest.raises(NotFoundOrForbidden):
+        await harness.poll()
+    harness.coder.error_for = lambda _: None
+    insights = await harness.poll(after=300)
+
+    assert window(insights.deployment, "today").seconds == 60
+    assert window(usage_of(insights, "go"), "today").seconds == 60

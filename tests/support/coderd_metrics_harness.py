@@ -1,0 +1,124 @@
+"""An exporter that samples a simulated coderd's metrics, at a time of the test's choosing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+from insights_exporter.agent_stats import Accumulator, AgentStatsCollector, CoderdMetricsReader
+from insights_exporter.config.settings import AgentStatsSettings, AgentStatsSource, UsernameMode
+from insights_exporter.filters import Filters
+from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.simulator.coderd.metrics import CoderdMetrics
+from insights_exporter.simulator.options import MetricsOptions
+from insights_exporter.simulator.world import World
+from insights_exporter.snapshot import (
+    AgentStats,
+    Inventory,
+    LatencyHistogram,
+    Template,
+    TemplateKey,
+    Timestamped,
+    Workspace,
+)
+from tests.support.clock import FakeClock
+from tests.support.recording_telemetry import RecordingTelemetry
+
+__all__ = ["CoderdMetricsHarness", "inventory_of", "observation_count"]
+
+
+def inventory_of(world: World, now: datetime) -> Inventory:
+    """Return what the exporter's own list of a world's templates and workspaces holds."""
+    keys = {item.id: TemplateKey(item.organization.name, item.name) for item in world.templates}
+    return Inventory(
+        templates=tuple(Template(template_id, key) for template_id, key in keys.items()),
+        workspaces=tuple(
+            Workspace(item.id, item.name, item.owner.username, keys[item.template.id], item.status)
+            for item in world.workspaces(now)
+        ),
+    )
+
+
+def observation_count(distribution: LatencyHistogram) -> int:
+    """Return how many observations there were."""
+    return sum(distribution.bucket_counts)
+
+
+@dataclass
+class CoderdMetricsHarness:
+    """A collector and the coderd that it samples; coderd began half a minute before the clock's time.
+
+    ``fetch`` takes the place of coderd's page, ``inventory`` that of what exists.
+    """
+
+    world: World
+    clock: FakeClock = field(default_factory=lambda: FakeClock(datetime(2026, 1, 14, 10, 0, 30, tzinfo=UTC)))
+    options: MetricsOptions = field(default_factory=MetricsOptions)
+    interval: float = 60.0
+    state: Path | None = None
+    telemetry: RecordingTelemetry = field(default_factory=RecordingTelemetry)
+    users: UsernameMode = UsernameMode.NAMED
+    url: str = "https://coder.example.test"
+    fetch: Callable[[], Awaitable[str]] | None = None
+    inventory: Inventory | None = None
+    collector: AgentStatsCollector = field(init=False)
+    coderd: CoderdMetrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start both."""
+        self.coderd = CoderdMetrics(self.world, self.clock.now().replace(second=0), self.options)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin as a new process of the exporter."""
+        username_policy = UsernamePolicy(self.users, b"key")
+        accumulator = Accumulator(username_policy, Filters())
+        settings = AgentStatsSettings(
+            source=AgentStatsSource.CODERD_METRICS, interval=self.interval, state_file=self.state
+        )
+        self.collector = AgentStatsCollector(
+            settings,
+            accumulator,
+            reader_factory=lambda on_state_rejected: CoderdMetricsReader(
+                accumulator,
+                fetch=self._page,
+                inventory=lambda: Timestamped(
+                    self.inventory or inventory_of(self.world, self.clock.now()), self.clock.now()
+                ),
+                identity=self.url,
+                interval=self.interval,
+                clock=self.clock,
+                telemetry=self.telemetry,
+                on_state_rejected=on_state_rejected,
+            ),
+            max_staleness=1800.0,
+            clock=self.clock,
+            random=Random(1),
+            telemetry=self.telemetry,
+        )
+
+    async def sample(self, *, after: float = 0.0) -> bool:
+        """Let time pass, take a sample and say whether it went well."""
+        self.clock.advance(after)
+        await self.collector._restore()
+        return await self.collector.read_once()
+
+    async def samples(self, count: int) -> AgentStats:
+        """Take samples at the interval and return what is known then."""
+        for _ in range(count):
+            assert await self.sample(after=self.interval)
+        return self.current_stats()
+
+    def current_stats(self) -> AgentStats:
+        """Return what is known."""
+        reading = self.collector.current()
+        assert reading is not None
+        return reading.value
+
+    async def _page(self) -> str:
+        if self.fetch is not None:
+            return await self.fetch()
+        return self.coderd.render(self.clock.now())

@@ -1,0 +1,202 @@
+"""Lets a simulated Coder and the exporter live through weeks in seconds, and keeps the pages.
+
+The exporter's own collectors, poller and exposition run on a clock that jumps. Each page is written with its
+time and with the labels that a Prometheus would have added, ready to become blocks of a database.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from random import Random
+from typing import Final
+
+from insights_exporter.agent_stats import COLLECTOR_NAME, Accumulator, Aggregate, CurrentSessions
+from insights_exporter.agent_stats.app_families import sum_by_app_family
+from insights_exporter.app.logging_telemetry import LoggingTelemetry
+from insights_exporter.app.poller import Poller
+from insights_exporter.coder.client import CoderClient
+from insights_exporter.config.settings import FilterSettings, LimitSettings, Settings, UsernameMode
+from insights_exporter.filters import Filters
+from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
+from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.exposition import Exposition
+from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.simulator.api.deployment import SimulatedDeployment
+from insights_exporter.simulator.model import AgentReport
+from insights_exporter.snapshot import AgentStats, Snapshot, TemplateKey, Timestamped
+from insights_exporter.telemetry import NullTelemetry
+from tests.support.clock import FakeClock
+from tests.support.in_process_exporter import CODER_SETTINGS
+from tests.support.in_process_session import in_process_session
+
+__all__ = ["AgentStatsFeed", "Recorder", "recorder", "to_timestamped_samples"]
+
+_START_TIME_LINE: Final = re.compile(rb"^(process_start_time_seconds) \S+$", re.MULTILINE)
+_SESSION_TTL: Final = 90
+
+
+async def _discard(_: Snapshot) -> None:
+    return None
+
+
+@dataclass
+class AgentStatsFeed:
+    """Counts what simulated agents report, into the ledger that every source counts into."""
+
+    deployment: SimulatedDeployment
+    accumulator: Accumulator = field(
+        default_factory=lambda: Accumulator(UsernamePolicy(UsernameMode.NAMED), Filters(FilterSettings()))
+    )
+
+    def __post_init__(self) -> None:
+        """Learn the names."""
+        world = self.deployment.world
+        self._templates = {
+            item.id: TemplateKey(item.organization.name, item.name) for item in world.templates
+        }
+        self._users = {item.id: item.username for item in world.users}
+        self.accumulator.templates = tuple(self._templates.values())
+
+    def read(self, now: datetime, telemetry: LoggingTelemetry) -> Timestamped[AgentStats]:
+        """Count what was reported since the last reading; the first one only begins."""
+        accumulator = self.accumulator
+        if accumulator.since is None:
+            accumulator.reset(now, identity="simulated", cursor=now.isoformat())
+        since = datetime.fromisoformat(accumulator.cursor)
+        reports = list(self.deployment.world.agent_reports(since, now))
+        accumulator.committed = accumulator.committed.merge(self._aggregate(reports))
+        accumulator.cursor = now.isoformat()
+        accumulator.current_sessions = self._current_sessions(reports, now)
+        telemetry.agent_rows_processed("observed", len(reports))
+        telemetry.agent_lag_updated(30.0)
+        telemetry.collector_finished(COLLECTOR_NAME, 0.02, success=True, at=now)
+        return Timestamped(accumulator.snapshot(), now)
+
+    def _aggregate(self, reports: Iterable[AgentReport]) -> Aggregate:
+        aggregate = Aggregate()
+        minutes: set[tuple[TemplateKey, str, str, datetime]] = set()
+        for report in reports:
+            template, user = self._templates[report.template_id], self._users[report.user_id]
+            apps, seconds = sum_by_app_family(report.sessions.items()), report.latency_ms / 1000
+            aggregate.add_traffic(template, received=report.rx_bytes, transmitted=report.tx_bytes)
+            if apps and seconds > 0:
+                bucket = bisect_left(LATENCY_BUCKETS, seconds)
+                aggregate.observe(template, user, apps, bucket=bucket, seconds=seconds)
+            minutes |= {(template, user, app, report.created_at.replace(second=0)) for app in apps}
+        for template, user, app, _ in minutes:
+            aggregate.add_session_time(template, user, app, seconds=60)
+        return aggregate
+
+    def _current_sessions(self, reports: Iterable[AgentReport], now: datetime) -> CurrentSessions:
+        last_reports = {
+            report.agent_id: report
+            for report in reports
+            if (now - report.created_at).total_seconds() < _SESSION_TTL
+        }
+        current_sessions = CurrentSessions()
+        for report in last_reports.values():
+            key = self._templates[report.template_id]
+            current_sessions.connections[key] = (
+                current_sessions.connections.get(key, 0) + report.connection_count
+            )
+            for app, count in sum_by_app_family(report.sessions.items()).items():
+                current_sessions.sessions[(*key, app)] = current_sessions.sessions.get((*key, app), 0) + count
+        return current_sessions
+
+
+class Recorder:
+    """An exporter that polls when it is told to, at the clock's time, and shows users in each of some modes.
+
+    What it tells of itself is of the first mode.
+    """
+
+    def __init__(
+        self,
+        client: CoderClient,
+        clock: FakeClock,
+        telemetry: LoggingTelemetry,
+        user_modes: Sequence[UsernameMode] = (UsernameMode.NAMED,),
+    ) -> None:
+        self._clock = clock
+        self._telemetry = telemetry
+        self._start_time = clock.now().timestamp()
+        self._expositions = {
+            users: Exposition(
+                username_policy=UsernamePolicy(users, b"the key of the history"),
+                limits=LimitSettings(),
+                telemetry=telemetry if users is user_modes[0] else NullTelemetry(),
+                after_block=lambda: None,
+            )
+            for users in user_modes
+        }
+        self._poller = Poller(
+            client,
+            Settings(coder=CODER_SETTINGS),
+            publish=_discard,
+            clock=clock,
+            random=Random(1),
+            telemetry=telemetry,
+        )
+        telemetry.config_reloaded(success=True, at=clock.now())
+
+    async def poll(self, agents: AgentStatsFeed | None = None) -> Snapshot:
+        """Ask everything, and serve it beside agents' reports from then on."""
+        snapshot = await self._poller.poll_once()
+        if agents is not None:
+            snapshot = replace(snapshot, agent_stats=agents.read(self._clock.now(), self._telemetry))
+        for exposition in self._expositions.values():
+            await exposition.publish(snapshot)
+        return snapshot
+
+    def exposition_body(self) -> bytes:
+        """Return what a scrape gets now in the first mode."""
+        return next(iter(self.exposition_bodies().values()))
+
+    def exposition_bodies(self) -> dict[UsernameMode, bytes]:
+        """Return what a scrape gets now in each mode; the process began when the recorder did."""
+        self._telemetry.scrape_finished(200, 0.004)
+        self_metrics = self._telemetry.encode(Format.TEXT)
+        self_metrics = _START_TIME_LINE.sub(rb"\1 %.1f" % self._start_time, self_metrics)
+        return {
+            users: exposition.body(Format.TEXT, gzip=False, self_metrics=self_metrics)
+            for users, exposition in self._expositions.items()
+        }
+
+
+@asynccontextmanager
+async def recorder(
+    deployment: SimulatedDeployment,
+    clock: FakeClock,
+    user_modes: Sequence[UsernameMode] = (UsernameMode.NAMED,),
+) -> AsyncIterator[Recorder]:
+    """Yield an exporter of the deployment; both live at the clock's time."""
+    telemetry = LoggingTelemetry(poll_interval=300)
+    deployment.now = clock.now
+    async with CoderClient(
+        CODER_SETTINGS, clock=clock, rng=Random(1), observer=telemetry, session=in_process_session(deployment)
+    ) as client:
+        yield Recorder(client, clock, telemetry, user_modes)
+    telemetry.shutdown()
+
+
+def to_timestamped_samples(body: bytes, time: datetime, *, job: str, instance: str) -> bytes:
+    """Return what Prometheus keeps of a page that it scraped at a moment, without any comment."""
+    target = f'job="{job}",instance="{instance}"'.encode()
+    timestamp = b"%.3f" % time.timestamp()
+    samples = [line for line in body.split(b"\n") if line and not line.startswith(b"#")]
+    samples += [b"up 1", b"scrape_duration_seconds 0.01", b"scrape_samples_scraped %d" % len(samples)]
+    return b"".join(map(partial(_to_timestamped_sample, target, timestamp), samples))
+
+
+def _to_timestamped_sample(target: bytes, timestamp: bytes, sample: bytes) -> bytes:
+    """Return a sample with the labels of its target and with its time."""
+    series, _, value = sample.rpartition(b" ")
+    name, brace, labels = series.partition(b"{")
+    own_labels = b"," + labels if brace else b"}"
+    return b"%s{%s%s %s %s\n" % (name, target, own_labels, value, timestamp)

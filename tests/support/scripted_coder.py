@@ -1,0 +1,270 @@
+"""A deployment that consists of what a test writes down, asked without HTTP."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from insights_exporter.coder import models
+from insights_exporter.coder.authorization import AuthorizationCheck
+from insights_exporter.coder.client import Interval, Section
+from insights_exporter.coder.versions import Feature, ServerVersion
+from insights_exporter.insights.normalization import BUILTIN_APPS
+from tests.support.clock import FakeClock
+
+__all__ = ["ApiCall", "ScriptedCoder", "UsageEvent", "template"]
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+EMPTY_NAMES = {"display_name": "", "icon": ""}
+
+
+@dataclass(frozen=True)
+class UsageEvent:
+    """A stretch of use that counts from ``seen_at`` on: the rollup needs its time."""
+
+    template: str
+    user: str
+    used_at: datetime
+    seconds: int = 60
+    app: str = "vscode"
+    visible_from: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    latency: float = -1
+
+
+@dataclass(frozen=True)
+class ApiCall:
+    """A question that was asked."""
+
+    endpoint: str
+    template: str = ""
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+def template(
+    template_id: str,
+    *,
+    organization: str = "acme",
+    created_at: datetime = datetime(2025, 1, 1, tzinfo=UTC),
+    version: str = "",
+) -> models.Template:
+    """Return a template named like its id."""
+    return models.Template(
+        id=template_id,
+        name=template_id,
+        organization_id=f"id-of-{organization}",
+        organization_name=organization,
+        active_version_id=version,
+        created_at=created_at,
+    )
+
+
+@dataclass
+class ScriptedCoder:
+    """Answers like Coder; ``fault`` may return an error to raise instead."""
+
+    clock: FakeClock
+    template_list: list[models.Template] = field(default_factory=list)
+    user_list: list[models.User] = field(default_factory=list)
+    workspace_list: list[models.Workspace] = field(default_factory=list)
+    parameters_by_version: dict[str, list[models.RichParameter]] = field(default_factory=dict)
+    parameter_usage: dict[str, list[tuple[datetime, models.ParameterUsage]]] = field(default_factory=dict)
+    entitlements_response: models.Entitlements = models.Entitlements()
+    status_counts: dict[str, list[models.StatusCount]] = field(default_factory=dict)
+    token_expires_at: datetime | None = None
+    denied_checks: set[str] = field(default_factory=set)
+    version: ServerVersion | None = ServerVersion(2, 35, 1)
+    clock_skew: float | None = None
+    error_for: Callable[[ApiCall], Exception | None] = lambda _: None
+    calls: list[ApiCall] = field(default_factory=list)
+    extra_apps: dict[str, list[models.AppUsage]] = field(default_factory=dict)
+    usage_events: dict[str, list[UsageEvent]] = field(default_factory=lambda: defaultdict(list))
+
+    def with_timeout(self, seconds: float) -> ScriptedCoder:
+        """Return itself: no deadline ends what takes no time."""
+        assert seconds > 0
+        return self
+
+    def add_usage(self, *events: UsageEvent) -> None:
+        """Write down some use."""
+        for event in events:
+            self.usage_events[event.template].append(event)
+
+    def is_unsupported(self, feature: Feature) -> bool:
+        """Judge by the version."""
+        return self.version is not None and not self.version.supports(feature)
+
+    # Identity
+
+    async def build_info(self) -> models.BuildInfo:
+        """Return the version."""
+        self._record_call(ApiCall("build_info"))
+        return models.BuildInfo(str(self.version), "deployment-1", "https://coder.example.com")
+
+    async def authcheck(self, checks: Mapping[str, AuthorizationCheck]) -> dict[str, bool]:
+        """Grant all but what the test refuses."""
+        self._record_call(ApiCall("authcheck"))
+        return {key: key not in self.denied_checks for key in checks}
+
+    async def token_expiry(self) -> datetime | None:
+        """Return what the test wrote."""
+        self._record_call(ApiCall("token_expiry"))
+        return self.token_expires_at
+
+    async def entitlements(self) -> models.Entitlements:
+        """Return what the test wrote."""
+        self._record_call(ApiCall("entitlements"))
+        return self.entitlements_response
+
+    async def user_status_counts(self) -> dict[str, list[models.StatusCount]]:
+        """Return what the test wrote."""
+        self._record_call(ApiCall("user_status_counts"))
+        return self.status_counts
+
+    # Inventory
+
+    async def templates(self) -> list[models.Template]:
+        """Return what the test wrote."""
+        self._record_call(ApiCall("templates"))
+        return list(self.template_list)
+
+    async def users(self) -> list[models.User]:
+        """Return what the test wrote."""
+        self._record_call(ApiCall("users"))
+        return list(self.user_list)
+
+    async def workspaces(self) -> list[models.Workspace]:
+        """Return what the test wrote."""
+        self._record_call(ApiCall("workspaces"))
+        return list(self.workspace_list)
+
+    async def rich_parameters(self, version_id: str) -> list[models.RichParameter]:
+        """Return what the test wrote."""
+        self._record_call(ApiCall("rich_parameters", version_id))
+        return self.parameters_by_version.get(version_id, [])
+
+    # Insights
+
+    async def template_insights(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        template_ids: Sequence[str] = (),
+        interval: Interval | None = None,
+        sections: Sequence[Section] = ("report",),
+    ) -> models.TemplateInsights:
+        """Add up the use of a range."""
+        self._record_call(ApiCall("report", ",".join(template_ids), start, end))
+        self._validate_range(start, end)
+        report, intervals = None, []
+        if "report" in sections:
+            report = self._report(start, end, template_ids)
+        if interval is not None and "interval_reports" in sections:
+            step = DAY * (7 if interval == "week" else 1)
+            while start < end:
+                events = self._usage_in(start, min(start + step, end), template_ids)
+                intervals.append(
+                    models.IntervalReport(
+                        start_time=start,
+                        end_time=min(start + step, end),
+                        active_users=len({event.user for event in events}),
+                        interval=interval,
+                        template_ids=sorted({event.template for event in events}),
+                    )
+                )
+                start += step
+        return models.TemplateInsights(report, intervals)
+
+    async def user_activity(
+        self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()
+    ) -> models.UserActivityReport:
+        """Add up the time of each user."""
+        self._record_call(ApiCall("activity", ",".join(template_ids), start, end))
+        self._validate_range(start, end)
+        seconds: dict[str, int] = defaultdict(int)
+        for event in self._usage_in(start, end, template_ids):
+            seconds[event.user] += event.seconds
+        users = [
+            models.UserActivity(user_id=user, seconds=seconds[user], username=self._username(user))
+            for user in sorted(seconds)
+        ]
+        return models.UserActivityReport(start, end, users=users)
+
+    async def user_latency(
+        self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()
+    ) -> models.UserLatencyReport:
+        """Return the greatest latency of each user as both percentiles."""
+        self._record_call(ApiCall("latency", ",".join(template_ids), start, end))
+        self._validate_range(start, end)
+        latency: dict[str, float] = {}
+        for event in self._usage_in(start, end, template_ids):
+            latency[event.user] = max(latency.get(event.user, -1), event.latency)
+        users = [
+            models.UserLatency(
+                user, self._username(user), models.ConnectionLatency(latency[user], latency[user])
+            )
+            for user in sorted(latency)
+        ]
+        return models.UserLatencyReport(start, end, users=users)
+
+    # How it is done
+
+    def _record_call(self, call: ApiCall) -> None:
+        self.calls.append(call)
+        if (error := self.error_for(call)) is not None:
+            raise error
+
+    def _validate_range(self, start: datetime, end: datetime) -> None:
+        """Refuse what Coder refuses."""
+        now = self.clock.now()
+        midnight = (0, 0, 0)
+        assert (start.hour, start.minute, start.second) == midnight
+        assert start <= end <= now.replace(minute=0, second=0, microsecond=0) + HOUR
+        today = now.astimezone(end.tzinfo).date()
+        assert (end.minute, end.second) == (0, 0)
+        assert end.hour == 0 or end.date() == today
+
+    def _usage_in(self, start: datetime, end: datetime, template_ids: Sequence[str]) -> list[UsageEvent]:
+        now = self.clock.now()
+        return [
+            event
+            for template_id in template_ids or self.usage_events
+            for event in self.usage_events.get(template_id, ())
+            if start <= event.used_at < end and event.visible_from <= now and event.used_at <= now
+        ]
+
+    def _report(self, start: datetime, end: datetime, ids: Sequence[str]) -> models.TemplateReport:
+        events = self._usage_in(start, end, ids)
+        seconds: dict[str, int] = defaultdict(int)
+        for event in events:
+            seconds[event.app] += event.seconds
+        apps = [
+            models.AppUsage(slug, seconds.pop(slug, 0), "builtin", name, icon, 0)
+            for slug, (name, icon) in BUILTIN_APPS.items()
+        ]
+        apps += [models.AppUsage(slug, seconds[slug], "app", slug, "", 1) for slug in sorted(seconds)]
+        for template_id in ids or self.extra_apps:
+            apps += self.extra_apps.get(template_id, []) if events else []
+        return models.TemplateReport(
+            start,
+            end,
+            active_users=len({event.user for event in events}),
+            template_ids=sorted({event.template for event in events}),
+            apps_usage=apps,
+            parameters_usage=list(self._parameters(start, end, ids)),
+        )
+
+    def _parameters(
+        self, start: datetime, end: datetime, ids: Sequence[str]
+    ) -> Iterable[models.ParameterUsage]:
+        for template_id in ids or self.parameter_usage:
+            for created_at, usage in self.parameter_usage.get(template_id, ()):
+                if start <= created_at < end and created_at <= self.clock.now():
+                    yield usage
+
+    def _username(self, user: str) -> str:
+        return next((account.username for account in self.user_list if account.id == user), user)

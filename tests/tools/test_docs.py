@@ -1,0 +1,88 @@
+"""The pages that are written from code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from insights_exporter.config.kind import SecretText
+from insights_exporter.config.source import environment_variable
+from insights_exporter.config.spec import SECTIONS, keys
+from insights_exporter.metrics import catalogue
+from tests.support.promql import family_of
+from tools import docs
+
+DOCS_FOLDER = Path(__file__).parents[2] / "docs"
+
+
+def test_committed_pages_are_up_to_date() -> None:
+    assert docs.stale_pages(DOCS_FOLDER) == []
+
+
+def test_every_family_is_documented_once_with_its_help_and_labels() -> None:
+    text = docs.metrics_page()
+
+    for family in catalogue.FAMILIES:
+        assert text.count(f"### `{family.name}`\n") == 1
+        part = text.partition(f"### `{family.name}`\n")[2].partition("\n#")[0]
+        assert family.help in part
+        assert all(f"`{label}`" in part for label in family.labels)
+
+
+def test_every_key_is_documented_with_its_variable() -> None:
+    text = docs.configuration_page()
+
+    for path, _, key in keys():
+        assert f"`{environment_variable(path)}`" in text
+        assert key.text in text
+        if isinstance(key.kind, SecretText):
+            assert f"`{key.name}_file`" in text
+
+
+def test_only_stale_pages_are_written(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+
+    written = docs.write_pages(folder)
+
+    assert sorted(file.name for file in written) == [
+        "alerts.md",
+        "configuration.md",
+        "dashboards.md",
+        "metrics.md",
+    ]
+    assert docs.write_pages(folder) == []
+    (folder / "metrics.md").write_text("old")
+    assert docs.stale_pages(folder) == [folder / "metrics.md"]
+
+
+def test_table_rows_have_the_same_number_of_cells() -> None:
+    rows = [line for line in docs.configuration_page().splitlines() if line.startswith("|")]
+
+    assert {row.replace("\\|", "").count("|") for row in rows} == {5}
+
+
+PAGES = sorted(
+    [*DOCS_FOLDER.glob("*.md"), DOCS_FOLDER.parent / "README.md", DOCS_FOLDER.parent / "CHANGELOG.md"]
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_reference_only_existing_metrics_keys_and_links(page: Path) -> None:
+    """Metrics are in the catalogue, keys in the configuration, and links lead somewhere."""
+    text = page.read_text(encoding="utf-8")
+    known_keys = {path for path, _, _ in keys()} | {section.path for section in SECTIONS}
+    sections = {path.partition(".")[0] for path in known_keys}
+
+    # What stands between colons was recorded by a rule.
+    metrics = set(re.findall(r"(?<!:)\bcoder_insights_[a-z0-9_]+\b(?!:)", text))
+    referenced_keys = {
+        name for name in re.findall(r"`([a-z_]+\.[a-z_]+)`", text) if name.partition(".")[0] in sections
+    }
+    links = re.findall(r"\]\((?!http|#)([^)#]+)", text)
+
+    families = {family.name for family in catalogue.FAMILIES}
+    assert [name for name in metrics if name not in families and family_of(name) is None] == []
+    assert {name for name in referenced_keys if not name.endswith((".md", ".py"))} <= known_keys
+    assert [link for link in links if not (page.parent / link).exists()] == []
