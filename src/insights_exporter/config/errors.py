@@ -1,4 +1,4 @@
-"""What is wrong with a configuration."""
+"""Problems of a configuration, each with its location, key, expected and actual value."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from difflib import get_close_matches
 
 from insights_exporter.errors import ConfigError
 
-__all__ = ["ConfigProblems", "InvalidValue", "Problem", "quoted", "suggestion"]
+__all__ = ["InvalidConfigError", "Problem", "quote", "suggest"]
 
 MAX_QUOTED_LENGTH = 60
+"""Characters of a value or key that an error message repeats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault: ``place`` is a file with its line, or the name of a variable of the environment."""
+    """One invalid value.
+
+    ``location`` is a file with a line number, or the name of an environment variable; ``key`` may be empty.
+    """
 
     location: str
     key: str
@@ -23,37 +27,28 @@ class Problem:
     found: str
 
     def __str__(self) -> str:
-        """Return the fault on one line."""
+        """Return the problem on one line."""
         key = f" {self.key}:" if self.key else ""
-        return f"{self.location}:{key} expected {self.expected}, found {self.found}."
+        return f"{self.location}:{key} expected {self.expected}, got {self.found}"
 
 
-class ConfigProblems(ConfigError):
-    """The configuration cannot be used; ``problems`` holds every fault, in the order of the places."""
+class InvalidConfigError(ConfigError):
+    """Invalid configuration; ``problems`` holds every problem in the order of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
 
 
-class InvalidValue(Exception):
-    """A text does not say what its key needs; ``expected`` is more exact than the key's kind, or empty."""
-
-    def __init__(self, found: str, *, expected: str = "") -> None:
-        super().__init__(found)
-        self.found = found
-        self.expected = expected
-
-
-def quoted(text: str) -> str:
-    """Return a text in quotes, cut to a length that fits a line."""
+def quote(text: str) -> str:
+    """Return a text in double quotes, shortened to 60 printable characters; ``nothing`` for an empty text."""
     if not text:
         return "nothing"
-    cut = text if len(text) <= MAX_QUOTED_LENGTH else text[:MAX_QUOTED_LENGTH] + "…"
-    return '"' + "".join(character if character.isprintable() else "�" for character in cut) + '"'
+    shown = text if len(text) <= MAX_QUOTED_LENGTH else text[:MAX_QUOTED_LENGTH] + "…"
+    return '"' + "".join(character if character.isprintable() else "�" for character in shown) + '"'
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the known name that looks most like this one; nothing where none does."""
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return a hint with the known name closest to this one; an empty text without a close match."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f' (did you mean "{close[0]}"?)' if close else ""

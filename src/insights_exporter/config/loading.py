@@ -1,244 +1,353 @@
-"""From what was said to settings, with every fault at once."""
+"""Loading of settings from exporter.yaml and the environment, with all problems at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final
 
-from insights_exporter.config.errors import ConfigProblems, InvalidValue, Problem
-from insights_exporter.config.kind import File, Items, Pairs, Scalar, SecretText
-from insights_exporter.config.rule import RULES
-from insights_exporter.config.settings import FilterSettings, Settings
-from insights_exporter.config.source import RawValue, Value, environment_variable, from_environment, from_file
-from insights_exporter.config.spec import REQUIRED, SECTIONS, Section, keys
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from insights_exporter.config.errors import InvalidConfigError, Problem, quote, suggest
+from insights_exporter.config.schema import (
+    CONFIG_VARIABLE,
+    FALLBACK_VARIABLES,
+    PREFIX,
+    SECRET_SUFFIXES,
+    Key,
+    environment_variable,
+    expected_text,
+    keys,
+)
+from insights_exporter.config.settings import Settings
+from insights_exporter.config.types import SecretText
+from insights_exporter.config.yaml_document import KeyPath, Tree, YamlDocument
 from insights_exporter.errors import SecretError
 from insights_exporter.secrets import EnvironmentSecret, FileSecret, LiteralSecret, Secret, SecretSource
 
-__all__ = ["FALLBACK_VARIABLES", "SECRET_SUFFIXES", "load"]
+__all__ = ["load"]
 
-T = TypeVar("T")
-
-FALLBACK_VARIABLES: Mapping[str, str] = {"coder.url": "CODER_URL", "coder.token": "CODER_SESSION_TOKEN"}
-"""Variables of Coder's own command line tool, which serve where nothing else was said."""
-
-SECRET_SUFFIXES = ("", "_file", "_env")
-"""The three ends of a secret's key: the secret itself, a file, a variable of the environment."""
+RENAMED_KEYS: Final[Mapping[str, str]] = {
+    "server.open_metrics": "server.public_metrics",
+    "server.open_page": "server.public_page",
+}
+"""Keys of earlier versions, with their new paths."""
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """Return the settings of a file and the environment, which wins; raise ConfigProblems with all faults."""
-    known_paths = _all_paths()
-    raw_values: dict[str, RawValue] = {}
-    problems: list[Problem] = []
+def load(
+    path: Path | None, environ: Mapping[str, str], *, family_names: Collection[str] | None = None
+) -> Settings:
+    """Return the settings of a file and the environment, which overrides the file.
+
+    ``family_names`` are the names that ``limits.families`` accepts; None accepts all.
+    Raise InvalidConfigError with all problems in the order of the file.
+    """
+    loader = _Loader(environ, "" if path is None else str(path))
     if path is not None:
-        raw_values, problems = from_file(path, known_paths)
-    environment_values, environment_problems = from_environment(environ, known_paths)
-    _apply_environment(raw_values, environment_values)
-    loader = _Loader(
-        raw_values, environ, [*problems, *environment_problems], "" if path is None else str(path)
-    )
-    values = loader.values()
-    for rule in RULES:
-        if all(key in values for key in rule.keys) and (found := rule.broken(*map(values.get, rule.keys))):
-            loader.problems.append(Problem(loader.location(rule.keys[0]), rule.keys[0], rule.expected, found))
+        loader.read_file(path)
+    loader.read_environment()
+    loader.resolve_paths()
+    loader.resolve_secrets()
+    # Without it, pydantic reports the section instead of its required keys.
+    loader.tree.setdefault("coder", {})
+    try:
+        settings = Settings.model_validate(loader.tree, context={"family_names": family_names})
+    except ValidationError as error:
+        # A list whose items are all invalid is reported as too short, too.
+        errors = [item for item in error.errors(include_url=False) if not _is_repetition(item)]
+        loader.problems += map(loader.problem, errors)
+        raise InvalidConfigError(loader.sorted_problems()) from None
     if loader.problems:
-        raise ConfigProblems(loader.problems)
-    return _settings(values)
-
-
-def _all_paths() -> list[str]:
-    """Return every path that may be said; a secret has three."""
-    return [
-        path + suffix
-        for path, _, key in keys()
-        for suffix in (SECRET_SUFFIXES if isinstance(key.kind, SecretText) else ("",))
-    ]
-
-
-def _apply_environment(raw_values: dict[str, RawValue], environment_values: Mapping[str, RawValue]) -> None:
-    """Let the environment win; any form of a secret replaces all of its forms."""
-    for path, _, key in keys():
-        suffixed_paths = (
-            [path + suffixed_path for suffixed_path in SECRET_SUFFIXES]
-            if isinstance(key.kind, SecretText)
-            else [path]
-        )
-        if any(suffixed_path in environment_values for suffixed_path in suffixed_paths):
-            for suffixed_path in suffixed_paths:
-                raw_values.pop(suffixed_path, None)
-    raw_values.update(environment_values)
+        raise InvalidConfigError(loader.sorted_problems())
+    return settings
 
 
 @dataclass
 class _Loader:
-    """Turns what was given into values."""
+    """Collects raw values of file and environment with their locations."""
 
-    raw_values: Mapping[str, RawValue] = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
-    problems: list[Problem]
     file: str
+    tree: dict[str, Any] = field(default_factory=dict, repr=False)
+    locations: dict[KeyPath, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    invalid_secrets: set[KeyPath] = field(default_factory=set)
 
-    def values(self) -> dict[str, Any]:
-        """Return the values that hold by path; those with a fault are missing."""
-        values: dict[str, Any] = {}
-        for path, section, key in keys():
-            try:
-                if isinstance(key.kind, SecretText):
-                    value = self._secret(path, key.kind)
-                elif path in self.raw_values:
-                    value = self._value(path, key.kind, self.raw_values[path])
-                elif fallback := self.environ.get(FALLBACK_VARIABLES.get(path, "")):
-                    value = self._value(
-                        path, key.kind, RawValue(FALLBACK_VARIABLES[path], fallback, Path.cwd())
-                    )
-                else:
-                    value = None
-            except _Faulty:
+    def read_file(self, path: Path) -> None:
+        """Read exporter.yaml; raise InvalidConfigError if it is unreadable, or no YAML."""
+        document = YamlDocument(path)
+        root = document.root()
+        tree, self.locations = root.tree()
+        if isinstance(tree, dict):
+            self.tree = _without_null_sections(tree)
+        elif tree is not None:
+            root.add_problem("a mapping of keys", _kind(tree))
+        self.problems += document.problems
+
+    def read_environment(self) -> None:
+        """Overlay the variables of the environment; an empty variable counts as not set."""
+        by_variable = {environment_variable(path): (key, path) for key in keys() for path in key.input_paths}
+        renamed = {environment_variable(old): environment_variable(new) for old, new in RENAMED_KEYS.items()}
+        found: dict[str, tuple[Key, str]] = {}
+        for name in sorted(self.environ):
+            if not name.startswith(PREFIX) or name == CONFIG_VARIABLE:
                 continue
-            if value is None:
-                value = section.default(key)
-            if value is REQUIRED:
-                self._report(self._default_location(path), path, key.kind.expected, "nothing")
+            if name in by_variable:
+                if self.environ[name]:
+                    found[name] = by_variable[name]
+            elif name in renamed:
+                self.problems.append(Problem(name, "", f"the new name {renamed[name]}", "the old name"))
             else:
-                values[path] = value
-        return values
+                unknown = "an unknown name" + suggest(name, by_variable)
+                self.problems.append(Problem(name, "", "the name of a setting", unknown))
+        # Any form of a secret in the environment replaces all forms in the file.
+        for key, _ in found.values():
+            for path in key.input_paths:
+                self._remove(path)
+        for name, (key, path) in found.items():
+            self._set(path, _split(key, self.environ[name]), name)
+        for path, name in FALLBACK_VARIABLES.items():
+            forms = (path, *(path + suffix for suffix in SECRET_SUFFIXES))
+            if self.environ.get(name) and not any(self._get(form) for form in forms):
+                self._set(path, self.environ[name], name)
 
-    def location(self, path: str) -> str:
-        """Return where a value was said."""
-        said = [
-            self.raw_values[path + form].location
-            for form in SECRET_SUFFIXES
-            if path + form in self.raw_values
-        ]
-        return said[0] if said else self._default_location(path)
+    def resolve_paths(self) -> None:
+        """Make paths of the file relative to its folder, and those of variables to the working directory."""
+        for key in keys():
+            text = self._get(key.path)
+            if key.is_path and isinstance(text, str) and text.strip() and "\0" not in text:
+                self._set(key.path, str(self._base_dir(key.path) / Path(text).expanduser()))
 
-    def _default_location(self, path: str) -> str:
-        return self.file or environment_variable(path)
-
-    def _value(self, path: str, kind: Scalar | Items | Pairs, given: RawValue) -> Any:
-        if isinstance(kind, Items):
-            return self._items(path, kind, given)
-        if isinstance(kind, Pairs):
-            return self._pairs(path, kind, given)
-        if not isinstance(given.value, str):
-            raise self._faulty(given.location, path, kind.expected, _described(given.value))
-        value = self._scalar(path, kind, given.value, given.location)
-        return self._file(path, kind, given, value) if isinstance(kind, File) else value
-
-    def _file(self, path: str, kind: File, given: RawValue, value: Path) -> Path:
-        full = given.base_dir / value
-        if kind.exists:
+    def resolve_secrets(self) -> None:
+        """Replace the three forms of each secret by one SecretSource."""
+        for key in keys():
+            if key.secret is None:
+                continue
+            found = [path for path in key.input_paths if self._get(path) is not None]
+            if not found:
+                for path in key.input_paths:
+                    self._remove(path)
+                continue
             try:
-                full.open("rb").close()
-            except OSError as error:
-                raise self._faulty(given.location, path, kind.expected, f"{full}: {error.strerror}") from None
-        return full
+                source = self._secret(key, key.secret, found)
+            except _InvalidSecretError as error:
+                self.problems.append(error.problem)
+                self.invalid_secrets.add(tuple(key.path.split(".")))
+                source = None
+            location = self._location(found[0])
+            for path in key.input_paths:
+                self._remove(path)
+            self._set(key.path, source, location)
 
-    def _items(self, path: str, kind: Items, given: RawValue) -> tuple[Any, ...]:
-        value = given.value
-        if isinstance(value, str) and given.variable:
-            value = [(one.strip(), given.location) for one in value.split(",") if one.strip()]
-        if not isinstance(value, list):
-            raise self._faulty(given.location, path, kind.expected, _described(value))
-        if not value and not kind.empty:
-            raise self._faulty(given.location, path, kind.expected, "an empty list")
-        return self._all(
-            lambda: tuple(dict.fromkeys(self._or_report(path, kind.of, text, place) for text, place in value))
-        )
-
-    def _pairs(self, path: str, kind: Pairs, given: RawValue) -> dict[Any, Any]:
-        value = given.value
-        if isinstance(value, str) and given.variable:
-            parts = [one.partition("=") for one in value.split(",") if one.strip()]
-            value = {name.strip(): (text.strip(), given.location) for name, _, text in parts}
-        if not isinstance(value, dict):
-            raise self._faulty(given.location, path, kind.expected, _described(value))
-        return self._all(
-            lambda: {
-                self._or_report(path, kind.names, name, place): self._or_report(
-                    f"{path}.{name}", kind.of, text, place
-                )
-                for name, (text, place) in value.items()
-            }
-        )
-
-    def _all(self, read: Callable[[], T]) -> T:
-        """Read every part, so that each fault is told, and only then say that there was one."""
-        before = len(self.problems)
-        value = read()
-        if len(self.problems) > before:
-            raise _Faulty
-        return value
-
-    def _or_report(self, path: str, kind: Scalar, text: str, place: str) -> Any:
+    def _secret(self, key: Key, kind: SecretText, found: list[str]) -> SecretSource:
+        path, location, text = found[0], self._location(found[0]), self._get(found[0])
+        if len(found) > 1:
+            forms, used = ([item.rpartition(".")[2] for item in items] for items in (key.input_paths, found))
+            raise _InvalidSecretError(
+                Problem(location, key.path, f"one of {', '.join(forms)}", " and ".join(used))
+            )
+        if not isinstance(text, str) or not text.strip():
+            raise _InvalidSecretError(Problem(location, path, kind.expected, _kind(text)))
+        source = self._source(key, path, text)
         try:
-            return self._scalar(path, kind, text, place)
-        except _Faulty:
-            return None
-
-    def _scalar(self, path: str, kind: Scalar, text: str, place: str) -> Any:
-        try:
-            return kind.parse(text)
-        except InvalidValue as fault:
-            raise self._faulty(place, path, fault.expected or kind.expected, fault.found) from None
-
-    def _secret(self, path: str, kind: SecretText) -> SecretSource | None:
-        said = [form for form in SECRET_SUFFIXES if path + form in self.raw_values]
-        if not said:
-            name = FALLBACK_VARIABLES.get(path, "")
-            return EnvironmentSecret(name, self.environ) if self.environ.get(name) else None
-        given = self.raw_values[path + said[0]]
-        name = path.rpartition(".")[2]
-        if len(said) > 1:
-            forms = ", ".join(name + form for form in SECRET_SUFFIXES)
-            found = " and ".join(name + form for form in said)
-            raise self._faulty(given.location, path, f"one of {forms}", found)
-        if not isinstance(given.value, str) or not given.value.strip():
-            raise self._faulty(given.location, path + said[0], kind.expected, "no text")
-        source = self._source(said[0], given, given.value)
-        try:
-            source.read()
+            length = len(source.read().reveal())
         except SecretError as error:
-            raise self._faulty(
-                given.location, path + said[0], kind.expected, f"none: {error}".rstrip(".")
-            ) from None
+            reason = str(error).rstrip(".")
+            raise _InvalidSecretError(Problem(location, path, kind.expected, f"none: {reason}")) from None
+        if length < kind.min_length:
+            minimum = f"at least {kind.min_length} characters"
+            raise _InvalidSecretError(Problem(location, key.path, minimum, f"{length} characters"))
         return source
 
-    def _source(self, form: str, given: RawValue, text: str) -> SecretSource:
-        if form == "_file":
-            return FileSecret(given.base_dir / Path(text).expanduser())
-        if form == "_env":
+    def _source(self, key: Key, path: str, text: str) -> SecretSource:
+        location = self._location(path)
+        if path == f"{key.path}_file":
+            return FileSecret(self._base_dir(path) / Path(text).expanduser())
+        if path == f"{key.path}_env":
             return EnvironmentSecret(text.strip(), self.environ)
-        if given.variable:
-            return EnvironmentSecret(given.variable, self.environ)
+        if location in self.environ:
+            return EnvironmentSecret(location, self.environ)
         return LiteralSecret(Secret(text.strip()))
 
-    def _faulty(self, place: str, key: str, expected: str, found: str) -> _Faulty:
-        self._report(place, key, expected, found)
-        return _Faulty()
+    def problem(self, error: ErrorDetails) -> Problem:
+        """Return pydantic's error with its location, its key and the words of the setting."""
+        loc = tuple(part for part in error["loc"] if part != "[key]")
+        key = ".".join(str(part) for part in loc if not isinstance(part, int))
+        if error["type"] == "extra_forbidden":
+            return self._unknown_key(loc, key)
+        if error["loc"][-1] == "[key]":
+            key = ".".join(map(str, loc[:-1]))
+        context = error.get("ctx", {})
+        expected = context.get("expected") if error["type"] == "invalid_setting" else None
+        found = context.get("found") if error["type"] == "invalid_setting" else _found(error)
+        return Problem(self._location_of(loc), key, str(expected or _expected_at(error["loc"])), str(found))
 
-    def _report(self, place: str, key: str, expected: str, found: str) -> None:
-        self.problems.append(Problem(place, key, expected, found))
+    def _unknown_key(self, loc: KeyPath, key: str) -> Problem:
+        if key in RENAMED_KEYS:
+            return Problem(self._location_of(loc), key, f"the new name {RENAMED_KEYS[key]}", "the old name")
+        known = _known_keys(loc[:-1])
+        found = "an unknown key" + suggest(str(loc[-1]), known)
+        shown = ".".join((*map(str, loc[:-1]), quote(str(loc[-1])).strip('"')))
+        return Problem(self._location_of(loc), shown, f"one of {', '.join(known)}", found)
+
+    def sorted_problems(self) -> list[Problem]:
+        """Return the problems by line of the file, then those of the environment.
+
+        An invalid secret is reported once: pydantic sees it as missing.
+        """
+        reported = {".".join(map(str, path)) for path in self.invalid_secrets}
+        secret_problems = {
+            id(item) for item in self.problems if item.found == "nothing" and item.key in reported
+        }
+        unique = [item for item in self.problems if id(item) not in secret_problems]
+
+        def order(problem: Problem) -> tuple[bool, int]:
+            file, _, line = problem.location.rpartition(":")
+            return file != self.file, int(line) if file == self.file and line.isdigit() else 0
+
+        return sorted(unique, key=order)
+
+    def _location_of(self, loc: KeyPath) -> str:
+        """Return the location of the innermost part that a file or a variable sets."""
+        for length in range(len(loc), 0, -1):
+            if loc[:length] in self.locations and (length == len(loc) or not _is_section(loc[:length])):
+                return self.locations[loc[:length]]
+        return self.file or environment_variable(".".join(map(str, loc)))
+
+    def _location(self, path: str) -> str:
+        return self._location_of(tuple(path.split(".")))
+
+    def _base_dir(self, path: str) -> Path:
+        return Path.cwd() if self._location(path) in self.environ else Path(self.file).parent
+
+    def _parent(self, path: str, *, create: bool = False) -> tuple[dict[str, Any] | None, str]:
+        *sections, name = path.split(".")
+        part: Any = self.tree
+        for section in sections:
+            if create:
+                part.setdefault(section, {})
+            part = part.get(section)
+            if not isinstance(part, dict):
+                return None, name
+        return part, name
+
+    def _get(self, path: str) -> Any:
+        parent, name = self._parent(path)
+        return None if parent is None else parent.get(name)
+
+    def _remove(self, path: str) -> None:
+        parent, name = self._parent(path)
+        if parent is not None:
+            parent.pop(name, None)
+
+    def _set(self, path: str, value: Any, location: str | None = None) -> None:
+        parent, name = self._parent(path, create=True)
+        if parent is not None:
+            parent[name] = value
+            if location is not None:
+                loc = tuple(path.split("."))
+                # Items of an overridden list or mapping have no location of their own.
+                self.locations = {
+                    other: place for other, place in self.locations.items() if other[: len(loc)] != loc
+                }
+                self.locations[loc] = location
 
 
-class _Faulty(Exception):
-    """A value has a fault, which was told."""
+class _InvalidSecretError(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
 
 
-def _described(value: Value) -> str:
+def _without_null_sections(tree: Mapping[str, Tree]) -> dict[str, Any]:
+    """Return the tree without sections that have no keys, which YAML reads as null."""
+    return {
+        name: {
+            inner: child
+            for inner, child in value.items()
+            if child is not None or not _is_section((name, inner))
+        }
+        if isinstance(value, dict)
+        else value
+        for name, value in tree.items()
+        if value is not None or not _is_section((name,))
+    }
+
+
+def _split(key: Key, text: str) -> Any:
+    """Return the items of a list, or the pairs of a mapping, that a variable holds."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if key.container is tuple:
+        return parts
+    if key.container is dict:
+        pairs = [part.partition("=") for part in parts]
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    return text
+
+
+def _model_at(loc: KeyPath) -> type[BaseModel] | None:
+    """Return the model of a section; None for other paths."""
+    model: Any = Settings
+    for part in loc:
+        field_info = model.model_fields.get(part)
+        model = None if field_info is None else field_info.annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return None
+    return model  # type: ignore[no-any-return]  # Narrowed in the loop.
+
+
+def _is_section(loc: KeyPath) -> bool:
+    return _model_at(loc) is not None
+
+
+def _known_keys(loc: KeyPath) -> list[str]:
+    path = ".".join(map(str, loc))
+    begin = f"{path}." if path else ""
+    known = {
+        item[len(begin) :].split(".")[0]
+        for key in keys()
+        for item in key.input_paths
+        if item.startswith(begin)
+    }
+    return sorted(known)
+
+
+def _expected_at(loc: KeyPath) -> str:
+    """Return the accepted values of a section, a key, or an item of a list or mapping."""
+    if _is_section(loc):
+        return "a mapping of keys"
+    for length in range(len(loc), 0, -1):
+        path = ".".join(map(str, loc[:length]))
+        for key in keys():
+            if key.path == path:
+                return key.expected if length == len(loc) else expected_text(key.item_annotation)
+    return "a known key"
+
+
+def _is_repetition(error: ErrorDetails) -> bool:
+    return error["type"] == "too_short" and bool(error["input"])
+
+
+def _kind(value: Any) -> str:
     if value is None:
         return "nothing"
     return "a text" if isinstance(value, str) else "a list" if isinstance(value, list) else "a mapping"
 
 
-def _settings(values: Mapping[str, Any]) -> Settings:
-    parts = {section.path: _part(section, values) for section in SECTIONS}
-    filters = {path.partition(".")[2]: part for path, part in parts.items() if path.startswith("filters.")}
-    plain = {path: part for path, part in parts.items() if "." not in path}
-    return Settings(filters=FilterSettings(**filters), **plain)
-
-
-def _part(section: Section, values: Mapping[str, Any]) -> Any:
-    return section.target(**{key.name: values[f"{section.path}.{key.name}"] for key in section.keys})
+def _found(error: ErrorDetails) -> str:
+    """Return a description of the rejected input."""
+    value, error_type = error["input"], error["type"]
+    if error_type == "missing":
+        return "nothing"
+    if error_type == "too_short" and isinstance(value, list | tuple):
+        return "an empty list"
+    if not isinstance(value, str):
+        return _kind(value) if value is None or isinstance(value, list | dict) else quote(str(value))
+    if error_type in {"model_type", "tuple_type", "mapping_type", "dict_type"}:
+        return "a text"
+    if error_type.startswith(("less_than", "greater_than")):
+        return value.strip()
+    choices = str(error.get("ctx", {}).get("expected", ""))
+    return quote(value) + suggest(value.strip(), choices.replace("'", "").replace(" or ", ", ").split(", "))

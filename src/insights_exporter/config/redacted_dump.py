@@ -1,56 +1,41 @@
-"""Settings as text that may be shown."""
+"""Dump of the effective configuration without secrets, for ``/config`` and bug reports."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
-from enum import Enum
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from insights_exporter.config.kind import SecretText
-from insights_exporter.config.settings import Settings, UsernameMode
-from insights_exporter.config.spec import Key, keys
-from insights_exporter.secrets import EnvironmentSecret, FileSecret
+from insights_exporter.config.schema import keys
+from insights_exporter.config.settings import Settings
+from insights_exporter.privacy import shows_usernames
+from insights_exporter.secrets import MASK, EnvironmentSecret, FileSecret
 
 __all__ = ["redacted_dump"]
 
 
 def redacted_dump(settings: Settings) -> str:
-    """Return everything that holds as YAML that could be loaded but for its secrets."""
-    tree: dict[str, Any] = {}
-    for path, _, key in keys():
-        *sections, name = path.split(".")
-        part = tree
-        for section in sections:
-            part = part.setdefault(section, {})
-        value: Any = reduce(getattr, path.split("."), settings)
-        if path.startswith("filters.users.") and settings.privacy.users is not UsernameMode.NAMED:
-            value = ["***"] * len(value)
-        part.update(_dump_key(name, key, value))
+    """Return all settings as YAML, which loads again apart from its literal secrets.
+
+    The mask replaces literal secrets, and usernames in filters unless ``privacy.users`` is ``named``.
+    """
+    tree: dict[str, Any] = settings.model_dump(mode="json")
+    for key in keys():
+        *sections, name = key.path.split(".")
+        section = reduce(dict.__getitem__, sections, tree)
+        value: Any = reduce(getattr, key.path.split("."), settings)
+        if key.path.startswith("filters.users.") and not shows_usernames(settings.privacy):
+            section[name] = [MASK] * len(value)
+        elif isinstance(value, FileSecret):
+            _rename(section, name, f"{name}_file", str(value.path))
+        elif isinstance(value, EnvironmentSecret):
+            _rename(section, name, f"{name}_env", value.name)
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _dump_key(name: str, key: Key, value: Any) -> dict[str, Any]:
-    if value is None or not isinstance(key.kind, SecretText):
-        return {name: _to_yaml_value(value)}
-    if isinstance(value, FileSecret):
-        return {f"{name}_file": str(value.path)}
-    if isinstance(value, EnvironmentSecret):
-        return {f"{name}_env": value.name}
-    return {name: "***"}
-
-
-def _to_yaml_value(value: Any) -> Any:
-    if isinstance(value, Enum | Path):
-        return str(value)
-    if isinstance(value, tuple):
-        return [_to_yaml_value(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(name): _to_yaml_value(item) for name, item in value.items()}
-    if isinstance(value, date):
-        return value.isoformat()
-    return value
+def _rename(section: dict[str, Any], name: str, new_name: str, value: str) -> None:
+    """Replace a key and its value, and keep the order of keys."""
+    items = [(new_name, value) if key == name else (key, old) for key, old in section.items()]
+    section.clear()
+    section.update(items)

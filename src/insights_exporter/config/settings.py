@@ -1,22 +1,39 @@
-"""What the exporter can be told; the defaults are here and nowhere else.
+"""Settings of the exporter as pydantic models: defaults, bounds and descriptions of every key.
 
-Times are seconds. Reading a file into this is the business of ``config``.
+Times are seconds. ``config.loading`` fills the models from exporter.yaml and the environment.
+The documentation and the JSON Schema are generated from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
 from enum import StrEnum
-from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from insights_exporter.coder.settings import CoderSettings
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from insights_exporter.config.types import (
+    CoderUrl,
+    Day,
+    FamilyName,
+    HttpUrl,
+    NonNegativeSeconds,
+    OutputPath,
+    PositiveSeconds,
+    ReadableFile,
+    SecretText,
+    ShellPattern,
+    Text,
+    WindowName,
+    invalid,
+    unique,
+)
 from insights_exporter.secrets import SecretSource
 
 __all__ = [
     "AgentStatsSettings",
     "AgentStatsSource",
+    "CoderSettings",
     "FilterSettings",
     "InsightsSettings",
     "LimitSettings",
@@ -32,9 +49,12 @@ __all__ = [
     "UsernameMode",
 ]
 
+MIN_SECRET_LENGTH = 16
+"""Characters of a key or token below which a brute-force search is feasible."""
+
 
 class UsernameMode(StrEnum):
-    """How users appear, everywhere at once."""
+    """How usernames appear in series, on the landing page, in logs and in pushes."""
 
     NAMED = "named"
     HASHED = "hashed"
@@ -42,7 +62,7 @@ class UsernameMode(StrEnum):
 
 
 class AgentStatsSource(StrEnum):
-    """Where agent reports are read."""
+    """Source of agent reports."""
 
     NONE = "none"
     POSTGRES = "postgres"
@@ -50,133 +70,302 @@ class AgentStatsSource(StrEnum):
 
 
 class OtlpProtocol(StrEnum):
-    """How pushes travel, named as in the OpenTelemetry specification."""
+    """Transport of OTLP pushes, named as in the OpenTelemetry specification."""
 
     HTTP = "http/protobuf"
     GRPC = "grpc"
 
 
 class LogFormat(StrEnum):
-    """How log lines look."""
+    """Format of log lines."""
 
     TEXT = "text"
     JSON = "json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollSettings:
-    """When Coder is asked: ``offset`` plus up to ``jitter`` after each multiple of ``interval``."""
+class _Section(BaseModel):
+    """Base of all sections: immutable, without unknown keys.
 
-    interval: float = 300.0
-    offset: float = 20.0
-    jitter: float = 10.0
-    deadline: float = 240.0
-    refresh_interval: float = 3600.0
-    max_staleness: float = 1800.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InsightsSettings:
-    """Which windows are asked for; the anchor of counters is the first day of the quarter where None."""
-
-    windows: tuple[str, ...] = ("today", "yesterday", "7d", "30d")
-    utc_offset: int = 0
-    anchor: date | None = None
-    days: int = 7
-    weeks: int = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NameFilter:
-    """Shell patterns of names; an empty ``allow`` admits all, ``deny`` wins."""
-
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilterSettings:
-    """What is exported at all; a template's pattern with a slash is for ``organization/name``."""
-
-    organizations: NameFilter = NameFilter()
-    templates: NameFilter = NameFilter()
-    users: NameFilter = NameFilter()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrivacySettings:
-    """How users appear; hashing needs a key, which replicas share."""
-
-    users: UsernameMode = UsernameMode.NAMED
-    hash_key: SecretSource | None = None
-    parameter_free_text: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitSettings:
-    """How many series a family may have; ``families`` overrides by full name, and 0 leaves a family out."""
-
-    series_per_family: int = 10_000
-    families: Mapping[str, int] = field(default_factory=dict)
-    label_value_length: int = 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentStatsSettings:
-    """Where agent reports are read and what is kept across restarts.
-
-    ``dsn`` is a Postgres address, a secret as it may hold a password. ``metrics_url`` is coderd's own metrics
-    address; the debug route of the API serves where it is None.
+    Defaults are validated, too: a changed key can conflict with the default of another one.
+    Errors never contain the input, which may hold a secret.
     """
 
-    source: AgentStatsSource = AgentStatsSource.NONE
-    interval: float = 60.0
-    dsn: SecretSource | None = None
-    password: SecretSource | None = None
-    statement_timeout: float = 30.0
-    overlap: float = 300.0
-    batch_rows: int = 1_000_000
-    metrics_url: str | None = None
-    state_file: Path | None = None
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
-    """Where the exporter listens."""
+class CoderSettings(_Section):
+    """Connection to the Coder deployment."""
 
-    host: str = "127.0.0.1"
-    port: int = 9766
-    web_config_file: Path | None = None
-    bearer_token: SecretSource | None = None
-    open_metrics: bool = False
-    open_page: bool = False
-    enable_reload: bool = False
+    url: CoderUrl = Field(description="URL of the deployment. `CODER_URL` is used if this key is not set.")
+    token: Annotated[SecretSource, SecretText("a session token")] = Field(
+        description="Session token. A changed file is read again. "
+        "`CODER_SESSION_TOKEN` is used if this key is not set."
+    )
+    ca_file: ReadableFile | None = Field(
+        default=None, description="PEM file with CA certificates to trust in addition to the system's."
+    )
+    cert_file: ReadableFile | None = Field(
+        default=None, description="PEM file with a client certificate, for a proxy that requires mutual TLS."
+    )
+    key_file: ReadableFile | None = Field(
+        default=None, description="Unencrypted key of the client certificate."
+    )
+    total_timeout: PositiveSeconds = Field(default=60.0, description="Timeout of one request.")
+    connect_timeout: PositiveSeconds = Field(default=10.0, description="Timeout of connecting.")
+    read_timeout: PositiveSeconds = Field(
+        default=45.0, description="Timeout between two reads of a response."
+    )
+    concurrency: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Concurrent requests. Coder's database pool has 10 connections by default.",
+    )
+    retries: int = Field(default=3, ge=0, le=20, description="Retries of a request after a retryable error.")
+    max_response_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, description="Maximum size of one response."
+    )
+    workspace_page_size: int = Field(
+        default=500, ge=1, le=1000, description="Workspaces per page. Newer servers limit a page to 1000."
+    )
+
+    @field_validator("key_file")
+    @classmethod
+    def _key_needs_certificate(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and info.data.get("cert_file", value) is None:
+            raise invalid("cert_file together with key_file", "key_file only")
+        return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OtlpSettings:
-    """Where snapshots are pushed; the standard environment variables fill what is None."""
+class PollSettings(_Section):
+    """Schedule of polls: each starts `offset` plus up to `jitter` after a multiple of `interval`."""
 
-    enabled: bool = False
-    endpoint: str | None = None
-    protocol: OtlpProtocol | None = None
-    headers: SecretSource | None = None
-    timeout: float | None = None
-    exponential_histograms: bool = False
-    resource_attributes: Mapping[str, str] = field(default_factory=dict)
+    interval: PositiveSeconds = Field(
+        default=300.0, description="Time between polls. Coder refreshes its data every 5 minutes."
+    )
+    jitter: NonNegativeSeconds = Field(
+        default=10.0, description="Maximum random delay of a poll. It spreads the load of several exporters."
+    )
+    offset: NonNegativeSeconds = Field(
+        default=20.0,
+        description="Delay of a poll after each multiple of the interval. Coder's rollup runs before it.",
+    )
+    deadline: PositiveSeconds = Field(default=240.0, description="Maximum duration of one poll.")
+    refresh_interval: PositiveSeconds = Field(
+        default=3600.0,
+        description="Time between refreshes of slow data: windows longer than 7 days, template details.",
+    )
+    max_staleness: PositiveSeconds = Field(
+        default=1800.0,
+        description="Maximum age of served data. Older data is dropped if Coder keeps failing.",
+    )
+
+    @field_validator("offset")
+    @classmethod
+    def _offset_fits_interval(cls, value: float, info: ValidationInfo) -> float:
+        interval, delay = info.data.get("interval"), value + info.data.get("jitter", 0.0)
+        if interval is not None and delay >= interval:
+            raise invalid(f"offset + jitter < interval ({interval:g} s)", f"{delay:g} s")
+        return value
+
+    @field_validator("deadline")
+    @classmethod
+    def _deadline_fits_interval(cls, value: float, info: ValidationInfo) -> float:
+        interval = info.data.get("interval")
+        if interval is not None and value > interval:
+            raise invalid(
+                f"at most poll.interval ({interval:g} s), so that polls do not overlap", f"{value:g} s"
+            )
+        return value
+
+    @field_validator("max_staleness")
+    @classmethod
+    def _staleness_covers_interval(cls, value: float, info: ValidationInfo) -> float:
+        interval = info.data.get("interval")
+        if interval is not None and value < interval:
+            raise invalid(
+                f"at least poll.interval ({interval:g} s), so that data lasts until the next poll",
+                f"{value:g} s",
+            )
+        return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogSettings:
-    """How much is said, and how."""
+class InsightsSettings(_Section):
+    """Time ranges of Template Insights."""
 
-    level: str = "info"
-    format: LogFormat = LogFormat.TEXT
+    windows: Annotated[tuple[WindowName, ...], AfterValidator(unique)] = Field(
+        default=("today", "yesterday", "7d", "30d"), min_length=1, description="Values of the label `window`."
+    )
+    utc_offset: int = Field(
+        default=0,
+        ge=-12,
+        le=14,
+        description="Start of days, in whole hours east of UTC, without daylight saving time.",
+    )
+    anchor: Day | None = Field(
+        default=None,
+        description="Start date of counters. Replicas must share it. Default: first day of the quarter.",
+    )
+    days: int = Field(
+        default=7, ge=1, le=60, description='Days of active users, label `ago` with `interval="day"`.'
+    )
+    weeks: int = Field(
+        default=12, ge=1, le=52, description='Weeks of active users, label `ago` with `interval="week"`.'
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything."""
+class NameFilter(_Section):
+    """Allow and deny lists of shell patterns."""
+
+    allow: Annotated[tuple[ShellPattern, ...], AfterValidator(unique)] = Field(
+        default=(), description="Patterns of names to export. An empty list allows all."
+    )
+    deny: Annotated[tuple[ShellPattern, ...], AfterValidator(unique)] = Field(
+        default=(), description="Patterns of names to drop. `deny` overrides `allow`."
+    )
+
+
+class FilterSettings(_Section):
+    """Filters of organizations, templates and users."""
+
+    organizations: NameFilter = Field(default=NameFilter(), description="Filter of organizations by name.")
+    templates: NameFilter = Field(
+        default=NameFilter(),
+        description="Filter of templates by `name`, or by `organization/name` if the pattern has a slash.",
+    )
+    users: NameFilter = Field(default=NameFilter(), description="Filter of users by username.")
+
+
+class PrivacySettings(_Section):
+    """Personal data in exported series."""
+
+    users: UsernameMode = Field(
+        default=UsernameMode.NAMED,
+        description="Usernames in series, on the landing page, in logs and pushes.",
+    )
+    hash_key: Annotated[
+        SecretSource | None, SecretText("a key of at least 16 characters", MIN_SECRET_LENGTH)
+    ] = Field(default=None, description="Key of hashed usernames. Replicas must share it.")
+    parameter_free_text: bool = Field(
+        default=False,
+        description="Export parameter values that are not declared options: any text that users type.",
+    )
+
+    @field_validator("hash_key")
+    @classmethod
+    def _hashing_needs_key(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.data.get("users") is UsernameMode.HASHED:
+            raise invalid("a key (hash_key_file, hash_key_env or hash_key) with users: hashed", "nothing")
+        return value
+
+
+class LimitSettings(_Section):
+    """Limits of cardinality."""
+
+    series_per_family: int = Field(
+        default=10_000, ge=1, description="Maximum series of a metric family. Further series are folded."
+    )
+    families: Mapping[FamilyName, Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict, description="Limits of single families by full name. 0 disables the family."
+    )
+    label_value_length: int = Field(
+        default=128,
+        ge=16,
+        le=2048,
+        description="Maximum length of label values in characters. Longer values are cut.",
+    )
+
+
+class AgentStatsSettings(_Section):
+    """Source of agent reports, which latency histograms and sessions need."""
+
+    source: AgentStatsSource = Field(default=AgentStatsSource.NONE, description="Source of agent reports.")
+    interval: PositiveSeconds = Field(default=60.0, description="Time between reads.")
+    dsn: Annotated[SecretSource | None, SecretText("a PostgreSQL connection string")] = Field(
+        default=None, description="Connection string of Coder's database."
+    )
+    password: Annotated[SecretSource | None, SecretText("a password")] = Field(
+        default=None, description="Password of the database, if the connection string has none."
+    )
+    statement_timeout: PositiveSeconds = Field(default=30.0, description="Timeout of one query.")
+    overlap: NonNegativeSeconds = Field(
+        default=300.0, description="Maximum delay of a report. Each read looks back this long for late rows."
+    )
+    batch_rows: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=100_000_000,
+        description="Reports per query while a backlog is read, in whole minutes.",
+    )
+    metrics_url: HttpUrl | None = Field(
+        default=None,
+        description="URL of coderd's own metrics. Without it, the debug route of the API is read, "
+        "which requires the role owner.",
+    )
+    state_file: OutputPath | None = Field(
+        default=None, description="File that keeps counters across restarts."
+    )
+
+    @field_validator("dsn")
+    @classmethod
+    def _postgres_needs_dsn(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.data.get("source") is AgentStatsSource.POSTGRES:
+            raise invalid("a connection string (dsn_file, dsn_env or dsn) with source: postgres", "nothing")
+        return value
+
+
+class ServerSettings(_Section):
+    """HTTP server of the exporter."""
+
+    host: Text = Field(default="127.0.0.1", description="Listen address.")
+    port: int = Field(default=9766, ge=0, le=65535, description="Listen port. 0 selects a free port.")
+    web_config_file: ReadableFile | None = Field(
+        default=None, description="TLS and basic auth, in the format of Prometheus' exporter-toolkit."
+    )
+    bearer_token: Annotated[
+        SecretSource | None, SecretText("a token of at least 16 characters", MIN_SECRET_LENGTH)
+    ] = Field(default=None, description="Bearer token that a scrape can send instead of a password.")
+    public_metrics: bool = Field(default=False, description="Serve `/metrics` without authentication.")
+    public_page: bool = Field(default=False, description="Serve the landing page without authentication.")
+    enable_reload: bool = Field(
+        default=False, description="Allow `POST /-/reload` to reload the configuration."
+    )
+
+
+class OtlpSettings(_Section):
+    """Push by OTLP. The standard `OTEL_EXPORTER_OTLP_*` variables supply the keys that are not set."""
+
+    enabled: bool = Field(default=False, description="Push after each poll.")
+    endpoint: HttpUrl | None = Field(
+        default=None, description="URL of the receiver. `/v1/metrics` is appended over HTTP if it is missing."
+    )
+    protocol: OtlpProtocol | None = Field(
+        default=None, description="Transport of pushes. Default: `http/protobuf`."
+    )
+    headers: Annotated[SecretSource | None, SecretText("pairs such as name=value")] = Field(
+        default=None, description="Headers of push requests."
+    )
+    timeout: PositiveSeconds | None = Field(
+        default=None, description="Timeout of one push request with its retries. Default: 10 seconds."
+    )
+    exponential_histograms: bool = Field(
+        default=False,
+        description="Push latency as exponential histograms. The dashboards do not support them.",
+    )
+    resource_attributes: Mapping[Text, Text] = Field(
+        default_factory=dict, description="OpenTelemetry resource attributes of this exporter."
+    )
+
+
+class LogSettings(_Section):
+    """Log on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Minimum level.")
+    format: LogFormat = Field(default=LogFormat.TEXT, description="Format of lines.")
+
+
+class Settings(_Section):
+    """Configuration of insights-exporter."""
 
     coder: CoderSettings
     poll: PollSettings = PollSettings()
