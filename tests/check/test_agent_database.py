@@ -1,4 +1,4 @@
-"""What the check says of agent statistics from a real database."""
+"""Checks of agent reports in a real database."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 from insights_exporter.check import Finding, Level
 from insights_exporter.check.agent_database import AgentDatabaseCheck
 from insights_exporter.clock import SystemClock
-from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.config.settings import PrivacySettings, Settings, UsernameMode
+from insights_exporter.config.settings import CoderSettings, PrivacySettings, Settings, UsernameMode
 from insights_exporter.secrets import EnvironmentSecret, LiteralSecret, Secret
 from tests.agent_stats.agent_stats_harness import postgres_settings
 from tests.support.agent_stats_table import AgentStatsRow, AgentStatsTable
@@ -50,7 +49,7 @@ async def collect_findings(
     findings = {
         finding.subject.removeprefix("agent reports").strip(": "): finding async for finding in check.run()
     }
-    # What was closed says so to the loop, which must hear it before it ends.
+    # Closed connections report to the event loop, which must run once more.
     await asyncio.sleep(0)
     assert all(finding.advice for finding in findings.values() if finding.level is not Level.OK)
     return findings
@@ -63,47 +62,48 @@ async def test_healthy_database_has_only_ok_findings(table: AgentStatsTable) -> 
     findings = await collect_findings(table)
 
     assert {finding.level for finding in findings.values()} == {Level.OK}, findings
-    assert set(findings) == {"", "clock", "form", "rights", "newest", "index"}
+    assert set(findings) == {"", "clock", "schema", "privileges", "freshness", "index"}
     assert "PostgreSQL" in findings[""].text
-    assert ("session_counts" in findings["form"].text) is table.json_session_counts
-    assert "2.0 come in a minute" in findings["newest"].text
+    assert ("session_counts" in findings["schema"].text) is table.json_session_counts
+    assert "2.0 reports per minute" in findings["freshness"].text
 
 
 async def test_missing_privilege_is_reported_with_grant_sql(table: AgentStatsTable) -> None:
     role = f"{ROLE_PREFIX}_{table.database}"
     table.sql(
-        f"REVOKE SELECT (agent_id, rx_bytes) ON workspace_agent_stats FROM {role};"
+        f"REVOKE SELECT (agent_id, rx_bytes) ON workspace_agent_stats FROM {role};"  # noqa: S608  # Own name.
         f"REVOKE SELECT (username) ON users FROM {role}"
     )
 
     findings = await collect_findings(table)
 
-    assert findings["rights"].level is Level.PROBLEM
-    assert "workspace_agent_stats.agent_id, workspace_agent_stats.rx_bytes" in findings["rights"].text
-    assert "newest" not in findings
-    table.sql(findings["rights"].advice)
-    assert (await collect_findings(table))["rights"].level is Level.OK
+    assert findings["privileges"].level is Level.PROBLEM
+    assert "workspace_agent_stats.agent_id, workspace_agent_stats.rx_bytes" in findings["privileges"].text
+    assert "freshness" not in findings
+    table.sql(findings["privileges"].advice)
+    assert (await collect_findings(table))["privileges"].level is Level.OK
 
 
 async def test_username_privileges_are_not_needed_when_users_are_off(table: AgentStatsTable) -> None:
-    table.sql(f"REVOKE SELECT (id, username) ON users FROM {ROLE_PREFIX}_{table.database}")
+    role = f"{ROLE_PREFIX}_{table.database}"
+    table.sql(f"REVOKE SELECT (id, username) ON users FROM {role}")  # noqa: S608  # The role is the test's own.
 
-    assert (await collect_findings(table, users=UsernameMode.OFF))["rights"].level is Level.OK
-    assert (await collect_findings(table))["rights"].level is Level.PROBLEM
+    assert (await collect_findings(table, users=UsernameMode.OFF))["privileges"].level is Level.OK
+    assert (await collect_findings(table))["privileges"].level is Level.PROBLEM
 
 
 async def test_write_privileges_are_a_warning(table: AgentStatsTable) -> None:
     findings = await collect_findings(table, dsn=table.dsn)
 
-    assert findings["rights"].level is Level.WARNING
-    assert "could change it" in findings["rights"].text
+    assert findings["privileges"].level is Level.WARNING
+    assert "can write, too" in findings["privileges"].text
 
 
 async def test_empty_table_is_a_warning(table: AgentStatsTable) -> None:
-    assert (await collect_findings(table))["newest"].text == "The table is empty."
+    assert (await collect_findings(table))["freshness"].text == "The table is empty."
     table.add(AgentStatsRow(datetime.now(UTC) - timedelta(hours=1)))
 
-    finding = (await collect_findings(table))["newest"]
+    finding = (await collect_findings(table))["freshness"]
 
     assert finding.level is Level.WARNING
     assert "The newest report is 36" in finding.text
@@ -115,9 +115,9 @@ async def test_clock_skew_is_a_warning(table: AgentStatsTable) -> None:
     findings = await collect_findings(table, clock=FakeClock(datetime.now(UTC) + timedelta(seconds=95)))
 
     assert findings["clock"].level is Level.WARNING
-    assert "s behind ours" in findings["clock"].text
-    assert findings["Coder's clocks"].level is Level.WARNING
-    assert "s in the future" in findings["Coder's clocks"].text
+    assert "s behind the local clock" in findings["clock"].text
+    assert findings["clocks of replicas"].level is Level.WARNING
+    assert "s in the future" in findings["clocks of replicas"].text
 
 
 async def test_missing_index_is_a_warning_on_large_tables(table: AgentStatsTable) -> None:
@@ -134,7 +134,7 @@ async def test_missing_index_is_a_warning_on_large_tables(table: AgentStatsTable
 async def test_large_table_uses_the_index(table: AgentStatsTable) -> None:
     now = datetime.now(UTC)
     table.sql(
-        "INSERT INTO workspace_agent_stats (id, created_at, user_id, agent_id, workspace_id, template_id)"
+        "INSERT INTO workspace_agent_stats (id, created_at, user_id, agent_id, workspace_id, template_id)"  # noqa: S608  # Own date.
         f" SELECT gen_random_uuid(), '{now.isoformat()}'::timestamptz - n * interval '1 s', id, id, id, id"
         " FROM generate_series(1, 20000) AS n, gen_random_uuid() AS id; ANALYZE workspace_agent_stats"
     )

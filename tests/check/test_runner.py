@@ -1,4 +1,4 @@
-"""What the checks find at a simulated deployment, healthy or not."""
+"""All checks against a simulated deployment."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from insights_exporter import check
 from insights_exporter.check import Finding, Level
-from insights_exporter.coder.client import CoderClient
-from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.config.settings import LimitSettings, Settings, UsernameMode
-from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.config.settings import CoderSettings, LimitSettings, Settings
 from insights_exporter.secrets import EnvironmentSecret, LiteralSecret, Secret, SecretSource
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.api.fault_injection import Status, UnrelatedJson
-from insights_exporter.simulator.api.http_server import serve
-from insights_exporter.simulator.api.options import ApiOptions
+from insights_exporter.simulator.api.fault_injection import LoginPage, Status, UnrelatedJson
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, OWNER_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size
-from insights_exporter.snapshot import Snapshot
+from insights_exporter.simulator.options import ApiOptions
+from tests.check.check_harness import by_subject, check_deployment, check_settings, levels
 from tests.landing_page.fakes import fake_snapshot
 from tests.support.clock import FakeClock
 
@@ -30,34 +27,9 @@ SMALL_SIZE = Size(templates=3, users=12)
 
 
 async def collect_findings(
-    deployment: SimulatedDeployment,
-    clock: FakeClock,
-    *,
-    token: SecretSource | None = None,
-    limits: LimitSettings | None = None,
-    polled_snapshot: Snapshot | None = None,
+    deployment: SimulatedDeployment, clock: FakeClock, **circumstances: Any
 ) -> dict[str, Finding]:
-    """Return the findings by subject; the worst one where a subject has several."""
-    async with serve(deployment) as url:
-        coder = CoderSettings(url=url, token=token or LiteralSecret(Secret(DEMO_TOKEN)), retries=0)
-        settings = Settings(coder=coder, limits=limits or LimitSettings())
-
-        async def poll() -> Snapshot:
-            assert polled_snapshot is not None
-            return polled_snapshot
-
-        async with CoderClient(settings.coder, clock=clock) as client:
-            findings = [
-                finding
-                async for finding in check.run_checks(
-                    client,
-                    settings,
-                    clock=clock,
-                    username_policy=UsernamePolicy(UsernameMode.NAMED),
-                    poll=poll if polled_snapshot else None,
-                )
-            ]
-    return {finding.subject: finding for finding in sorted(findings, key=lambda finding: finding.level)}
+    return by_subject(await check_deployment(deployment, clock, **circumstances))
 
 
 def simulated_deployment(
@@ -68,17 +40,20 @@ def simulated_deployment(
 
 async def test_a_healthy_deployment_has_no_problem() -> None:
     clock = FakeClock()
+    deployment = simulated_deployment(clock)
+    deployment.accounts.update("exporter", expires_at=clock.now() + timedelta(days=90))
 
-    findings = await collect_findings(simulated_deployment(clock), clock)
+    findings = await collect_findings(deployment, clock)
 
-    assert check.worst(findings.values()) < Level.PROBLEM
-    for subject in ("address", "tls", "version", "clock", "token", "templates", "statistics", "date range"):
-        assert findings[subject].level is Level.OK, findings[subject]
-    assert "users were active" in findings["date range"].text
+    assert levels(findings.values(), Level.PROBLEM) == []
+    assert levels(findings.values(), Level.WARNING) == []
+    assert "active users from" in findings["date range"].text
     assert findings["permission template view_insights"].level is Level.OK
-    assert "workspaces run" in findings["workspaces"].text
+    assert "workspaces are running" in findings["workspaces"].text
     assert "latency" in findings
-    assert all(finding.advice for finding in findings.values() if finding.level is not Level.OK)
+    assert [
+        finding.subject for finding in findings.values() if bool(finding.advice) is (not finding.level)
+    ] == []
 
 
 async def test_connection_refused() -> None:
@@ -86,14 +61,8 @@ async def test_connection_refused() -> None:
     settings = Settings(
         coder=CoderSettings(url="http://127.0.0.1:9", token=LiteralSecret(Secret(DEMO_TOKEN)), retries=0)
     )
-    async with CoderClient(settings.coder, clock=clock) as client:
-        username_policy = UsernamePolicy(UsernameMode.NAMED)
-        findings = [
-            finding
-            async for finding in check.run_checks(
-                client, settings, clock=clock, username_policy=username_policy
-            )
-        ]
+
+    findings = await check_settings(settings, clock)
 
     assert [finding.subject for finding in findings] == ["address"]
     assert findings[0].level is Level.PROBLEM
@@ -120,7 +89,8 @@ async def test_invalid_token_is_reported_but_not_shown(token: SecretSource, text
 @pytest.mark.parametrize(
     ("left", "level"),
     [
-        (timedelta(days=6), Level.OK),
+        (timedelta(days=15), Level.OK),
+        (timedelta(days=13), Level.WARNING),
         (timedelta(hours=5), Level.WARNING),
     ],
 )
@@ -154,13 +124,13 @@ def disable_statistics(deployment: SimulatedDeployment) -> None:
 @pytest.mark.parametrize(
     ("change", "subject", "level", "advice"),
     [
-        (revoke_roles, "permission template view_insights", Level.PROBLEM, "auditor or template-admin"),
+        (revoke_roles, "permission template view_insights", Level.PROBLEM, "auditor (read-only)"),
         (revoke_roles, "statistics", Level.PROBLEM, "view_insights"),
-        (revoke_roles, "templates", Level.PROBLEM, "template-admin"),
+        (revoke_roles, "templates", Level.PROBLEM, "auditor or template-admin"),
         (make_auditor, "permission workspace read", Level.WARNING, "template-admin"),
         (make_auditor, "workspaces", Level.WARNING, "template-admin"),
         (disable_statistics, "statistics", Level.PROBLEM, "CODER_STATS_COLLECTION_USAGE_STATS_ENABLE"),
-        (fail_latency_endpoint, "latency", Level.PROBLEM, "try again"),
+        (fail_latency_endpoint, "latency", Level.PROBLEM, "Then try again"),
     ],
 )
 async def test_problems_come_with_advice(
@@ -184,8 +154,7 @@ async def test_owner_role_is_a_warning() -> None:
     )
 
     assert findings["roles"].level is Level.WARNING
-    # Only owners are told this.
-    assert findings["health"].text == "Coder finds itself healthy."
+    assert findings["health"].text == "Coder reports that it is healthy."
 
 
 async def test_coder_health_problems_are_reported_to_owners() -> None:
@@ -197,7 +166,7 @@ async def test_coder_health_problems_are_reported_to_owners() -> None:
     findings = await collect_findings(deployment, clock, token=LiteralSecret(Secret(OWNER_TOKEN)))
 
     assert findings["health"].level is Level.WARNING
-    assert "fault with itself: derp." in findings["health"].text
+    assert "Coder reports problems: derp." in findings["health"].text
 
 
 async def test_old_server_lists_missing_features() -> None:
@@ -208,7 +177,7 @@ async def test_old_server_lists_missing_features() -> None:
     )
 
     assert findings["version"].level is Level.OK
-    assert "does not tell accounts by status" in findings["version"].text
+    assert "does not report whether statistics are disabled" in findings["version"].text
 
 
 async def test_clock_skew_is_a_warning() -> None:
@@ -218,9 +187,8 @@ async def test_clock_skew_is_a_warning() -> None:
     deployment = simulated_deployment(clock)
     findings = await collect_findings(deployment, slow_clock)
 
-    assert findings["clock"].level in {Level.OK, Level.WARNING}
-    if "does not tell" not in findings["clock"].text:
-        assert "ahead of ours" in findings["clock"].text
+    assert findings["clock"].level is Level.WARNING
+    assert findings["clock"].text == "Coder's clock is 600 s ahead of the local clock."
 
 
 async def test_series_estimate_names_exceeded_limits() -> None:
@@ -253,3 +221,43 @@ def test_findings_as_text_and_json() -> None:
         "advice": "Make another.",
     }
     assert check.worst([]) is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("version", "level", "text"),
+    [
+        ('{"version":"v2.11.9"}', Level.PROBLEM, "older than v2.12.0, the oldest supported version"),
+        ('{"version":"devel"}', Level.WARNING, "Unknown version format: 'devel'"),
+    ],
+)
+async def test_unsupported_versions(version: str, level: Level, text: str) -> None:
+    clock = FakeClock()
+    deployment = simulated_deployment(clock)
+    deployment.faults.inject("/buildinfo", UnrelatedJson(body=version))
+
+    findings = await collect_findings(deployment, clock)
+
+    assert findings["version"].level is level
+    assert text in findings["version"].text
+
+
+async def test_expired_token_is_a_problem() -> None:
+    clock = FakeClock()
+    deployment = simulated_deployment(clock)
+    later = FakeClock(clock.current_time + timedelta(days=400))
+
+    finding = (await collect_findings(deployment, later))["token expiry"]
+
+    assert finding.level is Level.PROBLEM
+    assert "expired at" in finding.text
+
+
+async def test_a_login_page_names_the_proxy() -> None:
+    clock = FakeClock()
+    deployment = simulated_deployment(clock)
+    deployment.faults.inject("/buildinfo", LoginPage())
+
+    finding = (await collect_findings(deployment, clock))["address"]
+
+    assert finding.level is Level.PROBLEM
+    assert "proxy" in finding.advice

@@ -1,4 +1,4 @@
-"""The vendor's troubleshooting as a tool: what stands between Coder and its numbers."""
+"""Checks of connectivity, TLS, token, permissions, version and data for ``insights-exporter check``."""
 
 from __future__ import annotations
 

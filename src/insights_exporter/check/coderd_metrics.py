@@ -1,35 +1,31 @@
-"""Agent statistics from coderd's own metrics: reachable, switched on, fresh, and joined to templates."""
+"""Checks of coderd's own metrics as the source of agent reports: reachable, enabled, fresh."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
+from typing import Final
 
-from insights_exporter.agent_stats import (
-    COLLECT_INTERVAL,
-    AgentScrape,
-    AgentStatsError,
-    WorkspaceIndex,
-    fetch_debug_metrics,
-    parse_scrape,
-)
-from insights_exporter.check.access import failed_finding
+from insights_exporter.agent_stats.coderd_metrics.reader import COLLECT_INTERVAL, WorkspaceIndex
+from insights_exporter.agent_stats.coderd_metrics.scrape import AgentScrape, fetch_debug_metrics, parse_scrape
+from insights_exporter.check.data import connected_agents
+from insights_exporter.check.failures import STATISTICS_SWITCH, failed_finding
 from insights_exporter.check.finding import Finding, Level
 from insights_exporter.clock import Clock
 from insights_exporter.coder import models
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.metrics_client import MetricsClient
-from insights_exporter.coder.observer import NullObserver
 from insights_exporter.config.settings import Settings
-from insights_exporter.errors import SecretError, UpstreamError
+from insights_exporter.errors import AgentStatsError, SecretError, UpstreamError
 from insights_exporter.snapshot import TemplateKey
+from insights_exporter.telemetry import Telemetry
 
 __all__ = ["CoderdMetricsCheck"]
 
-_SUBJECT = "agent metrics"
-_EXPECTED_FAMILIES = {
+_SUBJECT: Final = "agent metrics"
+_EXPECTED_FAMILIES: Final[Mapping[str, str]] = {
     "connection_median_latency_seconds": "latency",
     "connection_count": "connections",
     "rx_bytes": "bytes received",
@@ -39,14 +35,18 @@ _EXPECTED_FAMILIES = {
 
 @dataclass(frozen=True, slots=True)
 class CoderdMetricsCheck:
-    """Looks at one page as the exporter would."""
+    """Checks one scrape of coderd's metrics.
+
+    ``statistics_disabled`` explains a scrape without agents.
+    """
 
     client: CoderClient
     settings: Settings
     clock: Clock
+    statistics_disabled: bool = False
 
     async def run(self) -> AsyncIterator[Finding]:
-        """Yield what is found."""
+        """Yield findings; stop after a failed scrape."""
         started = self.clock.monotonic()
         try:
             text = await self._fetch_text()
@@ -59,14 +59,14 @@ class CoderdMetricsCheck:
         elapsed = self.clock.monotonic() - started
         endpoint = self.settings.agent_stats.metrics_url or "the API's debug route"
         size = f"{len(text) / 1024:.0f} KiB in {elapsed * 1000:.0f} ms"
-        yield Finding(Level.OK, _SUBJECT, f"{endpoint} answers with {size}.")
+        yield Finding(Level.OK, _SUBJECT, f"{endpoint} returns {size}.")
         try:
             scrape = parse_scrape(text)
         except AgentStatsError as error:
             yield _source_error_finding(error)
             return
         yield self._sampling_finding(scrape)
-        yield _families_finding(scrape)
+        yield self._families_finding(scrape)
         if scrape.agents:
             async for finding in self._check_agents(scrape):
                 yield finding
@@ -75,13 +75,13 @@ class CoderdMetricsCheck:
         stats = self.settings.agent_stats
         async with AsyncExitStack() as stack:
             if stats.metrics_url is None:
-                return await fetch_debug_metrics(self.client.with_timeout(stats.interval))
-            random, null_observer = Random(), NullObserver()
+                return await fetch_debug_metrics(self.client.with_timeout(stats.interval).debug_metrics)
+            random, telemetry = Random(), Telemetry()
             metrics_client = MetricsClient(
                 self.settings.coder,
                 stats.metrics_url,
                 clock=self.clock,
-                observer=null_observer,
+                telemetry=telemetry,
                 random=random,
             )
             metrics = await stack.enter_async_context(metrics_client)
@@ -94,27 +94,51 @@ class CoderdMetricsCheck:
             Level.PROBLEM,
             _SUBJECT,
             str(error),
-            "Start coderd with CODER_PROMETHEUS_ENABLE=true and a CODER_PROMETHEUS_ADDRESS that can be "
-            "reached from here, such as 0.0.0.0:2112; by default it listens to its own machine alone.",
+            "Start coderd with CODER_PROMETHEUS_ENABLE=true and a CODER_PROMETHEUS_ADDRESS that is reachable "
+            "from here, such as 0.0.0.0:2112. By default, coderd listens on localhost only.",
         )
 
     def _sampling_finding(self, scrape: AgentScrape) -> Finding:
-        """Compare how often coderd looks at its reports with how often it is asked."""
+        """Compare the interval of coderd's collection with the interval of scrapes."""
         subject, interval = f"{_SUBJECT}: samples", self.settings.agent_stats.interval
-        samples_per_minute = 60 / interval
         if scrape.collection_count is None:
-            text = f"The page does not tell how often coderd looks at agents; {samples_per_minute:.3g} samples a minute."
+            text = f"coderd reports no collections; the exporter scrapes every {interval:.0f} s."
             return Finding(Level.OK, subject, text)
-        updates_per_minute = 60 / COLLECT_INTERVAL
-        if (
-            scrape.start_time is not None
-            and (age := self.clock.now().timestamp() - scrape.start_time) > COLLECT_INTERVAL
-        ):
-            updates_per_minute = scrape.collection_count / age * 60
-        text = f"coderd looks at agents {updates_per_minute:.2g} times a minute and is sampled {samples_per_minute:.3g} times."
-        if samples_per_minute < 0.9 * updates_per_minute:
-            advice = f"Set agent_stats.interval to {COLLECT_INTERVAL:.0f} or less; what is not sampled is not counted."
+        collect_interval = COLLECT_INTERVAL
+        age = 0.0 if scrape.start_time is None else self.clock.now().timestamp() - scrape.start_time
+        if age > COLLECT_INTERVAL and scrape.collection_count:
+            collect_interval = age / scrape.collection_count
+        text = (
+            f"coderd collects agent reports every {collect_interval:.0f} s; "
+            f"the exporter scrapes every {interval:.0f} s."
+        )
+        if 0.9 * interval > collect_interval:
+            advice = f"Set agent_stats.interval to {COLLECT_INTERVAL:.0f} or less: other reports are lost."
             return Finding(Level.WARNING, subject, text, advice)
+        return Finding(Level.OK, subject, text)
+
+    def _families_finding(self, scrape: AgentScrape) -> Finding:
+        subject = f"{_SUBJECT}: agents"
+        if not scrape.agents and self.statistics_disabled:
+            text = "coderd reports no agents: Coder's usage statistics are disabled."
+            return Finding(Level.WARNING, subject, text, STATISTICS_SWITCH)
+        if not scrape.agents:
+            text = "Agent statistics are enabled, but coderd reports no agents."
+            advice = "Connect to a workspace and check again after two minutes: coderd omits idle agents."
+            return Finding(Level.WARNING, subject, text, advice)
+        missing = [
+            description
+            for name, description in _EXPECTED_FAMILIES.items()
+            if f"coderd_agentstats_{name}" not in scrape.families
+        ]
+        sessions = {name for name in scrape.families if name.startswith("coderd_agentstats_session_count")}
+        if missing or not sessions or scrape.invalid_values:
+            names = ", ".join([*missing, *([] if sessions else ["sessions"])]) or "none"
+            text = f"{len(scrape.agents)} agents; missing: {names}; {scrape.invalid_values} invalid values."
+            advice = "Check that no proxy removes metric families from the metrics address."
+            return Finding(Level.WARNING, subject, text, advice)
+        grouping = "by client" if "coderd_agentstats_session_count" in sessions else "by app family"
+        text = f"{len(scrape.agents)} agents with latency, connections, bytes and sessions {grouping}."
         return Finding(Level.OK, subject, text)
 
     async def _check_agents(self, scrape: AgentScrape) -> AsyncIterator[Finding]:
@@ -127,7 +151,7 @@ class CoderdMetricsCheck:
         yield _freshness_finding(scrape, workspaces, stale=await self._has_no_latency())
 
     async def _has_no_latency(self) -> bool:
-        """Say whether Coder knows of no measured connection in the last quarter of an hour."""
+        """Return whether Coder measured no connection in the last 15 minutes."""
         try:
             stats = await self.client.deployment_stats()
         except (UpstreamError, SecretError):
@@ -136,42 +160,9 @@ class CoderdMetricsCheck:
 
 
 def _source_error_finding(error: AgentStatsError) -> Finding:
-    """Return the finding of an error, whose last sentence says what to do."""
+    """Return the problem of an error, whose last sentence is the advice."""
     text, _, advice = str(error).rpartition(". ")
     return Finding(Level.PROBLEM, _SUBJECT, f"{text}.", advice)
-
-
-def _families_finding(scrape: AgentScrape) -> Finding:
-    subject = f"{_SUBJECT}: agents"
-    if not scrape.agents:
-        return Finding(
-            Level.WARNING,
-            subject,
-            "Statistics are switched on, and no agent is on the page.",
-            "Connect to a workspace and look again after two minutes; idle agents are not on it.",
-        )
-    missing = [
-        description
-        for name, description in _EXPECTED_FAMILIES.items()
-        if f"coderd_agentstats_{name}" not in scrape.families
-    ]
-    sessions = sorted(
-        family for family in scrape.families if family.startswith("coderd_agentstats_session_count")
-    )
-    if missing or not sessions or scrape.invalid_values:
-        missing_names = ", ".join([*missing, *([] if sessions else ["sessions"])]) or "nothing"
-        return Finding(
-            Level.WARNING,
-            subject,
-            f"{len(scrape.agents)} agents are told of; {missing_names} is missing and {scrape.invalid_values} values are none.",
-            "Look whether a proxy before the metrics address leaves families out.",
-        )
-    grouping = "by client" if "coderd_agentstats_session_count" in sessions else "by family of apps"
-    return Finding(
-        Level.OK,
-        subject,
-        f"{len(scrape.agents)} agents are told of with latency, connections, bytes and sessions {grouping}.",
-    )
 
 
 def _template_join_finding(scrape: AgentScrape, workspaces: Sequence[models.Workspace]) -> Finding:
@@ -184,39 +175,33 @@ def _template_join_finding(scrape: AgentScrape, workspaces: Sequence[models.Work
         for workspace in workspaces
     )
     unmatched = [agent for agent in scrape.agents if workspace_index.template(agent[0], agent[1]) is None]
-    text = f"{len(scrape.agents) - len(unmatched)} of {len(scrape.agents)} agents belong to a workspace that is visible."
+    subject, matched = f"{_SUBJECT}: templates", len(scrape.agents) - len(unmatched)
+    text = f"{matched} of {len(scrape.agents)} agents belong to a visible workspace."
     if not unmatched:
-        return Finding(Level.OK, f"{_SUBJECT}: templates", text)
-    return Finding(
-        Level.PROBLEM if len(unmatched) == len(scrape.agents) else Level.WARNING,
-        f"{_SUBJECT}: templates",
-        text,
-        "Give the account the role template-admin, so that it sees the workspaces of others; "
-        "the rest is not counted.",
+        return Finding(Level.OK, subject, text)
+    advice = (
+        "Give the account the role template-admin, which sees workspaces of other users. "
+        "Reports of other agents are not counted."
     )
+    return Finding(Level.WARNING if matched else Level.PROBLEM, subject, text, advice)
 
 
 def _freshness_finding(
     scrape: AgentScrape, workspaces: Sequence[models.Workspace], *, stale: bool
 ) -> Finding:
-    """Say whether agents on the page still speak; where none does, the page shows what was."""
+    """Return whether reported agents are in use; otherwise the scrape holds old values."""
     subject = f"{_SUBJECT}: freshness"
-    connected_agents = set(_connected_agents(workspaces))
-    connected = [agent for agent in scrape.agents if agent in connected_agents]
-    text = f"{len(connected)} of {len(scrape.agents)} agents on the page are connected to Coder now."
-    if connected and not stale:
+    connected = {
+        (workspace.owner_name, workspace.name, agent.name)
+        for workspace, agent in connected_agents(workspaces)
+    }
+    count = sum(agent in connected for agent in scrape.agents)
+    text = f"{count} of {len(scrape.agents)} reported agents are connected to Coder."
+    if count and not stale:
         return Finding(Level.OK, subject, text)
     return Finding(
         Level.WARNING,
         subject,
-        f"{text} Nobody uses one, so the values stand still since somebody last did.",
-        "Connect to a workspace to see them move. Until then they are not counted again, and are taken for "
-        "nobody after 150 seconds.",
+        f"{text} None is in use, so coderd repeats the last values.",
+        "Connect to a workspace for new values. Repeated values are counted once, and dropped after 150 s.",
     )
-
-
-def _connected_agents(workspaces: Sequence[models.Workspace]) -> Iterator[tuple[str, str, str]]:
-    for workspace in workspaces:
-        for agent in workspace.agents:
-            if workspace.latest_build.status == "running" and agent.status == "connected":
-                yield workspace.owner_name, workspace.name, agent.name

@@ -1,13 +1,14 @@
-"""What Coder has to tell: statistics, dates, workspaces, agents, latency."""
+"""Checks of Coder's data: templates, statistics, workspaces, agents, apps, relays and latency."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Final
 
-from insights_exporter.check.access import failed_finding
+from insights_exporter.check.failures import STATISTICS_SWITCH, failed_finding
 from insights_exporter.check.finding import Finding, Level
 from insights_exporter.clock import Clock
 from insights_exporter.coder import models, time_ranges
@@ -15,89 +16,107 @@ from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.time_ranges import Window
 from insights_exporter.config.settings import Settings
 from insights_exporter.errors import InsightsDisabled, NotFoundOrForbidden, SecretError, UpstreamError
+from insights_exporter.metrics.catalogue import LATENCY_SLOW
 
-__all__ = ["DataCheck"]
+__all__ = [
+    "DataCheck",
+    "agents_finding",
+    "apps_finding",
+    "connected_agents",
+    "latency_finding",
+    "relays_finding",
+]
 
-HIGH_LATENCY = 0.3
-"""Seconds from which on a round trip to an agent's own preferred relay is bad for everybody."""
+IMPLAUSIBLE_LATENCY: Final = 10.0
+"""Round trip in seconds that only a measurement error explains."""
 
-IMPLAUSIBLE_LATENCY = 10.0
-"""Seconds that no connection takes that anybody works through."""
+MAX_TEMPLATE_QUERIES: Final = 20
+"""Requests for single templates if the account cannot read insights of the whole deployment."""
 
-_MIN_MEASURED_SHARE = 0.5
+_MIN_MEASURED_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The templates whose insights the account can read; no ids mean the whole deployment."""
+
+    template_ids: tuple[str, ...] = ()
+    report: models.TemplateReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DataCheck:
-    """Looks at what Coder tells."""
+    """Checks the data that the exporter would read."""
 
     client: CoderClient
     settings: Settings
     clock: Clock
 
     async def run(self) -> AsyncIterator[Finding]:
-        """Yield what is found."""
-        yield await self._check_templates()
+        """Yield a finding for each kind of data."""
+        templates, finding = await self._check_templates()
+        yield finding
         week = time_ranges.last_days(self.clock.now(), 7, self.settings.insights.utc_offset)
-        async for finding in self._check_insights(week):
-            yield finding
+        scope: _Scope | None = None
+        try:
+            scope = await self._insights_scope(week, templates)
+        except (InsightsDisabled, NotFoundOrForbidden, UpstreamError, SecretError) as error:
+            yield _statistics_problem(error)
+        if scope is not None:
+            for finding in _statistics_findings(scope, templates, week):
+                yield finding
         async for finding in self._check_workspaces():
             yield finding
-        yield await self._check_latency(week)
+        if scope is not None:
+            yield await self._check_latency(week, scope.template_ids)
 
-    async def _check_templates(self) -> Finding:
+    async def _check_templates(self) -> tuple[list[models.Template], Finding]:
         try:
             templates = await self.client.templates()
         except (UpstreamError, SecretError) as error:
-            return failed_finding("templates", error)
+            return [], failed_finding("templates", error)
         if not templates:
-            return Finding(
-                Level.PROBLEM,
-                "templates",
-                "No template is visible.",
-                "Give the account the role template-admin, or make a template.",
-            )
+            advice = "Give the account the role auditor or template-admin, or create a template."
+            return [], Finding(Level.PROBLEM, "templates", "No template is visible.", advice)
         deprecated = sum(template.deprecated for template in templates)
-        return Finding(
-            Level.OK, "templates", f"{len(templates)} are visible, {deprecated} of them deprecated."
-        )
+        text = f"Visible templates: {len(templates)}, deprecated: {deprecated}."
+        return templates, Finding(Level.OK, "templates", text)
 
-    async def _check_insights(self, week: Window) -> AsyncIterator[Finding]:
+    async def _insights_scope(self, week: Window, templates: Sequence[models.Template]) -> _Scope:
+        """Return the templates with readable insights: roles in an organization permit only those.
+
+        Raise the error of the deployment's request if no template is readable either.
+        """
         try:
             response = await self.client.template_insights(week.start, week.end)
-        except InsightsDisabled:
-            yield Finding(
-                Level.PROBLEM,
-                "statistics",
-                "Coder's collection of usage statistics is switched off.",
-                "Start Coder without CODER_STATS_COLLECTION_USAGE_STATS_ENABLE=false.",
-            )
-            return
-        except NotFoundOrForbidden as error:
-            yield Finding(
-                Level.PROBLEM,
-                "statistics",
-                str(error),
-                "Give the account view_insights on templates: the role auditor or template-admin.",
-            )
-            return
-        except (UpstreamError, SecretError) as error:
-            yield failed_finding("statistics", error)
-            return
-        yield Finding(Level.OK, "statistics", "Coder collects usage statistics.")
-        yield self._date_range_finding(week, response.report)
+        except NotFoundOrForbidden:
+            readable = await self._readable_template_ids(week, templates)
+            if not readable:
+                raise
+            response = await self.client.template_insights(week.start, week.end, template_ids=readable)
+            return _Scope(readable, response.report)
+        return _Scope((), response.report)
 
-    def _date_range_finding(self, week: Window, report: models.TemplateReport | None) -> Finding:
-        users = None if report is None else report.active_users
-        dates = f"from {week.start:%Y-%m-%d} to {week.end:%Y-%m-%d %H:%M}"
-        if users:
-            return Finding(Level.OK, "date range", f"{users} users were active {dates}.")
-        return Finding(
-            Level.WARNING,
-            "date range",
-            f"Nobody was active {dates}.",
-            "Connect to a workspace; creating one does not count. Numbers follow after a few minutes.",
-        )
+    async def _readable_template_ids(
+        self, week: Window, templates: Sequence[models.Template]
+    ) -> tuple[str, ...]:
+        """Ask for each organization's templates at once, and for single ones if that is refused."""
+        by_organization: dict[str, list[str]] = {}
+        for template in templates:
+            by_organization.setdefault(template.organization_id, []).append(template.id)
+        readable: list[str] = []
+        refused: list[str] = []
+        for ids in by_organization.values():
+            (readable if await self._is_readable(week, ids) else refused).extend(ids)
+        single = refused[:MAX_TEMPLATE_QUERIES]
+        return (*readable, *[item for item in single if await self._is_readable(week, [item])])
+
+    async def _is_readable(self, week: Window, template_ids: Sequence[str]) -> bool:
+        try:
+            await self.client.template_insights(week.start, week.end, template_ids=template_ids)
+        except NotFoundOrForbidden:
+            return False
+        return True
 
     async def _check_workspaces(self) -> AsyncIterator[Finding]:
         try:
@@ -105,89 +124,131 @@ class DataCheck:
         except (UpstreamError, SecretError) as error:
             yield failed_finding("workspaces", error)
             return
-        running = [item for item in workspaces if item.latest_build.status == "running"]
-        text = f"{len(running)} of {len(workspaces)} workspaces run."
         if not workspaces:
-            yield Finding(
-                Level.WARNING,
-                "workspaces",
-                "No workspace is visible.",
-                "Give the account the role template-admin: Coder shows an auditor no workspaces of others.",
-            )
+            advice = "Give the account the role template-admin: an auditor sees no workspaces of other users."
+            yield Finding(Level.WARNING, "workspaces", "No workspace is visible.", advice)
             return
-        yield Finding(Level.OK, "workspaces", text)
+        running = [item for item in workspaces if item.latest_build.status == "running"]
+        yield Finding(Level.OK, "workspaces", f"{len(running)} of {len(workspaces)} workspaces are running.")
         agents = [agent for workspace in running for agent in workspace.agents]
-        yield _agents_finding(agents)
+        yield agents_finding(agents)
         yield self._agent_versions_finding([agent for agent in agents if agent.status == "connected"])
-        yield _apps_finding(agents)
-        yield _relays_finding(agents)
+        yield apps_finding(agents)
+        yield relays_finding(agents)
 
     def _agent_versions_finding(self, agents: Sequence[models.Agent]) -> Finding:
-        server = self.client.version
+        subject, server = "agent versions", self.client.version
         if server is None or not agents:
-            return Finding(Level.OK, "agent versions", "There is nothing to compare.")
-        outdated = [
-            agent
+            return Finding(Level.OK, subject, "No agent is connected.")
+        outdated = Counter(
+            agent.version
             for agent in agents
-            if agent.version and agent.version.partition("+")[0] != _release_version(str(server))
-        ]
-        if not outdated:
-            return Finding(Level.OK, "agent versions", f"All {len(agents)} agents run the server's version.")
-        common_versions = ", ".join(
-            f"{version} ({n})" for version, n in Counter(agent.version for agent in outdated).most_common(3)
+            if agent.version and _release_version(agent.version) != _release_version(str(server))
         )
+        if not outdated:
+            return Finding(Level.OK, subject, f"All {len(agents)} agents have the server's version.")
+        versions = ", ".join(f"{version} ({count})" for version, count in outdated.most_common(3))
         return Finding(
             Level.WARNING,
-            "agent versions",
-            f"{len(outdated)} of {len(agents)} connected agents run another version than {server}: {common_versions}.",
-            "Restart or update these workspaces; older agents may not report every app.",
+            subject,
+            f"{outdated.total()} of {len(agents)} connected agents have another version than {server}: "
+            f"{versions}.",
+            "Restart or update these workspaces. Older agents can lack app usage.",
         )
 
-    async def _check_latency(self, week: Window) -> Finding:
+    async def _check_latency(self, week: Window, template_ids: Sequence[str]) -> Finding:
         try:
-            report = await self.client.user_latency(week.start, week.end)
+            report = await self.client.user_latency(week.start, week.end, template_ids=template_ids)
         except (UpstreamError, SecretError) as error:
             return failed_finding("latency", error)
-        return _latency_sanity(report.users)
+        return latency_finding(report.users)
+
+
+def connected_agents(
+    workspaces: Sequence[models.Workspace],
+) -> Iterator[tuple[models.Workspace, models.Agent]]:
+    """Yield the connected agents of running workspaces."""
+    for workspace in workspaces:
+        if workspace.latest_build.status == "running":
+            yield from ((workspace, agent) for agent in workspace.agents if agent.status == "connected")
+
+
+def _statistics_problem(error: UpstreamError | SecretError) -> Finding:
+    if isinstance(error, InsightsDisabled):
+        text = "Coder's collection of usage statistics is disabled. Insights and agent reports are missing."
+        return Finding(Level.PROBLEM, "statistics", text, STATISTICS_SWITCH)
+    if isinstance(error, NotFoundOrForbidden):
+        advice = (
+            "Give the account view_insights on templates: the role auditor (read-only) or template-admin."
+        )
+        return Finding(Level.PROBLEM, "statistics", str(error), advice)
+    return failed_finding("statistics", error)
+
+
+def _statistics_findings(
+    scope: _Scope, templates: Sequence[models.Template], week: Window
+) -> Iterator[Finding]:
+    if scope.template_ids:
+        names = {template.id: template.organization_name for template in templates}
+        organizations = sorted({names[template_id] for template_id in scope.template_ids})
+        yield Finding(
+            Level.WARNING,
+            "statistics",
+            f"Insights of {len(scope.template_ids)} of {len(templates)} templates are readable, "
+            f"in {', '.join(organizations)}; those of the whole deployment are not.",
+            "Give the account the site-wide role auditor or template-admin, or accept that series of other "
+            "templates and of the whole deployment are missing.",
+        )
+    else:
+        yield Finding(Level.OK, "statistics", "Coder collects usage statistics.")
+    users = None if scope.report is None else scope.report.active_users
+    dates = f"from {week.start:%Y-%m-%d} to {week.end:%Y-%m-%d %H:%M}"
+    if users:
+        yield Finding(Level.OK, "date range", f"{users} active users {dates}.")
+        return
+    advice = (
+        "Connect to a workspace; its creation does not count as activity. Data follows after some minutes."
+    )
+    yield Finding(Level.WARNING, "date range", f"No active users {dates}.", advice)
 
 
 def _release_version(version: str) -> str:
     return version.partition("+")[0]
 
 
-def _agents_finding(agents: Sequence[models.Agent]) -> Finding:
-    disconnected = [agent for agent in agents if agent.status != "connected"]
+def agents_finding(agents: Sequence[models.Agent]) -> Finding:
+    """Return how many agents of running workspaces are connected."""
+    states = Counter(agent.status for agent in agents)
+    connected = states.pop("connected", 0)
     if not agents:
-        return Finding(
-            Level.WARNING, "agents", "No workspace runs, so no agent reports.", "Start a workspace."
-        )
-    if not disconnected:
+        return Finding(Level.WARNING, "agents", "No running workspace has an agent.", "Start a workspace.")
+    if connected == len(agents):
         return Finding(Level.OK, "agents", f"All {len(agents)} agents of running workspaces are connected.")
-    states = ", ".join(
-        f"{n} {state}" for state, n in Counter(one.status for one in disconnected).most_common()
-    )
     return Finding(
         Level.WARNING,
         "agents",
-        f"{len(disconnected)} of {len(agents)} agents of running workspaces are not connected: {states}.",
-        "Look whether these workspaces reach Coder's access URL.",
+        f"{states.total()} of {len(agents)} agents of running workspaces are not connected: "
+        f"{_counts(states)}.",
+        "Check that these workspaces reach Coder's access URL.",
     )
 
 
-def _apps_finding(agents: Sequence[models.Agent]) -> Finding:
+def _counts(counter: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in Counter(counter).most_common())
+
+
+def apps_finding(agents: Sequence[models.Agent]) -> Finding:
+    """Return the unhealthy apps of running workspaces."""
     unhealthy = Counter(app.slug for agent in agents for app in agent.apps if app.health == "unhealthy")
     if not unhealthy:
         return Finding(Level.OK, "apps", "No app of a running workspace is unhealthy.")
-    slugs = ", ".join(f"{slug} ({n})" for slug, n in unhealthy.most_common(5))
-    return Finding(
-        Level.WARNING,
-        "apps",
-        f"Unhealthy apps: {slugs}.",
-        "Look at these apps' settings in the template; their usage is not counted.",
-    )
+    slugs = ", ".join(f"{slug} ({count})" for slug, count in unhealthy.most_common(5))
+    advice = "Check the health checks of these apps in the template. Usage of unhealthy apps is not counted."
+    return Finding(Level.WARNING, "apps", f"Unhealthy apps: {slugs}.", advice)
 
 
-def _relays_finding(agents: Sequence[models.Agent]) -> Finding:
+def relays_finding(agents: Sequence[models.Agent]) -> Finding:
+    """Return the latency of agents to their preferred DERP relays."""
     preferred = [
         (region, relay.seconds)
         for agent in agents
@@ -195,48 +256,33 @@ def _relays_finding(agents: Sequence[models.Agent]) -> Finding:
         if relay.preferred and relay.seconds is not None
     ]
     if not preferred:
-        return Finding(Level.OK, "relays", "No agent tells of a relay.")
-    slow_regions = Counter(region for region, seconds in preferred if seconds >= HIGH_LATENCY)
+        return Finding(Level.OK, "relays", "No agent reports the latency to a DERP relay.")
+    slow_regions = Counter(region for region, seconds in preferred if seconds >= LATENCY_SLOW)
     if not slow_regions:
         slowest = max(seconds for _, seconds in preferred)
-        return Finding(Level.OK, "relays", f"Agents reach their relays within {slowest * 1000:.0f} ms.")
-    regions = ", ".join(sorted(slow_regions))
-    return Finding(
-        Level.WARNING,
-        "relays",
-        f"{slow_regions.total()} agents need {HIGH_LATENCY * 1000:.0f} ms or more to their relay: {regions}.",
-        "Look at the DERP relays, and whether workspaces could reach a nearer one.",
-    )
+        text = f"The latency of agents to their DERP relays is at most {slowest * 1000:.0f} ms."
+        return Finding(Level.OK, "relays", text)
+    limit, regions = f"{LATENCY_SLOW * 1000:.0f} ms", ", ".join(sorted(slow_regions))
+    text = f"{slow_regions.total()} agents have a latency of {limit} or more to their DERP relay: {regions}."
+    return Finding(Level.WARNING, "relays", text, "Add a DERP relay closer to these workspaces.")
 
 
-def _latency_sanity(users: Sequence[models.UserLatency]) -> Finding:
+def latency_finding(users: Sequence[models.UserLatency]) -> Finding:
+    """Return whether users have a measured, plausible and low latency."""
     measured = [user.p50_seconds for user in users if user.p50_seconds is not None]
     if not users:
-        return Finding(Level.OK, "latency", "Nobody connected in the last seven days.")
+        return Finding(Level.OK, "latency", "No user connected in the last seven days.")
     if len(measured) < _MIN_MEASURED_SHARE * len(users):
-        return Finding(
-            Level.WARNING,
-            "latency",
-            f"Only {len(measured)} of {len(users)} users have a measured latency.",
-            "Look whether agents reach Coder; browsers' apps alone give no latency.",
-        )
+        text = f"{len(measured)} of {len(users)} users have a measured latency."
+        advice = "Check that agents reach Coder. Web apps alone give no latency."
+        return Finding(Level.WARNING, "latency", text, advice)
     median_latency = median(measured)
     if max(measured) >= IMPLAUSIBLE_LATENCY:
-        return Finding(
-            Level.WARNING,
-            "latency",
-            f"Somebody's median latency is {max(measured):.0f} s.",
-            "Look at the network between clients and workspaces, and at clocks of agents.",
-        )
-    if median_latency >= HIGH_LATENCY:
-        return Finding(
-            Level.WARNING,
-            "latency",
-            f"Half of the users wait {median_latency * 1000:.0f} ms or more.",
-            "Look whether direct connections fail, and whether DERP relays work.",
-        )
-    return Finding(
-        Level.OK,
-        "latency",
-        f"The middle of {len(measured)} users' median latencies is {median_latency * 1000:.0f} ms.",
-    )
+        text = f"The highest median latency of a user is {max(measured):.0f} s."
+        advice = "Check the network between clients and workspaces, and the clocks of agents."
+        return Finding(Level.WARNING, "latency", text, advice)
+    text = f"The median of {len(measured)} users' median latencies is {median_latency * 1000:.0f} ms."
+    if median_latency >= LATENCY_SLOW:
+        advice = "Check direct connections and DERP relays."
+        return Finding(Level.WARNING, "latency", text, advice)
+    return Finding(Level.OK, "latency", text)

@@ -1,4 +1,4 @@
-"""What a check found, and what to do about it."""
+"""Findings of checks: severity, subject, text and advice."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import IntEnum
 
 import msgspec
 
-__all__ = ["Finding", "Level", "format_json", "format_text", "worst"]
+__all__ = ["Finding", "Level", "clock_skew_finding", "format_json", "format_text", "worst"]
 
 
 class Level(IntEnum):
-    """How bad it is; the number of the worst one is the exit code."""
+    """Severity of a finding; the highest one is the exit code."""
 
     OK = 0
     WARNING = 1
@@ -26,7 +26,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was looked at, what was found, and what to do where something is wrong."""
+    """The result of one check; ``advice`` is set unless the level is OK."""
 
     level: Level
     subject: str
@@ -35,12 +35,23 @@ class Finding:
 
 
 def worst(findings: Iterable[Finding]) -> Level:
-    """Return the worst level; ok where nothing was found."""
+    """Return the highest level; OK without findings."""
     return max((finding.level for finding in findings), default=Level.OK)
 
 
+def clock_skew_finding(
+    subject: str, owner: str, skew: float, *, max_skew: float, reason: str = ""
+) -> Finding:
+    """Compare a remote clock with the local one; ``skew`` in seconds is > 0 for a fast remote clock."""
+    if abs(skew) < max_skew:
+        return Finding(Level.OK, subject, f"{owner} clock agrees with the local clock.")
+    direction = "ahead of" if skew > 0 else "behind"
+    text = f"{owner} clock is {abs(skew):.0f} s {direction} the local clock."
+    return Finding(Level.WARNING, subject, text, f"Synchronise both clocks. {reason}".strip())
+
+
 def format_text(finding: Finding) -> str:
-    """Return a finding for people, with the advice on a line of its own."""
+    """Return a finding as text, with the advice on a second line."""
     line = f"{finding.level.label:8} {finding.subject}: {finding.text}"
     return f"{line}\n         -> {finding.advice}" if finding.advice else line
 
