@@ -1,4 +1,4 @@
-"""A scripted server in place of Coder, and a client that talks to it."""
+"""A scripted HTTP server in place of Coder, and a client of it."""
 
 from __future__ import annotations
 
@@ -14,78 +14,52 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from insights_exporter.coder.client import CoderClient
-from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.config.settings import CoderSettings
 from insights_exporter.secrets import LiteralSecret, Secret
 from tests.support.clock import FakeClock
+from tests.support.recording_telemetry import RecordingTelemetry
 
 TOKEN = "abcdefghij-klmnopqrstuvwxyzABCDEF"
+HTML = "\n<!DOCTYPE html><html><body>Please sign in</body></html>"
+DATE = "Wed, 14 Jan 2026 10:20:00 GMT"
+"""The start of `FakeClock`."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class RecordingObserver:
-    """An observer that remembers."""
-
-    requests: list[tuple[str, str]] = field(default_factory=list)
-    retries: list[tuple[str, str]] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)
-    dropped: list[tuple[str, int, str]] = field(default_factory=list)
-    versions: list[str] = field(default_factory=list)
-
-    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
-        """Remember how a request ended."""
-        assert seconds >= 0
-        self.requests.append((endpoint, code))
-
-    def request_retried(self, endpoint: str, reason: str) -> None:
-        """Remember why a request was repeated."""
-        self.retries.append((endpoint, reason))
-
-    def rate_limit_waited(self, seconds: float) -> None:
-        """Remember a wait."""
-        self.waits.append(seconds)
-
-    def rows_dropped(self, endpoint: str, count: int, example: str) -> None:
-        """Remember what was lost."""
-        self.dropped.append((endpoint, count, example))
-
-    def version_changed(self, version: str) -> None:
-        """Remember a version."""
-        self.versions.append(version)
-
-
-@dataclass
 class FakeCoder:
-    """Answers each path below /api/v2 with the next handler of its script; the last one stays."""
+    """Responds to each path below /api/v2 with the next handler of its script; the last handler repeats."""
 
     handlers: dict[str, list[Handler]] = field(default_factory=dict)
     requests: list[web.Request] = field(default_factory=list)
     url: str = ""
 
     def set_handlers(self, path: str, *handlers: Handler) -> None:
-        """Set the script of a path."""
+        """Set the handlers of a path."""
         self.handlers[path] = list(handlers)
 
     def requested_paths(self) -> list[str]:
-        """Return the paths and queries that were asked for."""
+        """Return paths and queries of all requests."""
         return [str(request.rel_url).removeprefix("/api/v2") for request in self.requests]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
+        """Respond to one request."""
         self.requests.append(request)
         await request.read()
         script = self.handlers.get(request.path.removeprefix("/api/v2"))
         if not script:
             return web.json_response({"message": "Route not found."}, status=404)
         handler = script.pop(0) if len(script) > 1 else script[0]
-        return await handler(request)
+        response = await handler(request)
+        response.headers.setdefault("Date", DATE)
+        return response
 
 
 def respond_with(
     body: object, status: int = 200, headers: dict[str, str] | None = None, content_type: str = ""
 ) -> Handler:
-    """Return a handler with a fixed answer; text goes as it is, anything else as JSON."""
+    """Return a handler with a fixed response; other bodies than str and bytes are encoded as JSON."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         payload = body.encode() if isinstance(body, str) else body
@@ -99,9 +73,23 @@ def respond_with(
     return handle
 
 
+def respond_and_disconnect(body: bytes) -> Handler:
+    """Return a handler that announces more than it sends, then aborts the connection."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "999"})
+        await response.prepare(request)
+        await response.write(body)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    return handle
+
+
 @pytest.fixture
 async def coder() -> AsyncIterator[FakeCoder]:
-    """Return a server that knows no route until a test teaches it some."""
+    """Return a server without routes; tests add handlers."""
     script = FakeCoder()
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", script.handle)
@@ -112,14 +100,14 @@ async def coder() -> AsyncIterator[FakeCoder]:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Return a clock that sleeps in no time."""
+    """Return a clock whose sleeps return at once."""
     return FakeClock()
 
 
 @pytest.fixture
-def events() -> RecordingObserver:
-    """Return an observer that remembers."""
-    return RecordingObserver()
+def telemetry() -> RecordingTelemetry:
+    """Return an telemetry that remembers."""
+    return RecordingTelemetry()
 
 
 ConnectClient: TypeAlias = Callable[..., Awaitable[CoderClient]]
@@ -127,14 +115,16 @@ ConnectClient: TypeAlias = Callable[..., Awaitable[CoderClient]]
 
 @pytest.fixture
 async def connect(
-    coder: FakeCoder, clock: FakeClock, events: RecordingObserver
+    coder: FakeCoder, clock: FakeClock, telemetry: RecordingTelemetry
 ) -> AsyncIterator[ConnectClient]:
-    """Return what makes a client of the server, with settings to taste."""
+    """Return a factory of clients of the server, with overrides of settings."""
     async with AsyncExitStack() as stack:
 
         async def make(**settings: Any) -> CoderClient:
             chosen: dict[str, Any] = {"url": coder.url, "token": LiteralSecret(Secret(TOKEN))} | settings
-            client = CoderClient(CoderSettings(**chosen), clock=clock, rng=random.Random(1), observer=events)
+            client = CoderClient(
+                CoderSettings(**chosen), clock=clock, rng=random.Random(1), telemetry=telemetry
+            )
             return await stack.enter_async_context(client)
 
         yield make

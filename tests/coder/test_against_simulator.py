@@ -1,4 +1,4 @@
-"""The client and the simulated deployment, each made after the same contract, understand each other."""
+"""The client against the simulated deployment, which implement the same contract."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from insights_exporter.coder.authorization import PERMISSION_CHECKS
+from insights_exporter.coder.models import PERMISSION_CHECKS
 from insights_exporter.coder.time_ranges import last_days, past_weeks
 from insights_exporter.errors import (
     BadResponse,
@@ -27,11 +27,11 @@ from insights_exporter.errors import (
 from insights_exporter.simulator.api import fault_injection
 from insights_exporter.simulator.api.accounts import Account
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, OWNER_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size
+from insights_exporter.simulator.options import ApiOptions
+from tests.support.api_client import simulator_client
 from tests.support.clock import FakeClock
-from tests.support.simulated import simulator_client
 
 NOW = datetime(2026, 11, 24, 14, 7, tzinfo=UTC)
 WEEK = last_days(NOW, 7)
@@ -52,7 +52,8 @@ async def test_lists_are_complete() -> None:
         workspaces = await client.workspaces()
 
     assert {one.id for one in templates} == {one.id for one in deployment.world.templates}
-    assert {one.username for one in users} == {one.username for one in deployment.world.users}
+    listed = (*deployment.world.users, *deployment.world.service_accounts)
+    assert {one.username for one in users} == {one.username for one in listed}
     assert len(workspaces) == len(deployment.world.workspaces(NOW))
 
 
@@ -132,7 +133,7 @@ async def test_404_causes_are_distinguished() -> None:
     insights_disabled.world.usage_stats_enabled = False
     async with simulator_client(old_server, clock=FakeClock(NOW)) as client:
         with pytest.raises(UnsupportedEndpoint):
-            await client.user_status_counts()
+            await client.debug_metrics()
     async with simulator_client(insights_disabled, clock=FakeClock(NOW)) as client:
         with pytest.raises(InsightsDisabled):
             await client.user_latency(WEEK.start, WEEK.end)
@@ -170,7 +171,7 @@ async def test_old_server_is_supported() -> None:
 
 
 async def test_unlicensed_server_has_no_entitlements() -> None:
-    deployment = demo_deployment(Size(2, 5), options=ApiOptions(licensed=False))
+    deployment = demo_deployment(Size(2, 5), options=ApiOptions(open_source=True))
     async with simulator_client(deployment, clock=FakeClock(NOW)) as client:
         with pytest.raises(UnsupportedEndpoint):
             await client.entitlements()
@@ -180,8 +181,7 @@ async def test_rate_limit_raises_rate_limited() -> None:
     async with simulator_client(simulated_deployment(rate_limit=1), clock=FakeClock(NOW)) as client:
         await client.me()
         with pytest.raises(RateLimited):
-            async with client.with_timeout(5):
-                await client.me()
+            await client.with_timeout(5).me()
 
 
 async def test_demo_token_has_coder_format() -> None:

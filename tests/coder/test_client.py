@@ -1,4 +1,4 @@
-"""What the client asks, and what it makes of the answers."""
+"""Requests of the client, and the models that it returns."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from aiohttp import web
 
 from insights_exporter import errors
 from insights_exporter.coder import time_ranges
-from insights_exporter.coder.authorization import PERMISSION_CHECKS, AuthorizationCheck
 from insights_exporter.coder.client import CoderClient
-from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.coder.models import PERMISSION_CHECKS, AuthorizationCheck
 from insights_exporter.coder.versions import Feature, ServerVersion
+from insights_exporter.config.settings import CoderSettings
 from insights_exporter.secrets import LiteralSecret, Secret
-from tests.coder.conftest import TOKEN, ConnectClient, FakeCoder, RecordingObserver, respond_with
+from tests.coder.conftest import TOKEN, ConnectClient, FakeCoder, respond_with
 from tests.support.clock import FakeClock
+from tests.support.recording_telemetry import RecordingTelemetry
 
 NOW = datetime(2026, 1, 14, 10, 20, tzinfo=UTC)
 WEEK = time_ranges.last_days(NOW, 7)
@@ -59,7 +60,7 @@ async def test_utc_offset_is_escaped_in_query(coder: FakeCoder, client: CoderCli
     assert "template_ids" not in coder.requests[0].query
 
 
-async def test_activity_and_latency_come_per_user(coder: FakeCoder, client: CoderClient) -> None:
+async def test_activity_and_latency_by_user(coder: FakeCoder, client: CoderClient) -> None:
     user = {"user_id": "u1", "username": "ada", "avatar_url": "", "template_ids": ["t1"]}
     coder.set_handlers(
         "/insights/user-activity",
@@ -107,7 +108,7 @@ async def test_older_server_needs_no_deprecated_query(coder: FakeCoder, client: 
 
 
 async def test_old_server_lists_templates_per_organization(coder: FakeCoder, client: CoderClient) -> None:
-    """v2.12 has neither the list of all templates nor that of all organizations, nor their names."""
+    """v2.12 has no list of all templates or organizations, and no organization names in templates."""
     organizations = [{"id": "o1", "name": "acme", "display_name": "Acme"}, {"id": "o2", "name": "beta"}]
     coder.set_handlers(
         "/users/me/organizations", respond_with(organizations, headers=version_header("v2.12.3"))
@@ -132,7 +133,7 @@ async def test_old_server_lists_templates_per_organization(coder: FakeCoder, cli
 
 
 async def test_missing_organization_names_are_filled(coder: FakeCoder, client: CoderClient) -> None:
-    """v2.13 lists all templates without the names of their organizations."""
+    """v2.13 lists all templates without organization names."""
     coder.set_handlers("/templates", respond_with([template("go"), template("lost", organization_id="o9")]))
     coder.set_handlers("/users/me/organizations", respond_with([{"id": "o1", "name": "acme"}]))
     templates = await client.templates()
@@ -161,7 +162,7 @@ async def test_workspaces_are_paginated(coder: FakeCoder, connect: ConnectClient
     assert len(coder.requests) == max(1, -(-total // 3))
 
 
-async def test_users_are_read(coder: FakeCoder, client: CoderClient) -> None:
+async def test_users_are_listed_without_email(coder: FakeCoder, client: CoderClient) -> None:
     row = {"id": "u1", "username": "ada", "email": "ada@example.test", "status": "active"}
     coder.set_handlers("/users", respond_with({"users": [row], "count": 1}))
     users = await client.users()
@@ -171,17 +172,17 @@ async def test_users_are_read(coder: FakeCoder, client: CoderClient) -> None:
 
 
 async def test_invalid_row_is_dropped_and_counted(
-    coder: FakeCoder, client: CoderClient, events: RecordingObserver
+    coder: FakeCoder, client: CoderClient, telemetry: RecordingTelemetry
 ) -> None:
     rows = [{"id": "u1", "username": "ada"}, {"id": "u2", "username": 7}]
     coder.set_handlers("/users", respond_with({"users": rows, "count": 2}))
 
     assert [one.username for one in await client.users()] == ["ada"]
-    assert events.dropped == [("/users", 1, "username: Expected `str`, got `int`")]
+    assert telemetry.dropped_rows == [("/users", 1, "username: Expected `str`, got `int`")]
 
 
 async def test_invalid_row_is_dropped_from_large_response(
-    coder: FakeCoder, client: CoderClient, events: RecordingObserver
+    coder: FakeCoder, client: CoderClient, telemetry: RecordingTelemetry
 ) -> None:
     rows: list[dict[str, Any]] = [
         {"user_id": f"u{number}", "username": "x" * 50, "seconds": 60} for number in range(1000)
@@ -191,7 +192,7 @@ async def test_invalid_row_is_dropped_from_large_response(
     report = await client.user_activity(WEEK.start, WEEK.end)
 
     assert len(report.users) == 999
-    assert [count for _, count, _ in events.dropped] == [1]
+    assert [count for _, count, _ in telemetry.dropped_rows] == [1]
 
 
 async def test_authcheck_sends_one_request(coder: FakeCoder, client: CoderClient) -> None:
@@ -241,35 +242,19 @@ async def test_token_expiry_matches_token_id(coder: FakeCoder, client: CoderClie
 
 
 async def test_ids_are_escaped_in_paths_and_absent_from_labels(
-    coder: FakeCoder, client: CoderClient, events: RecordingObserver
+    coder: FakeCoder, client: CoderClient, telemetry: RecordingTelemetry
 ) -> None:
     with pytest.raises(errors.UnsupportedEndpoint):
         await client.rich_parameters("../users?x=1")
 
     assert coder.requests[0].rel_url.raw_path == "/api/v2/templateversions/..%2Fusers%3Fx%3D1/rich-parameters"
-    assert events.requests == [("/templateversions/{id}/rich-parameters", "404")]
-
-
-async def test_daily_users_are_those_of_a_template_or_of_all(
-    coder: FakeCoder, client: CoderClient, events: RecordingObserver
-) -> None:
-    entries = {"entries": [{"date": "2026-01-13", "amount": 4}], "tz_hour_offset": 0}
-    coder.set_handlers("/insights/daus", respond_with(entries))
-    coder.set_handlers("/templates/t1/daus", respond_with(entries))
-    found = [*await client.daus(), *await client.daus("t1")]
-
-    assert [(day.date, day.amount) for day in found] == [("2026-01-13", 4)] * 2
-    assert [endpoint for endpoint, _ in events.requests] == ["/insights/daus", "/templates/{id}/daus"]
+    assert telemetry.requests == [("/templateversions/{id}/rich-parameters", "404")]
 
 
 async def test_small_endpoints_are_decoded(coder: FakeCoder, client: CoderClient) -> None:
     coder.set_handlers("/buildinfo", respond_with({"version": "v2.26.1+abc", "deployment_id": "d"}))
     coder.set_handlers(
         "/entitlements", respond_with({"features": {"user_limit": {"enabled": True, "limit": 50}}})
-    )
-    coder.set_handlers(
-        "/insights/user-status-counts",
-        respond_with({"status_counts": {"active": [{"date": "2026-01-14T00:00:00Z", "count": 9}]}}),
     )
     coder.set_handlers(
         "/debug/health",
@@ -289,19 +274,32 @@ async def test_small_endpoints_are_decoded(coder: FakeCoder, client: CoderClient
     health = await client.health()
 
     assert (await client.build_info()).version == "v2.26.1+abc"
-    assert (await client.entitlements()).user_limit == 50
-    assert (await client.user_status_counts())["active"][0].count == 9
+    assert (await client.entitlements()).features["user_limit"].limit == 50
     assert (health.severity, list(health.sections())) == ("warning", ["derp", "database"])
-    assert health.database is not None
-    assert health.database.latency_seconds == 0.0025
     assert (await client.deployment_stats()).session_count.vscode == 2
     assert await client.debug_metrics() == "# TYPE up gauge\nup 1\n"
 
 
+async def test_users_are_counted_with_one_small_request(coder: FakeCoder, client: CoderClient) -> None:
+    """The count of an empty page is 0, which is then the right number."""
+    coder.set_handlers(
+        "/users",
+        respond_with({"users": [{"id": "u", "username": "ada"}], "count": 24}),
+        respond_with({"users": [], "count": 0}),
+    )
+
+    assert await client.user_count("active") == 24
+    assert await client.user_count("suspended") == 0
+    assert [request.rel_url.query_string for request in coder.requests] == [
+        "q=status:active&limit=1",
+        "q=status:suspended&limit=1",
+    ]
+
+
 async def test_version_is_read_from_each_response(
-    coder: FakeCoder, client: CoderClient, events: RecordingObserver
+    coder: FakeCoder, client: CoderClient, telemetry: RecordingTelemetry
 ) -> None:
-    """During a rolling upgrade answers come from both versions."""
+    """During a rolling upgrade, responses come from both versions."""
     coder.set_handlers(
         "/users/me",
         respond_with({"id": "u", "username": "x"}, headers=version_header("v2.18.0+a")),
@@ -309,18 +307,18 @@ async def test_version_is_read_from_each_response(
     )
 
     assert client.version is None
-    assert not client.is_unsupported(Feature.USER_STATUS_COUNTS)
+    assert not client.is_unsupported(Feature.INSIGHTS_SWITCH)
 
     await client.me()
 
     assert client.version == ServerVersion(2, 18, 0, "", "a")
-    assert client.is_unsupported(Feature.USER_STATUS_COUNTS)
+    assert client.is_unsupported(Feature.INSIGHTS_SWITCH)
 
     with pytest.raises(errors.UnsupportedEndpoint):
         await client.me()
 
-    assert not client.is_unsupported(Feature.USER_STATUS_COUNTS)
-    assert events.versions == ["v2.18.0+a", "v2.31.0+b"]
+    assert not client.is_unsupported(Feature.INSIGHTS_SWITCH)
+    assert telemetry.versions == ["v2.18.0+a", "v2.31.0+b"]
 
 
 async def test_clock_skew_is_measured(coder: FakeCoder, client: CoderClient, clock: FakeClock) -> None:
@@ -343,7 +341,7 @@ async def test_concurrency_is_limited(coder: FakeCoder, connect: ConnectClient, 
         peak = max(peak, running)
         if running == concurrency:
             full.set()
-        # Nobody answers before as many as may come have come.
+        # Respond only when the maximum number of requests is running.
         await asyncio.wait_for(full.wait(), 5)
         running -= 1
         return web.json_response({"id": "u", "username": "x"})
@@ -356,7 +354,7 @@ async def test_concurrency_is_limited(coder: FakeCoder, connect: ConnectClient, 
     assert len(coder.requests) == 8
 
 
-async def test_a_path_prefix_is_kept(coder: FakeCoder, connect: ConnectClient) -> None:
+async def test_path_prefix_is_kept(coder: FakeCoder, connect: ConnectClient) -> None:
     client = await connect(url=f"{coder.url}/tools/coder")
 
     with pytest.raises(errors.UnsupportedEndpoint):

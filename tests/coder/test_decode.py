@@ -1,20 +1,35 @@
-"""Answers are decoded whole; where a part is bad, everything else of them is."""
+"""Decoding of responses, strict and lenient."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insights_exporter.coder import models
-from insights_exporter.coder.decode import decode
+from insights_exporter.coder.decode import (
+    DecodeResult,
+    UndecodableError,
+    decode_leniently,
+    decode_strictly,
+)
 from insights_exporter.errors import BadResponse
 
 ENDPOINT = "/insights/templates"
+
+T = TypeVar("T")
+
+
+def decode(body: bytes, expected: type[T], *, endpoint: str) -> DecodeResult[T]:
+    """Decode as the request pipeline does."""
+    try:
+        return DecodeResult(decode_strictly(body, expected))
+    except UndecodableError:
+        return decode_leniently(body, expected, endpoint=endpoint)
 
 
 def latency_body(*rows: str) -> bytes:
@@ -205,14 +220,14 @@ def test_workspace_agents_span_all_resources() -> None:
     assert result.dropped == 0
 
 
-def test_user_limit_requires_enabled_feature() -> None:
-    body = '{{"features":{{"user_limit":{{"entitlement":"entitled","enabled":{},"limit":100}}}}}}'
-    limits = [
-        decode(body.format(on).encode(), models.Entitlements, endpoint="/entitlements").value.user_limit
-        for on in ("true", "false")
-    ]
+def test_unlimited_feature_has_no_limit() -> None:
+    body = b'{"features":{"user_limit":{"enabled":true,"limit":100},"audit_log":{"enabled":true,"actual":1}}}'
+    features = decode(body, models.Entitlements, endpoint="/entitlements").value.features
 
-    assert limits == [100, None]
+    assert {name: (one.limit, one.actual) for name, one in features.items()} == {
+        "user_limit": (100, None),
+        "audit_log": (None, 1),
+    }
 
 
 def test_lone_surrogate_is_replaced() -> None:
@@ -232,7 +247,7 @@ def test_lone_surrogate_is_replaced() -> None:
     ],
 )
 def test_truncated_response_is_retryable(body: bytes) -> None:
-    with pytest.raises(BadResponse, match="cut short") as caught:
+    with pytest.raises(BadResponse, match="truncated") as caught:
         decode(body, models.UserLatencyResponse, endpoint=ENDPOINT)
 
     assert caught.value.retryable
@@ -281,3 +296,31 @@ def test_truncated_response_is_always_rejected(length: int) -> None:
 
     with pytest.raises(BadResponse):
         decode(truncated, models.UserLatencyResponse, endpoint=ENDPOINT)
+
+
+@pytest.mark.parametrize("timestamp", ["9999-12-31T23:59:59-01:00", "2200-01-01T00:00:00Z"])
+def test_implausible_date_drops_only_its_field(timestamp: str) -> None:
+    """Conversion of such a date to UTC overflows, which would fail the whole inventory."""
+    rows = [{"id": "t1", "name": "go", "created_at": timestamp}, {"id": "t2", "name": "rust"}]
+    result = decode(json.dumps(rows).encode(), list[models.Template], endpoint="/templates")
+
+    assert [(row.name, row.created_at) for row in result.value] == [("go", None), ("rust", None)]
+    assert result.dropped == 1
+    assert result.example.startswith("created_at: expected a date before 2200")
+
+
+def test_implausible_date_drops_row_that_requires_it() -> None:
+    times = ("9999-12-31T00:00:00Z", "2026-01-14T00:00:00Z")
+    rows = [{"start_time": time, "end_time": time, "active_users": 2} for time in times]
+    body = json.dumps({"interval_reports": rows}).encode()
+    result = decode(body, models.TemplateInsights, endpoint=ENDPOINT)
+
+    assert [row.start_time.year for row in result.value.interval_reports] == [2026]
+    assert result.dropped == 1
+
+
+def test_zero_time_is_valid() -> None:
+    body = b'[{"id":"u1","username":"ada","last_seen_at":"0001-01-01T00:00:00Z"}]'
+    result = decode(body, list[models.User], endpoint="/users")
+
+    assert (result.value[0].last_seen, result.dropped) == (None, 0)

@@ -11,7 +11,7 @@ from insights_exporter.coder.pagination import ListPage, fetch_all_pages
 
 @dataclass(frozen=True)
 class Row:
-    """A thing with an id."""
+    """A row with an id."""
 
     id: str
 
@@ -23,7 +23,7 @@ def make_rows(*ids: int) -> list[Row]:
 def fake_fetch(
     *snapshots: list[Row], calls: list[tuple[int, int]] | None = None
 ) -> Callable[[int, int], Awaitable[ListPage[Row]]]:
-    """Return a source whose list is in the next state at each request and stays in the last one."""
+    """Return a fetch function whose list is the next snapshot at each request; the last repeats."""
     queue = list(snapshots)
 
     async def fetch(limit: int, offset: int) -> ListPage[Row]:
@@ -54,7 +54,7 @@ async def test_rows_are_deduplicated() -> None:
 
 
 async def test_incomplete_list_is_fetched_again() -> None:
-    """Row 1 leaves the first page, so that row 3 moves onto it unseen."""
+    """Row 1 moves to the end, so row 3 moves to the first page between the two requests."""
     fetched = await fetch_all_pages(fake_fetch(make_rows(1, 2, 3, 4), make_rows(2, 3, 4, 1)), size=2)
 
     assert sorted(row.id for row in fetched) == ["1", "2", "3", "4"]
@@ -89,7 +89,7 @@ async def test_dropped_rows_count_as_fetched() -> None:
 
 
 async def test_missing_count_terminates() -> None:
-    """The unusable count itself is dropped from each page, the empty ones behind the list included."""
+    """An invalid count is dropped from each page, also from the empty page after the last row."""
     calls: list[int] = []
 
     async def fetch(limit: int, offset: int) -> ListPage[Row]:
@@ -105,3 +105,15 @@ async def test_without_count_stops_at_partial_page() -> None:
         return ListPage(make_rows(*range(7))[offset : offset + limit], None)
 
     assert await fetch_all_pages(fetch, size=3) == make_rows(*range(7))
+
+
+async def test_single_page_is_not_fetched_again() -> None:
+    """A list on one page cannot lose a row between pages, so a higher count has another cause."""
+    calls: list[int] = []
+
+    async def fetch(limit: int, offset: int) -> ListPage[Row]:
+        calls.append(offset)
+        return ListPage(make_rows(1), 2)
+
+    assert await fetch_all_pages(fetch, size=5) == make_rows(1)
+    assert calls == [0]

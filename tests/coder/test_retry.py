@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf
 from random import Random
 
 import pytest
 
+from insights_exporter.clock import Deadline
 from insights_exporter.coder.retry import Retrier, RetryPolicy
 from insights_exporter.errors import (
     BadResponse,
@@ -20,14 +23,14 @@ ENDPOINT = "/insights/templates"
 
 
 class Script:
-    """Fails with each of the errors in turn, then succeeds."""
+    """Raises each error in turn, then succeeds."""
 
     def __init__(self, *errors: UpstreamError) -> None:
         self.errors = list(errors)
         self.calls = 0
 
     async def __call__(self) -> str:
-        """Raise the next error or answer."""
+        """Raise the next error, or return a result."""
         self.calls += 1
         if self.errors:
             raise self.errors.pop(0)
@@ -44,15 +47,23 @@ def retryable_errors() -> list[UpstreamError]:
     ]
 
 
-def make_retrier(clock: FakeClock, retries: int = 3) -> Retrier:
-    return Retrier(RetryPolicy(retries), clock, Random(1))
+async def retry(
+    script: Script,
+    clock: FakeClock,
+    *,
+    retries: int = 3,
+    timeout: float = inf,
+    on_retry: Callable[[UpstreamError], None] = lambda _: None,
+) -> str:
+    retrier = Retrier(RetryPolicy(retries), Random(1))
+    return await retrier.run(script, on_retry=on_retry, deadline=Deadline.after(clock, timeout))
 
 
 @pytest.mark.parametrize("error", retryable_errors(), ids=lambda error: error.reason)
 async def test_retryable_error_is_retried(error: UpstreamError) -> None:
     script = Script(error)
     seen: list[str] = []
-    result = await make_retrier(FakeClock()).run(script, on_retry=lambda one: seen.append(one.reason))
+    result = await retry(script, FakeClock(), on_retry=lambda one: seen.append(one.reason))
 
     assert result == "answer"
     assert seen == [error.reason]
@@ -66,7 +77,7 @@ async def test_permanent_error_is_not_retried(error: UpstreamError) -> None:
     clock = FakeClock()
 
     with pytest.raises(type(error)):
-        await make_retrier(clock).run(script, on_retry=lambda _: None)
+        await retry(script, clock)
 
     assert script.calls == 1
     assert clock.sleeps == []
@@ -76,7 +87,7 @@ async def test_retries_are_limited() -> None:
     script = Script(*(Unreachable("gone", endpoint=ENDPOINT) for _ in range(9)))
 
     with pytest.raises(Unreachable):
-        await make_retrier(FakeClock(), retries=3).run(script, on_retry=lambda _: None)
+        await retry(script, FakeClock(), retries=3)
 
     assert script.calls == 4
 
@@ -95,17 +106,17 @@ async def test_exponential_backoff_with_full_jitter() -> None:
 async def test_retry_after_is_respected() -> None:
     clock = FakeClock()
     script = Script(RateLimited("wait", endpoint=ENDPOINT, retry_after=60))
-    await make_retrier(clock).run(script, on_retry=lambda _: None)
+    await retry(script, clock)
 
     assert 60 <= clock.elapsed <= 60.5
 
 
 async def test_no_retry_past_deadline() -> None:
-    """The error that stands behind the wait is more telling than a missed deadline."""
+    """The rate limit is raised, not the deadline, because it is the cause."""
     clock = FakeClock()
     script = Script(RateLimited("wait", endpoint=ENDPOINT, retry_after=60))
 
     with pytest.raises(RateLimited):
-        await make_retrier(clock).run(script, on_retry=lambda _: None, deadline=59.0)
+        await retry(script, clock, timeout=59.0)
 
     assert clock.sleeps == []

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import serialization
 from yarl import URL
 
 from insights_exporter import errors
-from insights_exporter.coder.client import CoderClient, open_session
-from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.coder.client import CoderClient
+from insights_exporter.coder.session import open_session
+from insights_exporter.config.settings import CoderSettings
 from insights_exporter.secrets import LiteralSecret, Secret
 from tests.coder.conftest import TOKEN
 
@@ -51,7 +52,7 @@ async def request_over_tls(context: ssl.SSLContext, **settings: Any) -> str:
 
 
 async def test_unknown_ca_error_names_ca_file(tmp_path: Path) -> None:
-    with pytest.raises(errors.TLSError, match=r"set ca_file to the authority"):
+    with pytest.raises(errors.TLSError, match=r"set coder\.ca_file to the CA"):
         await request_over_tls(server_ssl_context(trustme.CA()))
 
 
@@ -101,7 +102,7 @@ async def test_invalid_ca_file_error_names_path(tmp_path: Path, *, missing: bool
         path.write_text("no certificate")
     settings = CoderSettings(url="https://localhost", token=LiteralSecret(Secret(TOKEN)), ca_file=path)
 
-    with pytest.raises(errors.ConfigError, match=rf"ca_file: expected certificates in PEM form in {path}"):
+    with pytest.raises(errors.ConfigError, match=rf"coder.ca_file: expected PEM certificates in {path}"):
         await CoderClient(settings).__aenter__()
 
 
@@ -116,11 +117,11 @@ async def test_hostname_mismatch_is_rejected(tmp_path: Path) -> None:
 
 
 async def test_missing_client_certificate_error_hints_at_cert_file(tmp_path: Path) -> None:
-    """Since TLS 1.3 the server refuses after the connection stands, and simply hangs up."""
+    """With TLS 1.3 the server closes the connection after the handshake."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
 
-    with pytest.raises(errors.Unreachable, match="may want a client certificate"):
+    with pytest.raises(errors.Unreachable, match="may require a client certificate"):
         await request_over_tls(
             server_ssl_context(authority, require_client_certificate=True), ca_file=tmp_path / "ca.pem"
         )
@@ -145,5 +146,7 @@ async def test_encrypted_key_is_rejected_without_prompt(tmp_path: Path) -> None:
         key_file=key,
     )
 
-    with pytest.raises(errors.ConfigError, match=rf"expected a certificate and its unencrypted key .*{key}"):
+    with pytest.raises(
+        errors.ConfigError, match=rf"expected a PEM certificate and its unencrypted key in {key}"
+    ):
         await CoderClient(settings).__aenter__()

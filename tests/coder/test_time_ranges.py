@@ -1,4 +1,4 @@
-"""Every window that we ask for is one that Coder accepts."""
+"""Time ranges that Coder accepts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 moments = st.datetimes(
-    min_value=datetime(2020, 1, 1),
-    max_value=datetime(2040, 12, 31),
+    min_value=datetime(2020, 1, 1),  # noqa: DTZ001  # Hypothesis adds the time zone.
+    max_value=datetime(2040, 12, 31),  # noqa: DTZ001  # As above.
     timezones=st.just(UTC),
 )
 offsets = st.integers(min_value=-12, max_value=14)
@@ -26,7 +26,7 @@ fewer_examples = settings(max_examples=200)
 
 
 def rejection_reason(window: Window, now: datetime, interval: str | None = None) -> str | None:
-    """Return why a server would refuse the window, restated from its rules and from the text that we send."""
+    """Return why Coder would reject the window, by an independent implementation of its rules."""
     parsed = {}
     for name, moment in (("start", window.start), ("end", window.end)):
         text = time_ranges.format_time(moment)
@@ -92,19 +92,6 @@ def test_settled_days_are_valid_and_settled(now: datetime, offset: int, back: in
 
 
 @fewer_examples
-@given(moments, offsets, st.integers(1, 40))
-def test_window_days_partition_window(now: datetime, offset: int, days: int) -> None:
-    window = time_ranges.last_days(now, days, offset)
-    parts = list(window.days())
-
-    assert len(parts) == days
-    assert parts[0].start == window.start
-    assert parts[-1].end == window.end
-    assert all(earlier.end == later.start for earlier, later in pairwise(parts))
-    assert all(rejection_reason(part, now) is None for part in parts)
-
-
-@fewer_examples
 @given(moments, offsets)
 def test_seven_days_equal_seven_day_window(now: datetime, offset: int) -> None:
     days = [time_ranges.day_ago(now, ago, offset) for ago in reversed(range(7))]
@@ -138,7 +125,7 @@ def test_first_day_of_quarter(now: datetime, offset: int) -> None:
 
 
 def test_past_weeks_end_before_yesterday() -> None:
-    """The page leaves yesterday and today out of its weekly chart."""
+    """Coder's weekly chart excludes yesterday and today."""
     now = datetime(2026, 1, 14, 10, 20, tzinfo=UTC)
     window = time_ranges.past_weeks(now, 4)
 
@@ -153,7 +140,7 @@ def test_past_weeks_end_before_yesterday() -> None:
         ("2026-01-14T23:20:00+00:00", "2026-01-15T00:00:00Z"),
     ],
 )
-def test_today_ends_at_the_next_full_hour(now: str, end: str) -> None:
+def test_today_ends_at_next_full_hour(now: str, end: str) -> None:
     window = time_ranges.today_so_far(datetime.fromisoformat(now))
 
     assert time_ranges.format_time(window.start) == "2026-01-14T00:00:00Z"
@@ -187,7 +174,7 @@ def test_parse_window(name: str, days: int) -> None:
 
 @pytest.mark.parametrize("name", ["", "0d", "07d", "1000d", "7", "7D", "week", "-1d", "7d "])
 def test_parse_window_rejects_invalid_names(name: str) -> None:
-    with pytest.raises(ValueError, match="Expected"):
+    with pytest.raises(ValueError, match="expected"):
         time_ranges.parse_window(name, datetime(2026, 1, 14, tzinfo=UTC))
 
 

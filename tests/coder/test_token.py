@@ -1,4 +1,4 @@
-"""The token goes to Coder and nowhere else."""
+"""The token is sent to Coder only, and appears nowhere else."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ import pytest
 
 from insights_exporter import errors
 from insights_exporter.coder.client import CoderClient
-from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.config.settings import CoderSettings
 from insights_exporter.secrets import FileSecret, LiteralSecret, Secret
-from tests.coder.conftest import TOKEN, ConnectClient, FakeCoder, Handler, RecordingObserver, respond_with
-from tests.coder.test_error_mapping import HTML, respond_and_disconnect
+from tests.coder.conftest import (
+    HTML,
+    TOKEN,
+    ConnectClient,
+    FakeCoder,
+    Handler,
+    respond_and_disconnect,
+    respond_with,
+)
+from tests.support.recording_telemetry import RecordingTelemetry
 
 ME = {"id": "u1", "username": "exporter"}
 ENDPOINT = "/users/me"
@@ -77,11 +85,11 @@ async def test_cookies_are_not_stored(coder: FakeCoder, client: CoderClient) -> 
 async def test_token_appears_in_no_error_log_or_event(
     coder: FakeCoder,
     connect: ConnectClient,
-    events: RecordingObserver,
+    telemetry: RecordingTelemetry,
     caplog: pytest.LogCaptureFixture,
     handler: Handler,
 ) -> None:
-    """Even a server that repeats the token gets it into no message, trace, log line or event."""
+    """Covers servers whose response repeats the token."""
     caplog.set_level(logging.DEBUG)
     coder.set_handlers(ENDPOINT, handler)
     client = await connect(retries=1)
@@ -95,7 +103,7 @@ async def test_token_appears_in_no_error_log_or_event(
         repr(caught.value),
         trace,
         repr(vars(caught.value)),
-        repr(events),
+        repr(telemetry),
         caplog.text,
     ]
 

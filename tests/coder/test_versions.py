@@ -53,12 +53,4 @@ def test_feature_is_supported_since_its_release(feature: Feature) -> None:
 
 
 def test_minimum_version_supports_required_features() -> None:
-    needed = {
-        Feature.USER_LATENCY,
-        Feature.USER_ACTIVITY,
-        Feature.SECTIONS,
-        Feature.HALF_HOUR_ROLLUP,
-        Feature.TIMES_USED,
-    }
-
-    assert {feature for feature in Feature if MIN_SUPPORTED_VERSION.supports(feature)} == needed
+    assert {feature for feature in Feature if MIN_SUPPORTED_VERSION.supports(feature)} == {Feature.TIMES_USED}

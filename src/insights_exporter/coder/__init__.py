@@ -1,1 +1,1 @@
-"""All that knows Coder: requests, answers, windows of time and versions."""
+"""Client of Coder's API: requests, retries, rate limit, response models, time ranges and versions."""

@@ -1,8 +1,7 @@
-"""Questions to a Coder deployment and their answers."""
+"""Client of Coder's REST API."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -17,74 +16,71 @@ from yarl import URL
 
 from insights_exporter.clock import Clock, SystemClock
 from insights_exporter.coder import models
-from insights_exporter.coder.authorization import AuthorizationCheck, batch_checks
-from insights_exporter.coder.observer import NullObserver, Observer
-from insights_exporter.coder.pagination import ListPage, fetch_all_pages
+from insights_exporter.coder.models import AuthorizationCheck, batch_checks
+from insights_exporter.coder.pagination import ListPage, Rows, fetch_all_pages
 from insights_exporter.coder.pipeline import RequestPipeline
-from insights_exporter.coder.retry import RetryPolicy
-from insights_exporter.coder.session import ssl_context_for
-from insights_exporter.coder.settings import CoderSettings
+from insights_exporter.coder.session import open_session
 from insights_exporter.coder.time_ranges import format_time
-from insights_exporter.coder.transport import Request, Transport
+from insights_exporter.coder.transport import Request
 from insights_exporter.coder.versions import Feature, ServerVersion
+from insights_exporter.config.settings import CoderSettings
 from insights_exporter.errors import BadResponse, UnsupportedEndpoint
+from insights_exporter.secrets import Secret
+from insights_exporter.telemetry import Telemetry
 
-__all__ = ["CoderClient", "Interval", "Section", "open_session"]
+__all__ = ["CoderClient", "Interval", "Section"]
 
 Interval: TypeAlias = Literal["day", "week"]
 Section: TypeAlias = Literal["report", "interval_reports"]
 
 T = TypeVar("T")
+R = TypeVar("R", models.TemplateInsights, models.UserActivityReport, models.UserLatencyReport)
 
 USERS_PAGE_SIZE = 1000
+TOKENS_PATH = "/users/me/keys/tokens"
+NANOSECONDS = 1_000_000_000
 
 
 class CoderClient:
-    """A client of one deployment; an asynchronous context manager.
+    """Client of one deployment; an asynchronous context manager.
 
-    Every method raises a kind of UpstreamError when Coder gives no usable answer, and SecretError when the
-    token cannot be read. What a server is too old for raises RouteMissing. All calls together keep to the
-    configured concurrency; those of a view from ``within`` also keep to its deadline. Errors repeat the
-    server's words, which may name people, only where ``quote`` lets them.
+    Every method raises a subclass of UpstreamError without a usable response, and SecretError if the token
+    cannot be read; UnsupportedEndpoint means that the server is too old. All requests share the concurrency
+    limit; the requests of a view from ``with_timeout`` also share its deadline. Errors repeat the server's
+    text, which may name users, only with ``include_server_text``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # Clock, random numbers and telemetry are injected.
         self,
         settings: CoderSettings,
         *,
         clock: Clock | None = None,
         rng: random.Random | None = None,
-        observer: Observer | None = None,
+        telemetry: Telemetry | None = None,
         session: aiohttp.ClientSession | None = None,
         include_server_text: bool = True,
     ) -> None:
         self._settings = settings
         self._include_server_text = include_server_text
         self._clock = clock or SystemClock()
-        self._observer = observer or NullObserver()
+        self._telemetry = telemetry or Telemetry()
         self._random = rng or random.Random()
         self._external_session = session
         self._owned_session: aiohttp.ClientSession | None = None
         self._open_pipeline: RequestPipeline | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the connections; raise ConfigError where a certificate cannot be used."""
+        """Open the session; raise ConfigError if a certificate file cannot be used."""
         session = self._external_session
         if session is None:
             session = self._owned_session = await open_session(self._settings, URL(self._settings.url))
-        self._open_pipeline = RequestPipeline(
-            transport=Transport(
-                self._settings,
-                session=session,
-                clock=self._clock,
-                observer=self._observer,
-                include_server_text=self._include_server_text,
-            ),
+        self._open_pipeline = RequestPipeline.create(
+            self._settings,
+            session=session,
             clock=self._clock,
             random=self._random,
-            observer=self._observer,
-            semaphore=asyncio.Semaphore(self._settings.concurrency),
-            policy=RetryPolicy(self._settings.retries),
+            telemetry=self._telemetry,
+            include_server_text=self._include_server_text,
         )
         return self
 
@@ -94,29 +90,29 @@ class CoderClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the connections that the client opened itself."""
+        """Close the session, unless it was passed in."""
         self._open_pipeline = None
         if self._owned_session is not None:
             await self._owned_session.close()
 
     def with_timeout(self, seconds: float) -> CoderClient:
-        """Return a view of this client whose calls together may take that long from now on."""
+        """Return a view of this client whose requests together may take that many seconds from now."""
         view = copy(self)
-        view._open_pipeline = self._pipeline.with_deadline(self._clock.monotonic() + seconds)
+        view._open_pipeline = self._pipeline.with_timeout(seconds)  # noqa: SLF001  # A copy of itself.
         return view
 
     @property
     def version(self) -> ServerVersion | None:
-        """The server's version as its newest answer told it."""
+        """The server's version of the last response; None before the first."""
         return self._pipeline.transport.version
 
     @property
     def clock_skew(self) -> float | None:
-        """How many seconds the server's clock is ahead of ours, to about one second."""
+        """Seconds by which the server's clock is ahead, accurate to one second; None if unknown."""
         return self._pipeline.transport.clock_skew
 
     def is_unsupported(self, feature: Feature) -> bool:
-        """Say whether the server is known to be too old for it."""
+        """Return whether the server's version is known and lacks the feature."""
         return self.version is not None and not self.version.supports(feature)
 
     # Identity and permissions
@@ -126,11 +122,11 @@ class CoderClient:
         return await self._get(Request(path="/buildinfo"), models.BuildInfo)
 
     async def me(self) -> models.User:
-        """Return the token's account."""
+        """Return the account of the token."""
         return await self._get(Request(path="/users/me"), models.User)
 
     async def authcheck(self, checks: Mapping[str, AuthorizationCheck]) -> dict[str, bool]:
-        """Return what the account may do, under the keys of the checks."""
+        """Return the result of each permission check, by the keys of the checks."""
         allowed: dict[str, bool] = {}
         for batch in batch_checks(checks):
             payload = {"checks": {key: check.to_request() for key, check in batch.items()}}
@@ -140,11 +136,36 @@ class CoderClient:
         return allowed
 
     async def token_expiry(self) -> datetime | None:
-        """Return when the token ends unless it is used before; None where Coder does not list it."""
-        tokens = await self._get(Request(path="/users/me/keys/tokens"), list[models.Token])
+        """Return when the token expires; None if Coder does not list the token."""
+        token = await self.current_token()
+        return None if token is None else models.none_if_zero_time(token.expires_at)
+
+    async def current_token(self) -> models.Token | None:
+        """Return the metadata of the client's token; None if Coder does not list the token."""
+        tokens = await self._get(Request(path=TOKENS_PATH), list[models.Token])
         key_id = self._settings.token.read().reveal().partition("-")[0]
-        expiries = (models.none_if_zero_time(token.expires_at) for token in tokens if token.id == key_id)
-        return next(expiries, None)
+        return next((token for token in tokens if token.id == key_id), None)
+
+    async def max_token_lifetime(self) -> float | None:
+        """Return the maximum lifetime of a new token in seconds; None if the server sets no maximum."""
+        config = await self._get(Request(path=f"{TOKENS_PATH}/tokenconfig"), models.TokenConfig)
+        return config.max_token_lifetime / NANOSECONDS if config.max_token_lifetime else None
+
+    async def create_token(self, name: str, *, lifetime: float, scopes: Sequence[str]) -> Secret:
+        """Create a token of the account; ``lifetime`` is seconds. A name in use raises BadRequest.
+
+        Servers before v2.27 know only the scopes ``all`` and ``application_connect``, one per token.
+        """
+        body: dict[str, object] = {"token_name": name, "lifetime": round(lifetime) * NANOSECONDS}
+        body |= {"scope": scopes[0]} if len(scopes) == 1 else {"scopes": list(scopes)}
+        # A retry after a lost response could create a second token.
+        request = Request(path=TOKENS_PATH, payload=msgspec.json.encode(body), retryable=False)
+        return Secret((await self._get(request, models.NewToken)).key)
+
+    async def delete_token(self, token_id: str) -> None:
+        """Revoke a token of the account."""
+        path = f"/users/me/keys/{quote(token_id, safe='')}"
+        await self._pipeline.fetch_text(Request(path=path, endpoint="/users/me/keys/{id}", method="DELETE"))
 
     # Inventory
 
@@ -157,8 +178,8 @@ class CoderClient:
                 pass
         return await self._get(Request(path="/users/me/organizations"), list[models.Organization])
 
-    async def templates(self) -> list[models.Template]:
-        """Return all templates but deleted ones, deprecated ones too, each with its organization's name."""
+    async def templates(self) -> Rows[models.Template]:
+        """Return all templates with organization names; includes deprecated, excludes deleted templates."""
         if not self.is_unsupported(Feature.ALL_TEMPLATES):
             try:
                 found = await self._list_templates("/templates", "/templates")
@@ -170,14 +191,16 @@ class CoderClient:
                 return _fill_organization_names(found, await self.organizations())
         organizations = await self.organizations()
         by_id: dict[str, models.Template] = {}
+        dropped = 0
         for organization in organizations:
             path = f"/organizations/{quote(organization.id, safe='')}/templates"
             rows = await self._list_templates(path, "/organizations/{id}/templates")
             by_id.update((template.id, template) for template in rows)
-        return _fill_organization_names(list(by_id.values()), organizations)
+            dropped += rows.dropped
+        return _fill_organization_names(Rows(by_id.values(), dropped), organizations)
 
     async def users(self) -> list[models.User]:
-        """Return the users that the account may list; deleted ones are not among them."""
+        """Return the users that the account may list, without deleted users."""
 
         async def fetch(limit: int, offset: int) -> ListPage[models.User]:
             query = {"limit": str(limit), "offset": str(offset)}
@@ -186,8 +209,14 @@ class CoderClient:
 
         return await fetch_all_pages(fetch, size=USERS_PAGE_SIZE)
 
+    async def user_count(self, status: str) -> int:
+        """Return the number of accounts with a status, without deleted users."""
+        # A search for rows of one page still returns the number of all matches.
+        request = Request(path="/users", query={"q": f"status:{status}", "limit": "1"})
+        return (await self._get(request, models.UsersPage)).count or 0
+
     async def workspaces(self) -> list[models.Workspace]:
-        """Return the workspaces that the account may list, each once."""
+        """Return the workspaces that the account may list."""
 
         async def fetch(limit: int, offset: int) -> ListPage[models.Workspace]:
             query = {"limit": str(limit), "offset": str(offset)}
@@ -196,13 +225,13 @@ class CoderClient:
 
         return await fetch_all_pages(fetch, size=self._settings.workspace_page_size)
 
-    async def rich_parameters(self, version_id: str) -> list[models.RichParameter]:
-        """Return the parameters that a template version declares; NotReady while it is being imported."""
+    async def rich_parameters(self, version_id: str) -> Rows[models.RichParameter]:
+        """Return the parameters of a template version; raise NotReady while Coder imports the version."""
         request = Request(
             path=f"/templateversions/{quote(version_id, safe='')}/rich-parameters",
             endpoint="/templateversions/{id}/rich-parameters",
         )
-        return await self._get(request, list[models.RichParameter])
+        return await self._get_rows(request, models.RichParameter)
 
     # Insights
 
@@ -215,9 +244,9 @@ class CoderClient:
         interval: Interval | None = None,
         sections: Sequence[Section] = ("report",),
     ) -> models.TemplateInsights:
-        """Return users, apps and parameters of a range; without ids those of the whole deployment.
+        """Return users, apps and parameters of a time range; without ids, of the whole deployment.
 
-        Reports of intervals need both the interval and the section ``interval_reports``.
+        Interval reports need both ``interval`` and the section ``interval_reports``.
         """
         query = _range_query(start, end, template_ids)
         if interval is not None:
@@ -225,96 +254,81 @@ class CoderClient:
         if sections:
             query["sections"] = ",".join(sections)
         request = Request(path="/insights/templates", query=query)
-        response = await self._get(request, models.TemplateInsights)
+        decoded = await self._pipeline.fetch(request, models.TemplateInsights)
+        response = decoded.value
         if response.report is None and (not sections or "report" in sections):
-            # Every field may be absent, so that any object passes for an answer; this one never is.
-            raise BadResponse("Expected a report, found none.", endpoint=request.path)
-        return response
+            # All fields of the model are optional, so any JSON object decodes; a report was requested.
+            raise BadResponse("expected a report in the response, got none", endpoint=request.path)
+        return _with_dropped(response, decoded.dropped)
 
     async def user_activity(
         self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()
     ) -> models.UserActivityReport:
-        """Return each active user's time in a range."""
+        """Return the active seconds of each user in a time range."""
         query = _range_query(start, end, template_ids)
-        response = await self._get(
+        decoded = await self._pipeline.fetch(
             Request(path="/insights/user-activity", query=query), models.UserActivityResponse
         )
-        return response.report
+        return _with_dropped(decoded.value.report, decoded.dropped)
 
     async def user_latency(
         self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()
     ) -> models.UserLatencyReport:
-        """Return each active user's connection latency in a range."""
+        """Return the connection latency of each active user in a time range."""
         query = _range_query(start, end, template_ids)
-        response = await self._get(
+        decoded = await self._pipeline.fetch(
             Request(path="/insights/user-latency", query=query), models.UserLatencyResponse
         )
-        return response.report
-
-    async def user_status_counts(self) -> dict[str, list[models.StatusCount]]:
-        """Return how many users had each status over the last sixty days."""
-        response = await self._get(
-            Request(path="/insights/user-status-counts"), models.UserStatusCountsResponse
-        )
-        return response.status_counts
-
-    async def daus(self, template_id: str | None = None) -> list[models.DailyUsers]:
-        """Return the active users of each of the last sixty UTC days, of one template or of all."""
-        request = Request(path="/insights/daus")
-        if template_id is not None:
-            path = f"/templates/{quote(template_id, safe='')}/daus"
-            request = Request(path=path, endpoint="/templates/{id}/daus")
-        response = await self._get(request, models.DailyUsersResponse)
-        return response.entries
+        return _with_dropped(decoded.value.report, decoded.dropped)
 
     # Deployment
 
     async def deployment_stats(self) -> models.DeploymentStats:
-        """Return states, traffic and sessions of all workspaces now."""
+        """Return current build statuses, traffic and sessions of all workspaces."""
         return await self._get(Request(path="/deployment/stats"), models.DeploymentStats)
 
     async def health(self) -> models.Health:
-        """Return Coder's report on its own health; owners only."""
+        """Return Coder's health report, which only owners may read."""
         return await self._get(Request(path="/debug/health"), models.Health)
 
     async def entitlements(self) -> models.Entitlements:
-        """Return what the licence allows; RouteMissing on the open-source edition."""
+        """Return the licence's entitlements; raise UnsupportedEndpoint on the open-source edition."""
         return await self._get(Request(path="/entitlements"), models.Entitlements)
 
     async def debug_metrics(self) -> str:
-        """Return Coder's own Prometheus metrics as text."""
+        """Return coderd's Prometheus metrics as text."""
         return await self._pipeline.fetch_text(Request(path="/debug/metrics"))
 
-    # How it is done
+    # Requests
 
-    async def _list_templates(self, path: str, endpoint: str) -> list[models.Template]:
-        templates = await self._get(Request(path=path, endpoint=endpoint), list[models.Template])
+    async def _list_templates(self, path: str, endpoint: str) -> Rows[models.Template]:
+        templates = await self._get_rows(Request(path=path, endpoint=endpoint), models.Template)
+        dropped = templates.dropped
         if not self.is_unsupported(Feature.DEPRECATED_HIDDEN):
             request = Request(path=path, endpoint=endpoint, query={"q": "deprecated:true"})
-            templates += await self._get(request, list[models.Template])
-        return list({template.id: template for template in templates if not template.deleted}.values())
+            deprecated = await self._get_rows(request, models.Template)
+            templates += deprecated
+            dropped += deprecated.dropped
+        by_id = {template.id: template for template in templates if not template.deleted}
+        return Rows(by_id.values(), dropped)
 
     @property
     def _pipeline(self) -> RequestPipeline:
         if self._open_pipeline is None:
-            raise RuntimeError("Open the client with `async with` before you ask.")
+            raise RuntimeError("Open the client with `async with` before requests.")
         return self._open_pipeline
+
+    async def _get_rows(self, request: Request, row_type: type[T]) -> Rows[T]:
+        decoded = await self._pipeline.fetch(request, list[row_type])  # type: ignore[valid-type]  # A run-time type.
+        return Rows(decoded.value, decoded.dropped)
 
     async def _get(self, request: Request, expected: type[T]) -> T:
         return (await self._pipeline.fetch(request, expected)).value
 
 
-async def open_session(settings: CoderSettings, url: URL) -> aiohttp.ClientSession:
-    """Return a session to an address with the deployment's certificates.
-
-    Raises ConfigError where these cannot be used.
-    """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=await ssl_context_for(url, settings), limit=settings.concurrency),
-        # A cookie of a proxy or of Coder would speak for us besides the token.
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-    )
+def _with_dropped(response: R, dropped: int) -> R:
+    """Return the response with the number of its dropped parts."""
+    return msgspec.structs.replace(response, dropped=dropped) if dropped else response
 
 
 def _range_query(start: datetime, end: datetime, template_ids: Sequence[str]) -> dict[str, str]:
@@ -325,9 +339,9 @@ def _range_query(start: datetime, end: datetime, template_ids: Sequence[str]) ->
 
 
 def _fill_organization_names(
-    templates: Sequence[models.Template], organizations: Sequence[models.Organization]
-) -> list[models.Template]:
-    """Return the templates with the names of their organizations, which old servers leave out."""
+    templates: Rows[models.Template], organizations: Sequence[models.Organization]
+) -> Rows[models.Template]:
+    """Return the templates with organization names, which servers before v2.14 omit."""
     by_id = {organization.id: organization for organization in organizations}
     result = []
     for template in templates:
@@ -342,4 +356,4 @@ def _fill_organization_names(
                     organization_display_name=organization.display_name,
                 )
             )
-    return result
+    return Rows(result, templates.dropped)

@@ -1,4 +1,4 @@
-"""Which error an answer stands for."""
+"""Mapping of HTTP responses to errors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from datetime import datetime
 
 import msgspec
 
-from insights_exporter.coder.rate_limit import parse_retry_after
+from insights_exporter.coder.rate_limit import DEFAULT_RETRY_AFTER
 from insights_exporter.errors import (
     AuthError,
     BadRequest,
     BadResponse,
+    DeadlineExceeded,
     ExpiredToken,
     Forbidden,
     InsightsDisabled,
@@ -28,12 +29,13 @@ from insights_exporter.errors import (
     UpstreamError,
     UserSuspended,
 )
-from insights_exporter.secrets import Secret
+from insights_exporter.http_headers import parse_retry_after
+from insights_exporter.secrets import Secret, mask_secrets
 
-__all__ = ["Response", "error_from_response", "login_page_error"]
+__all__ = ["Response", "deadline_exceeded", "error_from_response", "login_page_error"]
 
 MAX_SERVER_TEXT = 300
-"""How many characters of a server's text we repeat."""
+"""Characters of the server's text that an error repeats."""
 
 _UNPRINTABLE_PATTERN = re.compile(r"[^ -~\u00a0-\ud7ff\ue000-\uffff]+")
 
@@ -51,7 +53,7 @@ class _ErrorBody(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back for one request, the body already read and inflated."""
+    """A response with its decompressed body."""
 
     endpoint: str
     status: int
@@ -60,28 +62,33 @@ class Response:
 
     @property
     def is_html(self) -> bool:
-        """Say whether it is a page for people."""
+        """Whether the body is an HTML page."""
         if self.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml")):
             return True
         return self.body[:256].lstrip().lower().startswith((b"<!doctype", b"<html"))
 
 
 def login_page_error(response: Response) -> LoginPageReturned:
-    """Return the error that a page for people stands for."""
+    """Return the error of an HTML page in place of JSON."""
     return LoginPageReturned(
-        "a page for people came back instead of data. A proxy before Coder probably asks for a login: "
-        "let the exporter pass it, or use an address behind it. Check the address too.",
+        "an HTML page came back instead of JSON. A proxy before Coder probably requires a login: "
+        "exempt the exporter from it, or use a URL behind the proxy. Check coder.url, too",
         endpoint=response.endpoint,
         status=response.status,
     )
 
 
+def deadline_exceeded(endpoint: str) -> DeadlineExceeded:
+    """Return the error of a poll that is out of time."""
+    return DeadlineExceeded("the deadline passed; raise poll.deadline or query less", endpoint=endpoint)
+
+
 def error_from_response(
     response: Response, *, token: Secret, now: datetime, include_server_text: bool = True
 ) -> UpstreamError:
-    """Return the error that an answer with a status of 400 or more stands for.
+    """Return the error of a response with status 400 or above.
 
-    The token is needed to take it out of what the server says; without ``quote`` nothing of it is repeated.
+    The server's text is part of the error only with ``include_server_text``; the token is masked in it.
     """
     error_body = _parse_error_body(response.body)
     server_text = _server_text(error_body if include_server_text else None, token)
@@ -102,31 +109,38 @@ def _transient_error(
     endpoint, status = response.endpoint, response.status
     if status == 429:
         return RateLimited(
-            "Coder limits our requests; poll less often or raise CODER_API_RATE_LIMIT.",
+            "Coder limited the rate of requests; poll less often or raise CODER_API_RATE_LIMIT",
             endpoint=endpoint,
-            retry_after=parse_retry_after(response.headers, now=now),
+            retry_after=_retry_after(response, now),
         )
     if status == 408:
-        return RequestTimeout("the server gave up waiting for the request.", endpoint=endpoint, status=status)
+        return RequestTimeout(
+            "the server timed out while it waited for the request", endpoint=endpoint, status=status
+        )
     if status == 425 or (status == 503 and error_body is not None):
-        return NotReady(f"Coder is not ready to answer{server_text}", endpoint=endpoint, status=status)
-    origin = "Coder failed" if error_body is not None else "a proxy before Coder, or Coder itself, failed"
+        return NotReady(f"Coder is not ready{server_text}", endpoint=endpoint, status=status)
+    origin = "Coder failed" if error_body is not None else "Coder or a proxy before it failed"
     return ServerError(f"{origin}{server_text}", endpoint=endpoint, status=status)
+
+
+def _retry_after(response: Response, now: datetime) -> float:
+    seconds = parse_retry_after(response.headers.get("Retry-After", ""), now=now)
+    return DEFAULT_RETRY_AFTER if seconds is None else seconds
 
 
 def _permanent_error(response: Response, error_body: _ErrorBody | None, *, server_text: str) -> UpstreamError:
     endpoint, status = response.endpoint, response.status
     if status == 403:
         return Forbidden(
-            "the token's account lacks a permission; give it the roles auditor and template-admin.",
+            "the account lacks a permission; assign the role template-admin, and auditor for deployment data",
             endpoint=endpoint,
             status=status,
         )
     if error_body is not None and "still processing" in error_body.message:
         return NotReady(
-            "Coder has just started; the next poll will find it.", endpoint=endpoint, status=status
+            "Coder has not finished its start; the next poll tries again", endpoint=endpoint, status=status
         )
-    return BadRequest(f"Coder refuses the request{server_text}", endpoint=endpoint, status=status)
+    return BadRequest(f"Coder rejected the request{server_text}", endpoint=endpoint, status=status)
 
 
 def _parse_error_body(body: bytes) -> _ErrorBody | None:
@@ -139,40 +153,38 @@ def _parse_error_body(body: bytes) -> _ErrorBody | None:
 
 def _server_text(error_body: _ErrorBody | None, token: Secret) -> str:
     if error_body is None:
-        return "; its logs tell why."
+        return "; see its logs"
     texts = [error_body.message, error_body.detail]
     texts += [f"{validation.field}: {validation.detail}" for validation in error_body.validations]
     text = " ".join(_UNPRINTABLE_PATTERN.sub(" ", " ".join(texts)).split())
-    if token:
-        text = text.replace(token.reveal(), "***")
-    return f": {text[:MAX_SERVER_TEXT]}"
+    return f": {mask_secrets(text, [token.reveal()])[:MAX_SERVER_TEXT]}"
 
 
 def _unauthorized_error(error_body: _ErrorBody | None, *, endpoint: str) -> AuthError:
-    # The server's own words may repeat the token, so they are matched and never passed on.
+    # The server's text may contain the token: it selects the error and is not repeated.
     message = error_body.message if error_body is not None else ""
     detail = error_body.detail if error_body is not None else ""
     if message.startswith("User is not active"):
         return UserSuspended(
-            "the token's account is not active; reactivate it or use another one.",
+            "the account of the token is suspended; activate it or use another account",
             endpoint=endpoint,
             status=401,
         )
     if detail.startswith("API key expired"):
         return ExpiredToken(
-            "the session token has expired; make a new one with `coder tokens create`.",
+            "the session token has expired; create one with `coder tokens create`",
             endpoint=endpoint,
             status=401,
         )
     if detail.startswith(("Invalid API key format", "API key is invalid", "API key secret is invalid")):
         return InvalidToken(
-            "Coder does not know the session token; was it made on this deployment, and copied whole? "
-            "Make a new one with `coder tokens create`.",
+            "the session token is unknown to this deployment; check that it is complete, or create one with "
+            "`coder tokens create`",
             endpoint=endpoint,
             status=401,
         )
     return AuthError(
-        "Coder does not accept the session token; make a new one with `coder tokens create`.",
+        "Coder did not accept the session token; create one with `coder tokens create`",
         endpoint=endpoint,
         status=401,
     )
@@ -181,24 +193,24 @@ def _unauthorized_error(error_body: _ErrorBody | None, *, endpoint: str) -> Auth
 def _not_found_error(error_body: _ErrorBody | None, *, endpoint: str) -> UpstreamError:
     if error_body is None:
         return BadResponse(
-            "this address does not answer like Coder; check it and the proxies before it.",
+            "the server does not respond like Coder; check coder.url and the proxies before Coder",
             endpoint=endpoint,
             status=404,
         )
     if error_body.message == "Route not found.":
         return UnsupportedEndpoint(
-            "this server does not have the route; it is too old, or an edition without it.",
+            "the server does not have this endpoint; its version is too old or its edition lacks the feature",
             endpoint=endpoint,
             status=404,
         )
     if error_body.detail == "Template insights are disabled.":
         return InsightsDisabled(
-            "usage statistics are switched off; set CODER_STATS_COLLECTION_USAGE_STATS_ENABLE=true on Coder.",
+            "usage statistics are disabled; set CODER_STATS_COLLECTION_USAGE_STATS_ENABLE=true on Coder",
             endpoint=endpoint,
             status=404,
         )
     return NotFoundOrForbidden(
-        "it does not exist, or the token's account may not see it; the roles auditor and template-admin may.",
+        "not found or hidden by permissions; the role template-admin grants access",
         endpoint=endpoint,
         status=404,
     )

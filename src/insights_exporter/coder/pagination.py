@@ -1,12 +1,12 @@
-"""Reading lists that come in pages and may move meanwhile."""
+"""Offset pagination of lists whose rows may move between two pages."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["ListPage", "fetch_all_pages"]
+__all__ = ["ListPage", "Rows", "fetch_all_pages"]
 
 
 class HasId(Protocol):
@@ -14,16 +14,25 @@ class HasId(Protocol):
 
     @property
     def id(self) -> str:
-        """The id, by which a row that appears on two pages is known."""
+        """The id, which deduplicates a row that appears on two pages."""
         ...
 
 
 R = TypeVar("R", bound=HasId)
+T = TypeVar("T")
+
+
+class Rows(list[T]):
+    """The valid rows of a list; ``dropped`` counts invalid rows, which make the list incomplete."""
+
+    def __init__(self, rows: Iterable[T] = (), dropped: int = 0) -> None:
+        super().__init__(rows)
+        self.dropped = dropped
 
 
 @dataclass(frozen=True, slots=True)
 class ListPage(Generic[R]):
-    """Some rows of a list, how many the whole list has if known, and how many more were unusable."""
+    """The valid rows of a page, the length of the whole list if known, and the number of dropped rows."""
 
     rows: list[R]
     count: int | None
@@ -33,8 +42,8 @@ class ListPage(Generic[R]):
 async def fetch_all_pages(fetch: Callable[[int, int], Awaitable[ListPage[R]]], *, size: int) -> list[R]:
     """Return all rows, each id once; ``fetch`` takes the limit and the offset of a page.
 
-    Rows that change their place between two pages can be missed. That shows in the count, and the list is
-    then read once more; what the second reading finds is taken as it is.
+    A row that moves between two pages can be missed, which shows as fewer rows than the count. Then the list
+    is fetched once more, and the second result is returned as it is. A list of a single page cannot move.
     """
     rows, complete = await _fetch_pages(fetch, size=size)
     if not complete:
@@ -51,13 +60,14 @@ async def _fetch_pages(
     while count is None or offset < count:
         page = await fetch(size, offset)
         if not page.rows and not page.dropped:
-            # Coder counts 0 on an empty page, whatever the list holds.
+            # Coder reports a count of 0 on an empty page, whatever the length of the list.
             break
         rows_by_id.update((row.id, row) for row in page.rows)
         dropped += page.dropped
         count = page.count
         if count is None and len(page.rows) + page.dropped < size:
-            # Nobody says how long the list is, and what can no longer be read may be just that.
+            # Without a count, a partial page is the last one.
             break
         offset += size
-    return list(rows_by_id.values()), len(rows_by_id) + dropped >= (count or 0)
+    is_single_page = offset <= size
+    return list(rows_by_id.values()), is_single_page or len(rows_by_id) + dropped >= (count or 0)

@@ -1,88 +1,118 @@
-"""From a request to a decoded answer, with all the manners in between."""
+"""The request pipeline: rate limit, concurrency limit, transport, decoding and retries, before a deadline."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
 
-from insights_exporter.clock import Clock
-from insights_exporter.coder.decode import DecodeResult, UndecodableError, decode_leniently, decode_strictly
-from insights_exporter.coder.error_mapping import Response
-from insights_exporter.coder.observer import Observer
+import aiohttp
+from yarl import URL
+
+from insights_exporter.clock import Clock, Deadline
+from insights_exporter.coder.decode import (
+    DecodeResult,
+    UndecodableError,
+    check_row_count,
+    decode_leniently,
+    decode_strictly,
+)
+from insights_exporter.coder.error_mapping import Response, deadline_exceeded
 from insights_exporter.coder.retry import Retrier, RetryPolicy
 from insights_exporter.coder.transport import Request, Transport
-from insights_exporter.errors import DeadlineExceeded, UpstreamError
+from insights_exporter.config.settings import CoderSettings
+from insights_exporter.errors import UpstreamError
+from insights_exporter.telemetry import Telemetry
 
 __all__ = ["RequestPipeline"]
 
 T = TypeVar("T")
 
 MIN_THREADED_DECODE_BYTES = 64 * 1024
-"""Bytes from which slow decoding leaves the event loop; fast decoding takes less than a thread's start."""
+"""Size from which lenient decoding runs in a thread; smaller bodies decode faster than a thread starts."""
 
 
 @dataclass(frozen=True)
 class RequestPipeline:
-    """Waits for its turn and the rate limit, sends, decodes, and tries again what can heal.
+    """Sends requests through all policies; a semaphore limits concurrent requests.
 
-    ``turn`` bounds how many requests are under way. ``deadline``, a moment of the clock's ``monotonic``,
-    bounds everything; copies made by ``until`` share all else.
+    The deadline bounds waiting, sending, decoding and retries. ``with_deadline`` shares everything else.
     """
 
     transport: Transport
-    clock: Clock
     random: Random
-    observer: Observer
+    telemetry: Telemetry
     semaphore: asyncio.Semaphore
     policy: RetryPolicy
-    deadline: float | None = None
+    deadline: Deadline
 
-    def with_deadline(self, deadline: float) -> RequestPipeline:
-        """Return this exchange with a deadline."""
-        return replace(self, deadline=deadline)
+    @classmethod
+    def create(  # noqa: PLR0913  # Clock, random numbers and telemetry are injected.
+        cls,
+        settings: CoderSettings,
+        *,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        random: Random,
+        telemetry: Telemetry,
+        base: URL | None = None,
+        include_server_text: bool = True,
+    ) -> RequestPipeline:
+        """Return a pipeline of the settings; ``base`` replaces the API's base URL."""
+        transport = Transport(
+            settings,
+            session=session,
+            clock=clock,
+            telemetry=telemetry,
+            base=base,
+            include_server_text=include_server_text,
+        )
+        return cls(
+            transport=transport,
+            random=random,
+            telemetry=telemetry,
+            semaphore=asyncio.Semaphore(settings.concurrency),
+            policy=RetryPolicy(settings.retries),
+            deadline=Deadline(clock),
+        )
+
+    def with_timeout(self, seconds: float) -> RequestPipeline:
+        """Return a pipeline whose requests together may take that many seconds from now."""
+        return replace(self, deadline=Deadline.after(self.deadline.clock, seconds))
 
     async def fetch(self, request: Request, expected: type[T]) -> DecodeResult[T]:
-        """Return the answer as that type; raise a kind of UpstreamError where there is none."""
+        """Return the decoded response; raise a subclass of UpstreamError without a usable one."""
 
         async def attempt() -> DecodeResult[T]:
-            response = await self._send_before_deadline(request)
-            return await _decode(response, expected)
+            response = await self._send(request)
+            return await self._before_deadline(request, lambda: self._decode(response, expected))
 
         result = await self._with_retries(request, attempt)
         if result.dropped:
-            self.observer.rows_dropped(request.endpoint, result.dropped, result.example)
+            self.telemetry.rows_dropped(request.endpoint, result.dropped, result.example)
         return result
 
     async def fetch_text(self, request: Request) -> str:
-        """Return the answer as text; raise a kind of UpstreamError where there is none."""
+        """Return the response body as text; raise a subclass of UpstreamError without a usable one."""
 
         async def attempt() -> str:
-            response = await self._send_before_deadline(request)
+            response = await self._send(request)
             return response.body.decode("utf-8", "replace")
 
         return await self._with_retries(request, attempt)
 
     async def _with_retries(self, request: Request, attempt: Callable[[], Awaitable[T]]) -> T:
         def on_retry(error: UpstreamError) -> None:
-            self.observer.request_retried(request.endpoint, error.reason)
+            self.telemetry.request_retried(request.endpoint, error.reason)
 
-        retrier = Retrier(self.policy, self.clock, self.random)
-        return await retrier.run(attempt, on_retry=on_retry, deadline=self.deadline)
+        policy = self.policy if request.retryable else RetryPolicy(retries=0)
+        return await Retrier(policy, self.random).run(attempt, on_retry=on_retry, deadline=self.deadline)
 
-    async def _send_before_deadline(self, request: Request) -> Response:
-        if self.deadline is None:
-            return await self._send_rate_limited(request)
-        remaining = self.deadline - self.clock.monotonic()
-        if remaining <= 0:
-            raise _deadline_exceeded(request)
-        try:
-            async with asyncio.timeout(remaining):
-                return await self._send_rate_limited(request)
-        except TimeoutError:
-            raise _deadline_exceeded(request) from None
+    async def _send(self, request: Request) -> Response:
+        return await self._before_deadline(request, lambda: self._send_rate_limited(request))
 
     async def _send_rate_limited(self, request: Request) -> Response:
         await self.transport.rate_limiter.acquire(
@@ -91,17 +121,29 @@ class RequestPipeline:
         async with self.semaphore:
             return await self.transport.send(request)
 
+    async def _before_deadline(self, request: Request, work: Callable[[], Awaitable[T]]) -> T:
+        remaining = self.deadline.remaining
+        if remaining <= 0:
+            raise deadline_exceeded(request.endpoint)
+        try:
+            async with asyncio.timeout(None if math.isinf(remaining) else remaining):
+                return await work()
+        except TimeoutError:
+            raise deadline_exceeded(request.endpoint) from None
 
-def _deadline_exceeded(request: Request) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        "the poll's time is over; poll less, or grant it more time.", endpoint=request.endpoint
-    )
+    async def _decode(self, response: Response, expected: type[T]) -> DecodeResult[T]:
+        # msgspec and json hold the GIL while they parse, also in a thread; only a bound keeps the loop free.
+        check_row_count(response.body, endpoint=response.endpoint)
+        try:
+            return DecodeResult(decode_strictly(response.body, expected))
+        except UndecodableError:
+            pass
 
+        def decode() -> DecodeResult[T]:
+            return decode_leniently(
+                response.body, expected, endpoint=response.endpoint, deadline=self.deadline
+            )
 
-async def _decode(response: Response, expected: type[T]) -> DecodeResult[T]:
-    try:
-        return DecodeResult(decode_strictly(response.body, expected))
-    except UndecodableError:
         if len(response.body) < MIN_THREADED_DECODE_BYTES:
-            return decode_leniently(response.body, expected, endpoint=response.endpoint)
-    return await asyncio.to_thread(decode_leniently, response.body, expected, endpoint=response.endpoint)
+            return decode()
+        return await asyncio.to_thread(decode)

@@ -1,24 +1,20 @@
-"""Coder's rate limit, which counts each path for itself."""
+"""Client side of Coder's rate limit, which Coder counts per path."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from datetime import datetime
 
-from insights_exporter.clock import Clock
-from insights_exporter.coder.observer import Observer
+from insights_exporter.clock import Clock, Deadline
 from insights_exporter.errors import RateLimited
+from insights_exporter.http_headers import MAX_RETRY_AFTER, parse_count
+from insights_exporter.telemetry import Telemetry
 
-__all__ = ["RateLimiter", "parse_http_date", "parse_retry_after"]
+__all__ = ["DEFAULT_RETRY_AFTER", "RateLimiter"]
 
 DEFAULT_RETRY_AFTER = 60.0
-"""Seconds to wait when a server limits us and does not say for how long: the length of Coder's own period."""
-
-MAX_WAIT = 300.0
-"""Seconds beyond which a server's wish is taken for a mistake."""
+"""Seconds to wait after a 429 without a valid ``Retry-After``: Coder's rate limit counts per minute."""
 
 MAX_PATHS = 1000
 
@@ -30,82 +26,60 @@ class _Budget:
 
 
 class RateLimiter:
-    """Knows per path how many requests the server still allows, and waits where that is none."""
+    """Tracks the remaining requests of each path and delays requests to exhausted paths."""
 
-    def __init__(self, *, clock: Clock, observer: Observer) -> None:
+    def __init__(self, *, clock: Clock, telemetry: Telemetry) -> None:
         self._clock = clock
-        self._observer = observer
+        self._telemetry = telemetry
         self._budgets: dict[str, _Budget] = {}
 
-    async def acquire(self, path: str, *, endpoint: str, deadline: float | None = None) -> None:
-        """Take one request off the path's budget, waiting for its renewal if need be.
+    async def acquire(self, path: str, *, endpoint: str, deadline: Deadline | None = None) -> None:
+        """Take one request from the path's budget, after a wait for its reset if it is exhausted.
 
-        Raises RateLimited where the renewal comes after the deadline, a moment of the clock's ``monotonic``.
+        Raises RateLimited if the reset is after the deadline.
         """
+        deadline = deadline or Deadline(self._clock)
         while (budget := self._budgets.get(path)) is not None:
             wait = budget.resets_at - self._clock.monotonic()
             if wait <= 0:
-                # Someone else who waited may have seen newer headers; only this budget is over.
+                # A concurrent request may have stored a newer budget; delete only the expired one.
                 del self._budgets[path]
                 return
             if budget.remaining > 0:
                 budget.remaining -= 1
                 return
-            if deadline is not None and self._clock.monotonic() + wait >= deadline:
+            if not deadline.allows(wait):
                 raise RateLimited(
                     f"Coder allows the next request in {wait:.0f} s, after this poll's deadline; "
-                    "poll less often or raise Coder's rate limit.",
+                    "poll less often or raise CODER_API_RATE_LIMIT",
                     endpoint=endpoint,
                     retry_after=wait,
                 )
             await self._clock.sleep(wait)
-            self._observer.rate_limit_waited(wait)
+            self._telemetry.rate_limit_waited(wait)
 
-    def update(self, path: str, headers: Mapping[str, str]) -> None:
-        """Learn from the headers of an answer."""
-        try:
-            remaining = int(headers["X-RateLimit-Remaining"])
-            reset = float(headers["X-RateLimit-Reset"])
-        except (KeyError, ValueError):
-            return
-        server_time = parse_http_date(headers.get("Date", "")) or self._clock.now()
-        wait = min(max(reset - server_time.timestamp(), 0.0), MAX_WAIT)
-        self._set_budget(path, remaining=max(remaining, 0), wait=wait)
+    def update(self, path: str, headers: Mapping[str, str], *, server_time: datetime) -> list[str]:
+        """Store the budget that the response headers report; return the names of invalid headers."""
+        names = ("X-RateLimit-Remaining", "X-RateLimit-Reset")
+        values = {name: parse_count(headers[name]) for name in names if name in headers}
+        remaining, reset = (values.get(name) for name in names)
+        if remaining is not None and reset is not None:
+            wait = min(max(reset - server_time.timestamp(), 0.0), MAX_RETRY_AFTER)
+            self._set_budget(path, remaining=remaining, wait=wait)
+        return [name for name, value in values.items() if value is None]
 
     def back_off(self, path: str, seconds: float) -> None:
-        """Let no request to the path go for that long, because the server said so."""
-        self._set_budget(path, remaining=0, wait=min(seconds, MAX_WAIT))
+        """Block the path for that many seconds, after a 429."""
+        self._set_budget(path, remaining=0, wait=min(seconds, MAX_RETRY_AFTER))
 
     def _set_budget(self, path: str, *, remaining: int, wait: float) -> None:
         now = self._clock.monotonic()
         resets_at = now + wait
         current = self._budgets.get(path)
         if current is not None and current.resets_at >= resets_at - 1:
-            # An answer of the same period that was overtaken by a later one must not give budget back.
+            # Responses of one period can arrive out of order: an older one must not raise the budget.
             remaining = min(remaining, current.remaining)
             resets_at = max(resets_at, current.resets_at)
         self._budgets[path] = _Budget(remaining, resets_at)
         if len(self._budgets) > MAX_PATHS:
             self._budgets = {key: budget for key, budget in self._budgets.items() if budget.resets_at > now}
-
-
-def parse_retry_after(headers: Mapping[str, str], *, now: datetime) -> float:
-    """Return the seconds that the ``Retry-After`` header asks for; it may hold seconds or a date."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), MAX_WAIT)
-    retry_at = parse_http_date(text)
-    if retry_at is None:
-        return DEFAULT_RETRY_AFTER
-    server_time = parse_http_date(headers.get("Date", "")) or now
-    return min(max((retry_at - server_time).total_seconds(), 0.0), MAX_WAIT)
-
-
-@lru_cache(maxsize=16)
-def parse_http_date(text: str) -> datetime | None:
-    """Return the moment in UTC; None where the text is no date. Many answers come in one second."""
-    try:
-        timestamp = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return timestamp.replace(tzinfo=UTC) if timestamp.tzinfo is None else timestamp.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Trying again what can heal."""
+"""Retries of transient errors with exponential backoff and full jitter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from insights_exporter.clock import Clock
+from insights_exporter.clock import Deadline
 from insights_exporter.errors import RateLimited, UpstreamError
 
 __all__ = ["Retrier", "RetryPolicy"]
@@ -17,17 +17,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and with which pauses, in seconds; ``retries`` counts tries after the first."""
+    """Number of retries after the first attempt, and the bounds of their delays in seconds."""
 
     retries: int = 3
     base_delay: float = 0.5
     max_delay: float = 15.0
 
     def delay(self, failures: int, error: UpstreamError, random: Random) -> float:
-        """Return how long to wait after so many failures.
+        """Return the delay before the next attempt, after that many failures.
 
-        The whole pause is drawn at random, so that exporters which failed together do not return together. A
-        wait that the server asked for is kept in full and a little is added to it.
+        The delay is fully random, so that exporters that failed together do not retry together. A
+        ``Retry-After`` of the server is respected and the random delay is added to it.
         """
         ceiling = min(self.max_delay, self.base_delay * 2 ** (failures - 1))
         jittered = random.uniform(0, ceiling)
@@ -36,10 +36,9 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Retrier:
-    """Repeats attempts by a policy."""
+    """Repeats attempts according to a policy."""
 
     policy: RetryPolicy
-    clock: Clock
     random: Random
 
     async def run(
@@ -47,11 +46,11 @@ class Retrier:
         attempt: Callable[[], Awaitable[T]],
         *,
         on_retry: Callable[[UpstreamError], None],
-        deadline: float | None = None,
+        deadline: Deadline,
     ) -> T:
-        """Return what an attempt returns; raise its last error where it does not heal in time.
+        """Return the first result; raise the last error if it is permanent or no retry is left.
 
-        ``deadline`` is a moment of the clock's ``monotonic``: a pause that would reach it is not begun.
+        An error whose delay would reach the deadline is raised at once.
         """
         failures = 0
         while True:
@@ -62,7 +61,7 @@ class Retrier:
                 if not error.retryable or failures > self.policy.retries:
                     raise
                 delay = self.policy.delay(failures, error, self.random)
-                if deadline is not None and self.clock.monotonic() + delay >= deadline:
+                if not deadline.allows(delay):
                     raise
                 on_retry(error)
-            await self.clock.sleep(delay)
+            await deadline.clock.sleep(delay)

@@ -1,13 +1,12 @@
-"""Ranges of time that Coder's insights routes accept.
+"""Time ranges that Coder's insights endpoints accept.
 
-A day begins at midnight in a fixed offset of whole hours from UTC. A range begins at a midnight and ends at
-one, or, where it reaches into today, at the next full hour. The same offset serves both ends.
+A day starts at midnight in a fixed offset of whole hours from UTC. A range starts at midnight and ends at
+midnight; a range that includes today ends at the next full hour. Both ends have the same offset.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 
@@ -33,14 +32,14 @@ DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 
 SETTLED_AFTER = timedelta(hours=3)
-"""How long after its midnight a day may still change: Coder's rollup rewrites the last one to two hours."""
+"""Time after midnight until a day is final: Coder's rollup rewrites the last one to two hours."""
 
 _DAYS_PATTERN = re.compile(r"([1-9][0-9]{0,2})d")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A range of time with a name; ``start`` belongs to it, ``end`` does not."""
+    """A named half-open time range: ``start`` is included, ``end`` is excluded."""
 
     name: str
     start: datetime
@@ -51,23 +50,16 @@ class Window:
         """The length in seconds."""
         return (self.end - self.start).total_seconds()
 
-    def days(self) -> Iterator[Window]:
-        """Yield one window per day, named by its date; the last may be shorter."""
-        start = self.start
-        while start < self.end:
-            yield Window(start.date().isoformat(), start, min(start + DAY, self.end))
-            start += DAY
-
 
 def fixed_timezone(offset: int) -> timezone:
-    """Return the time zone of a fixed offset in whole hours east of UTC, from -12 to 14."""
+    """Return the time zone of an offset in whole hours east of UTC, from -12 to 14."""
     if not -12 <= offset <= 14:
-        raise ValueError(f"Expected an offset from -12 to 14 hours, found {offset}.")
+        raise ValueError(f"expected an offset from -12 to 14 hours, got {offset}")
     return UTC if offset == 0 else timezone(timedelta(hours=offset))
 
 
 def local_day(now: datetime, offset: int = 0) -> date:
-    """Return the calendar day of a moment in that offset."""
+    """Return the calendar day of a time in the offset."""
     return now.astimezone(fixed_timezone(offset)).date()
 
 
@@ -85,13 +77,13 @@ def yesterday(now: datetime, offset: int = 0) -> Window:
 def last_days(now: datetime, days: int, offset: int = 0) -> Window:
     """Return today and the days before it, ``days`` in all, up to the next full hour."""
     if days < 1:
-        raise ValueError(f"Expected at least one day, found {days}.")
+        raise ValueError(f"expected at least one day, got {days}")
     today = today_so_far(now, offset)
     return Window(f"{days}d", today.start - (days - 1) * DAY, today.end)
 
 
 def day_ago(now: datetime, ago: int, offset: int = 0) -> Window:
-    """Return the day that lies ``ago`` days back; 0 is today so far."""
+    """Return the day ``ago`` days before today; 0 is today so far."""
     today = today_so_far(now, offset)
     if ago == 0:
         return Window("0", today.start, today.end)
@@ -100,28 +92,28 @@ def day_ago(now: datetime, ago: int, offset: int = 0) -> Window:
 
 
 def past_weeks(now: datetime, count: int = 12, offset: int = 0) -> Window:
-    """Return ``count`` weeks of seven days counted back from the start of yesterday."""
+    """Return ``count`` weeks that end with the day before yesterday, as Coder's weekly chart does."""
     if count < 1:
-        raise ValueError(f"Expected at least one week, found {count}.")
+        raise ValueError(f"expected at least one week, got {count}")
     end = yesterday(now, offset).start
     return Window(f"{count}w", end - 7 * count * DAY, end)
 
 
 def full_day(day: date, offset: int = 0) -> Window:
-    """Return one whole day, named by its date."""
+    """Return a whole day, named by its date."""
     start = _midnight(day, offset)
     return Window(day.isoformat(), start, start + DAY)
 
 
 def last_settled_day(now: datetime, offset: int = 0, settled_after: timedelta = SETTLED_AFTER) -> date:
-    """Return the newest day whose numbers no longer change."""
+    """Return the newest day whose data is final."""
     return local_day(now - settled_after, offset) - DAY
 
 
 def settled_days(
     since: date, now: datetime, offset: int = 0, settled_after: timedelta = SETTLED_AFTER
 ) -> Window | None:
-    """Return all closed days from ``since`` on as one range; None where there is none yet."""
+    """Return all final days from ``since`` on as one range; None if there is none yet."""
     last = last_settled_day(now, offset, settled_after)
     if last < since:
         return None
@@ -142,11 +134,11 @@ def parse_window(name: str, now: datetime, offset: int = 0) -> Window:
         return yesterday(now, offset)
     if match := _DAYS_PATTERN.fullmatch(name):
         return last_days(now, int(match[1]), offset)
-    raise ValueError(f'Expected "today", "yesterday" or days from "1d" to "999d", found "{name}".')
+    raise ValueError(f'expected "today", "yesterday" or days from "1d" to "999d", got "{name}"')
 
 
 def format_time(timestamp: datetime) -> str:
-    """Return the moment as Coder's query parameters want it: whole seconds with the moment's own offset."""
+    """Return the time in the format of Coder's query parameters: RFC 3339, whole seconds, own offset."""
     text = timestamp.isoformat(timespec="seconds")
     return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
 

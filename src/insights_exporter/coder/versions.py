@@ -1,4 +1,4 @@
-"""The server's version, and what it can do."""
+"""Server versions and the features that they support."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PATTERN = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:-([0-9A-Za-z.-]+))?(
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class ServerVersion:
-    """A version such as ``v2.26.1+0a1b2c3``; what comes before a release is older than it."""
+    """A version such as ``v2.26.1+0a1b2c3``; a prerelease sorts before its release."""
 
     major: int
     minor: int
@@ -25,7 +25,7 @@ class ServerVersion:
 
     @classmethod
     def parse(cls, text: str) -> ServerVersion | None:
-        """Return the version; None where the text is none: a strange version must not stop anything."""
+        """Return the version; None for an invalid text, as an unknown format must not fail requests."""
         match = _PATTERN.fullmatch(text.strip())
         if match is None:
             return None
@@ -34,11 +34,11 @@ class ServerVersion:
 
     @property
     def release(self) -> tuple[int, int, int]:
-        """The three numbers."""
+        """Major, minor and patch version."""
         return self.major, self.minor, self.patch
 
     def supports(self, feature: Feature) -> bool:
-        """Say whether the server should have it; a development build may still lack it."""
+        """Return whether the release has the feature; a development build may lack it."""
         return self.release >= feature.since
 
     def __lt__(self, other: ServerVersion) -> bool:
@@ -58,26 +58,19 @@ class ServerVersion:
 
 
 class Feature(Enum):
-    """What came with which release."""
+    """Features of the API, by the release that introduced them."""
 
-    USER_LATENCY = (0, 27, 1)
-    USER_ACTIVITY = (2, 2, 0)
-    SECTIONS = (2, 2, 1)
-    HALF_HOUR_ROLLUP = (2, 10, 0)
     TIMES_USED = (2, 12, 0)
     ALL_TEMPLATES = (2, 13, 0)
     ALL_ORGANIZATIONS = (2, 14, 0)
-    USER_STATUS_COUNTS = (2, 19, 0)
     DEPRECATED_HIDDEN = (2, 23, 0)
-    PREBUILDS = (2, 25, 0)
     INSIGHTS_SWITCH = (2, 30, 0)
-    SERVICE_ACCOUNTS = (2, 32, 0)
 
     @property
     def since(self) -> tuple[int, int, int]:
-        """The first release that has it."""
+        """The first release with the feature."""
         return self.value
 
 
 MIN_SUPPORTED_VERSION = ServerVersion(2, 12, 0)
-"""The oldest server that the exporter is made for."""
+"""The oldest supported server."""

@@ -1,8 +1,8 @@
-"""Coder's answers: only the fields that are used, and blind to all others.
+"""Response models of Coder's API, with only the fields that the exporter uses.
 
-The fields are named as on the wire; what carries another unit or a sentinel there is read through a property
-that speaks seconds and None. Bounds in the types refuse negative and absurd numbers while decoding.
-Decoded answers hold no cycles, so the garbage collector need not follow them.
+Fields have the names of the wire. Properties convert other units and sentinels to seconds and None. Bounds of
+the field types reject invalid values during decoding. ``gc=False`` keeps the structs, which have no reference
+cycles, out of garbage collection.
 """
 
 from insights_exporter.coder.models.deployment import (
@@ -17,16 +17,25 @@ from insights_exporter.coder.models.deployment import (
     WorkspaceStats,
 )
 from insights_exporter.coder.models.fields import none_if_zero_time
-from insights_exporter.coder.models.identity import BuildInfo, Organization, Role, Token, User, UsersPage
+from insights_exporter.coder.models.identity import (
+    PERMISSION_CHECKS,
+    AuthorizationCheck,
+    BuildInfo,
+    NewToken,
+    Organization,
+    Role,
+    Token,
+    TokenConfig,
+    User,
+    UsersPage,
+    batch_checks,
+)
 from insights_exporter.coder.models.insights import (
     AppUsage,
     ConnectionLatency,
-    DailyUsers,
-    DailyUsersResponse,
     IntervalReport,
     ParameterUsage,
     ParameterValue,
-    StatusCount,
     TemplateInsights,
     TemplateReport,
     UserActivity,
@@ -35,7 +44,6 @@ from insights_exporter.coder.models.insights import (
     UserLatency,
     UserLatencyReport,
     UserLatencyResponse,
-    UserStatusCountsResponse,
 )
 from insights_exporter.coder.models.inventory import (
     Agent,
@@ -54,22 +62,23 @@ from insights_exporter.coder.models.inventory import (
 )
 
 __all__ = [
+    "PERMISSION_CHECKS",
     "Agent",
     "AgentHealth",
     "App",
     "AppUsage",
+    "AuthorizationCheck",
     "Build",
     "BuildInfo",
     "BuildTime",
     "ConnectionLatency",
-    "DailyUsers",
-    "DailyUsersResponse",
     "DatabaseHealth",
     "DeploymentStats",
     "Entitlement",
     "Entitlements",
     "Health",
     "IntervalReport",
+    "NewToken",
     "Organization",
     "ParameterOption",
     "ParameterUsage",
@@ -81,11 +90,11 @@ __all__ = [
     "Role",
     "SectionHealth",
     "SessionCount",
-    "StatusCount",
     "Template",
     "TemplateInsights",
     "TemplateReport",
     "Token",
+    "TokenConfig",
     "User",
     "UserActivity",
     "UserActivityReport",
@@ -93,11 +102,11 @@ __all__ = [
     "UserLatency",
     "UserLatencyReport",
     "UserLatencyResponse",
-    "UserStatusCountsResponse",
     "UsersPage",
     "Workspace",
     "WorkspaceHealth",
     "WorkspaceStats",
     "WorkspacesPage",
+    "batch_checks",
     "none_if_zero_time",
 ]

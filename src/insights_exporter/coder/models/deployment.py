@@ -1,10 +1,18 @@
-"""How the deployment as a whole is doing."""
+"""Responses about the deployment as a whole: statistics, health and licence."""
 
 from __future__ import annotations
 
 from msgspec import Struct, field
 
-from insights_exporter.coder.models.fields import Count, Milliseconds, Text, Time, to_seconds
+from insights_exporter.coder.models.fields import (
+    Amount,
+    Count,
+    Milliseconds,
+    Text,
+    Time,
+    check_times,
+    to_seconds,
+)
 
 __all__ = [
     "DatabaseHealth",
@@ -20,14 +28,14 @@ __all__ = [
 
 
 class PercentilesMs(Struct, frozen=True, gc=False):
-    """Milliseconds under capital keys; -1 without a sample."""
+    """Percentiles in milliseconds; the keys are upper case here; -1 without a sample."""
 
     p50: Milliseconds = field(name="P50", default=-1)
     p95: Milliseconds = field(name="P95", default=-1)
 
 
 class WorkspaceStats(Struct, frozen=True, gc=False):
-    """States and traffic of all workspaces, the traffic over the last quarter of an hour; None is unknown."""
+    """Workspaces by build status, and their traffic of the last 15 minutes; None is unknown."""
 
     pending: Count | None = None
     building: Count | None = None
@@ -40,17 +48,17 @@ class WorkspaceStats(Struct, frozen=True, gc=False):
 
     @property
     def p50_seconds(self) -> float | None:
-        """The median round trip; None without a sample."""
+        """The median round-trip time; None without a sample."""
         return to_seconds(self.connection_latency_ms.p50)
 
     @property
     def p95_seconds(self) -> float | None:
-        """The 95th percentile of the round trip; None without a sample."""
+        """The 95th percentile of the round-trip time; None without a sample."""
         return to_seconds(self.connection_latency_ms.p95)
 
 
 class SessionCount(Struct, frozen=True, gc=False):
-    """Sessions open now; None is unknown."""
+    """Open sessions; None is unknown."""
 
     vscode: Count | None = None
     ssh: Count | None = None
@@ -63,32 +71,25 @@ class DeploymentStats(Struct, frozen=True, gc=False):
 
     workspaces: WorkspaceStats
     session_count: SessionCount
-    collected_at: Time | None = None
 
 
 class SectionHealth(Struct, frozen=True, gc=False):
-    """One part of the health report."""
+    """One section of the health report."""
 
     healthy: bool = False
     severity: Text = ""
 
 
 class DatabaseHealth(Struct, frozen=True, gc=False):
-    """The database's part of the health report."""
+    """The database section of the health report."""
 
     healthy: bool = False
     severity: Text = ""
-    reachable: bool = False
     latency_ms: Milliseconds = -1
-
-    @property
-    def latency_seconds(self) -> float | None:
-        """The database's answering time; None where it was not measured."""
-        return to_seconds(self.latency_ms)
 
 
 class Health(Struct, frozen=True, gc=False):
-    """``/debug/health``; a part that the server does not report is None."""
+    """``/debug/health``; a section that the server does not report is None."""
 
     healthy: bool
     severity: Text = ""
@@ -100,8 +101,12 @@ class Health(Struct, frozen=True, gc=False):
     workspace_proxy: SectionHealth | None = None
     provisioner_daemons: SectionHealth | None = None
 
+    def __post_init__(self) -> None:
+        """Reject implausible dates."""
+        check_times(self.time)
+
     def sections(self) -> dict[str, SectionHealth | DatabaseHealth]:
-        """Return the reported parts by name."""
+        """Return the reported sections by name."""
         parts = {
             "derp": self.derp,
             "access_url": self.access_url,
@@ -114,23 +119,15 @@ class Health(Struct, frozen=True, gc=False):
 
 
 class Entitlement(Struct, frozen=True, gc=False):
-    """What the licence says on a feature; ``limit`` and ``actual`` are None where unknown."""
+    """Entitlement of a licensed feature; ``limit`` and ``actual`` are None if unknown."""
 
     entitlement: Text = "not_entitled"
     enabled: bool = False
-    limit: Count | None = None
-    actual: Count | None = None
+    limit: Amount | None = None
+    actual: Amount | None = None
 
 
 class Entitlements(Struct, frozen=True, gc=False):
     """``/entitlements``."""
 
     features: dict[str, Entitlement] = {}
-    has_license: bool = False
-    trial: bool = False
-
-    @property
-    def user_limit(self) -> int | None:
-        """How many users the licence allows; None where it sets no limit."""
-        seats = self.features.get("user_limit")
-        return seats.limit if seats is not None and seats.enabled else None

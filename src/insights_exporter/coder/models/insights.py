@@ -1,21 +1,18 @@
-"""How templates are used."""
+"""Responses of the insights endpoints."""
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from insights_exporter.coder.models.fields import Count, Id, Milliseconds, Text, Time, to_seconds
+from insights_exporter.coder.models.fields import Count, Id, Milliseconds, Text, Time, check_times, to_seconds
 from insights_exporter.coder.models.inventory import ParameterOption
 
 __all__ = [
     "AppUsage",
     "ConnectionLatency",
-    "DailyUsers",
-    "DailyUsersResponse",
     "IntervalReport",
     "ParameterUsage",
     "ParameterValue",
-    "StatusCount",
     "TemplateInsights",
     "TemplateReport",
     "UserActivity",
@@ -24,12 +21,11 @@ __all__ = [
     "UserLatency",
     "UserLatencyReport",
     "UserLatencyResponse",
-    "UserStatusCountsResponse",
 ]
 
 
 class AppUsage(Struct, frozen=True, gc=False):
-    """Use of one app; ``times_used`` is None on servers that do not count it."""
+    """Usage of one app; ``times_used`` is None on servers that do not count opens."""
 
     slug: Text
     seconds: Count
@@ -42,14 +38,14 @@ class AppUsage(Struct, frozen=True, gc=False):
 
 
 class ParameterValue(Struct, frozen=True, gc=False):
-    """How many workspaces have a value."""
+    """Number of workspaces with a value."""
 
     value: Text
     count: Count
 
 
 class ParameterUsage(Struct, frozen=True, gc=False):
-    """The values of one declaration of a parameter; a name may occur in several declarations."""
+    """Values of one declaration of a parameter; template versions may declare one name differently."""
 
     name: Text
     display_name: Text = ""
@@ -61,7 +57,7 @@ class ParameterUsage(Struct, frozen=True, gc=False):
 
 
 class TemplateReport(Struct, frozen=True, gc=False):
-    """The whole range of ``/insights/templates``; ``active_users`` is None where it is unknown."""
+    """Section ``report`` of ``/insights/templates``; ``active_users`` is None if unknown."""
 
     start_time: Time | None = None
     end_time: Time | None = None
@@ -70,9 +66,13 @@ class TemplateReport(Struct, frozen=True, gc=False):
     apps_usage: list[AppUsage] = []
     parameters_usage: list[ParameterUsage] = []
 
+    def __post_init__(self) -> None:
+        """Reject implausible dates."""
+        check_times(self.start_time, self.end_time)
+
 
 class IntervalReport(Struct, frozen=True, gc=False):
-    """One day or week of ``/insights/templates``."""
+    """One day or week of section ``interval_reports`` of ``/insights/templates``."""
 
     start_time: Time
     end_time: Time
@@ -80,29 +80,43 @@ class IntervalReport(Struct, frozen=True, gc=False):
     interval: Text = ""
     template_ids: list[Text] = []
 
+    def __post_init__(self) -> None:
+        """Reject implausible dates."""
+        check_times(self.start_time, self.end_time)
+
 
 class TemplateInsights(Struct, frozen=True, gc=False):
-    """``/insights/templates``; a section that was not asked for is None or empty."""
+    """``/insights/templates``; a section that was not requested is None or empty."""
 
     report: TemplateReport | None = None
     interval_reports: list[IntervalReport] = []
+    dropped: int = field(default=0, name="")
+    """Invalid parts of the response, which were dropped. Set by the client; Coder sends no empty key."""
 
 
 class UserActivity(Struct, frozen=True, gc=False):
-    """A user's time in the selected templates."""
+    """Active seconds of a user in the selected templates."""
 
     user_id: Id
     seconds: Count
     username: Text = ""
+    template_ids: list[Text] = []
 
 
 class UserActivityReport(Struct, frozen=True, gc=False):
-    """Who was active in a range, and in which templates."""
+    """Active users in a time range, and the templates that they used."""
 
     start_time: Time | None = None
     end_time: Time | None = None
     template_ids: list[Text] = []
     users: list[UserActivity] = []
+
+    def __post_init__(self) -> None:
+        """Reject implausible dates."""
+        check_times(self.start_time, self.end_time)
+
+    dropped: int = field(default=0, name="")
+    """Invalid parts of the response, which were dropped."""
 
 
 class UserActivityResponse(Struct, frozen=True, gc=False):
@@ -112,14 +126,14 @@ class UserActivityResponse(Struct, frozen=True, gc=False):
 
 
 class ConnectionLatency(Struct, frozen=True, gc=False):
-    """Milliseconds of a user's connections; the keys are in small letters here."""
+    """Connection latency of a user in milliseconds; the keys are lower case here."""
 
     p50: Milliseconds = -1
     p95: Milliseconds = -1
 
 
 class UserLatency(Struct, frozen=True, gc=False):
-    """A user's round trip to the workspaces of the selected templates."""
+    """Round-trip time of a user to workspaces of the selected templates."""
 
     user_id: Id
     username: Text = ""
@@ -127,51 +141,32 @@ class UserLatency(Struct, frozen=True, gc=False):
 
     @property
     def p50_seconds(self) -> float | None:
-        """The median; None where nothing was measured."""
+        """The median; None without a measurement."""
         return to_seconds(self.latency_ms.p50)
 
     @property
     def p95_seconds(self) -> float | None:
-        """The 95th percentile; None where nothing was measured."""
+        """The 95th percentile; None without a measurement."""
         return to_seconds(self.latency_ms.p95)
 
 
 class UserLatencyReport(Struct, frozen=True, gc=False):
-    """How good connections were in a range."""
+    """Connection latency by user in a time range."""
 
     start_time: Time | None = None
     end_time: Time | None = None
     template_ids: list[Text] = []
     users: list[UserLatency] = []
 
+    def __post_init__(self) -> None:
+        """Reject implausible dates."""
+        check_times(self.start_time, self.end_time)
+
+    dropped: int = field(default=0, name="")
+    """Invalid parts of the response, which were dropped."""
+
 
 class UserLatencyResponse(Struct, frozen=True, gc=False):
     """``/insights/user-latency``."""
 
     report: UserLatencyReport
-
-
-class StatusCount(Struct, frozen=True, gc=False):
-    """How many users had a status at a moment."""
-
-    date: Time
-    count: Count
-
-
-class UserStatusCountsResponse(Struct, frozen=True, gc=False):
-    """``/insights/user-status-counts``, keyed by status."""
-
-    status_counts: dict[str, list[StatusCount]]
-
-
-class DailyUsers(Struct, frozen=True, gc=False):
-    """How many users were active on a UTC day, written ``YYYY-MM-DD``."""
-
-    date: Text
-    amount: Count
-
-
-class DailyUsersResponse(Struct, frozen=True, gc=False):
-    """``/insights/daus`` and ``/templates/{id}/daus``."""
-
-    entries: list[DailyUsers]

@@ -1,4 +1,4 @@
-"""What the deployment holds: templates, their parameters, and workspaces."""
+"""Responses of the inventory endpoints: templates, parameters, workspaces and their agents."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from insights_exporter.coder.models.fields import (
     Count,
     Id,
     Milliseconds,
-    OptionalCount,
     Text,
     Time,
+    check_times,
     none_if_zero_time,
     to_seconds,
 )
@@ -36,19 +36,19 @@ __all__ = [
 
 
 class BuildTime(Struct, frozen=True, gc=False):
-    """Milliseconds of the last hundred builds; the wire spells the keys in capitals."""
+    """Durations of the last hundred builds in milliseconds; the keys are upper case here."""
 
     p50: Milliseconds | None = field(name="P50", default=None)
     p95: Milliseconds | None = field(name="P95", default=None)
 
     @property
     def p50_seconds(self) -> float | None:
-        """Half of the builds took at most this long; None without builds."""
+        """The median in seconds; None without builds."""
         return to_seconds(self.p50)
 
     @property
     def p95_seconds(self) -> float | None:
-        """95 % of the builds took at most this long; None without builds."""
+        """The 95th percentile in seconds; None without builds."""
         return to_seconds(self.p95)
 
 
@@ -66,20 +66,22 @@ class Template(Struct, frozen=True, gc=False):
     created_at: Time | None = None
     deprecated: bool = False
     deleted: bool = False
-    active_user_count: OptionalCount = -1
     build_time_stats: dict[str, BuildTime] = {}
-    use_classic_parameter_flow: bool = True
+
+    def __post_init__(self) -> None:
+        """Reject implausible dates."""
+        check_times(self.created_at)
 
 
 class RelayLatency(Struct, frozen=True, gc=False):
-    """Round trip between an agent and a relay."""
+    """Round-trip time between an agent and a DERP relay."""
 
     preferred: bool = False
     latency_ms: Milliseconds = -1
 
     @property
     def seconds(self) -> float | None:
-        """The round trip; None where it was not measured."""
+        """The round-trip time; None without a measurement."""
         return to_seconds(self.latency_ms)
 
 
@@ -92,23 +94,21 @@ class App(Struct, frozen=True, gc=False):
     icon: Text = ""
     health: Text = ""
     external: bool = False
-    hidden: bool = False
 
 
 class AgentHealth(Struct, frozen=True, gc=False):
-    """Whether an agent's start and connection are as they should be."""
+    """Health of an agent's startup and connection."""
 
     healthy: bool = True
     reason: Text = ""
 
 
 class Agent(Struct, frozen=True, gc=False):
-    """An agent of a workspace; ``latency`` is keyed by the relay's name."""
+    """An agent of a workspace; ``latency`` is keyed by relay name."""
 
     id: Id
     name: Text = ""
     status: Text = ""
-    lifecycle_state: Text = ""
     version: Text = ""
     health: AgentHealth = AgentHealth()
     latency: dict[str, RelayLatency] = {}
@@ -116,46 +116,53 @@ class Agent(Struct, frozen=True, gc=False):
 
 
 class Resource(Struct, frozen=True, gc=False):
-    """A resource of a build, which agents live in."""
+    """A resource of a build, with its agents."""
 
     agents: list[Agent] = []
 
 
 class Build(Struct, frozen=True, gc=False):
-    """A workspace's newest build."""
+    """The latest build of a workspace."""
 
     status: Text = ""
     transition: Text = ""
-    template_version_id: Text = ""
-    template_version_name: Text = ""
     created_at: Time | None = None
+    deadline: Time | None = None
+    daily_cost: Count = 0
     resources: list[Resource] = []
+
+    def __post_init__(self) -> None:
+        """Reject implausible dates."""
+        check_times(self.created_at, self.deadline)
 
 
 class WorkspaceHealth(Struct, frozen=True, gc=False):
-    """Whether all agents of a workspace are healthy."""
+    """Health of all agents of a workspace."""
 
     healthy: bool = True
 
 
 class Workspace(Struct, frozen=True, gc=False):
-    """A workspace with its newest build."""
+    """A workspace with its latest build."""
 
     id: Id
     name: Text = ""
-    owner_id: Text = ""
     owner_name: Text = ""
     organization_id: Text = ""
     organization_name: Text = ""
     template_id: Text = ""
     template_name: Text = ""
-    template_active_version_id: Text = ""
     outdated: bool = False
     is_prebuild: bool = False
     last_used_at: Time | None = None
     dormant_at: Time | None = None
+    deleting_at: Time | None = None
     health: WorkspaceHealth = WorkspaceHealth()
     latest_build: Build = Build()
+
+    def __post_init__(self) -> None:
+        """Reject implausible dates."""
+        check_times(self.last_used_at, self.dormant_at, self.deleting_at)
 
     @property
     def last_used(self) -> datetime | None:
@@ -164,7 +171,7 @@ class Workspace(Struct, frozen=True, gc=False):
 
     @property
     def agents(self) -> Iterator[Agent]:
-        """All agents of the newest build."""
+        """All agents of the latest build."""
         for resource in self.latest_build.resources:
             yield from resource.agents
 
@@ -191,9 +198,6 @@ class RichParameter(Struct, frozen=True, gc=False):
     name: Text
     display_name: Text = ""
     type: Text = ""
-    description_plaintext: Text = ""
     icon: Text = ""
-    ephemeral: bool = False
-    mutable: bool = False
     default_value: Text = ""
     options: list[ParameterOption] = []
