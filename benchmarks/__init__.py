@@ -1,1 +1,1 @@
-"""Comparisons of the exporter with the plain ways to do the same; ``python -m benchmarks`` runs them."""
+"""Benchmarks of the exporter against straightforward implementations; run ``python -m benchmarks``."""

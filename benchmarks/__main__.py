@@ -1,4 +1,4 @@
-"""Run comparisons by name, all of them where none is named, and print their tables."""
+"""Run benchmarks by name, or all, and print their tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import agent_stats, logins, polling, prometheus, rendering, results_page, scraping
+from benchmarks import ablation, agent_stats, logins, polling, prometheus, rendering, results_page, scraping
 from benchmarks.result_table import ResultTable
 
 BENCHMARKS: Mapping[str, Sequence[Callable[[], ResultTable]]] = {
@@ -15,12 +15,13 @@ BENCHMARKS: Mapping[str, Sequence[Callable[[], ResultTable]]] = {
     "poll": (polling.poll, polling.small_poll, polling.requests_per_hour),
     "agents": (agent_stats.backlog,),
     "logins": (logins.logins,),
+    "ablation": (ablation.optimizations,),
     "memory": (rendering.peak_memory, scraping.process_memory, prometheus.prometheus_scrape),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line names."""
+    """Run the benchmarks of the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="comparisons to run")
     parser.add_argument(

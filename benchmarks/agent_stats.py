@@ -1,4 +1,6 @@
-"""What it costs to take in agent reports, beside what the database needs for the bare sums."""
+"""Cost of reading agent reports, compared with a query for the sums alone."""
+
+# ruff: noqa: S608 # The SQL consists of constants.
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ __all__ = ["backlog"]
 T = TypeVar("T")
 
 BACKLOG_MINUTES: Final = int(os.environ.get("AGENT_MINUTES", "60"))
-"""How long the backlog is; a whole day is 1440."""
+"""Minutes of the backlog; a whole day is 1440."""
 
 MEASURED_READS: Final = 10
 INTERVAL: Final = 60.0
@@ -45,20 +47,19 @@ _MAX_MEMORY_GROWTH: Final = 100.0
 _MAX_CPU_FRACTION: Final = 0.01
 _MAX_SCRAPE_SLOWDOWN: Final = 1.0
 _READS_PER_BATCH: Final = 5
-"""So many readings of a minute each close a slice once."""
+"""Number of one-minute reads per committed batch."""
 
 _NOTE = f"""\
-{AGENT_COUNT:,} agents with one row each half minute, all with an open session. The bare sums are one query over
-the same rows in psql, by template, user, apps and bucket, with work_mem at 256 MB; it runs before and after,
-and the mean counts. The exporter also finds the minutes of each session, and keeps a state file. psql's query
-gets PostgreSQL's parallel workers, and those of the exporter, which are smaller, run in one process. The
-database is on the same machine and takes its cores, so scrapes while rows are taken in stand beside those
-while psql alone keeps it busy. Each fifth minute is counted for good, which costs more than the others; the
-share of a core is that of the mean."""
+{AGENT_COUNT:,} agents with one row per 30 s, each with an open session. The sums alone are one psql query
+over the same rows by template, user, apps and bucket with work_mem = 256 MB. It runs before and after;
+the mean counts. The exporter also computes session minutes and writes a state file. psql's query uses
+PostgreSQL's parallel workers; the exporter's smaller queries run in one process. The database shares the
+cores of the machine, so scrapes during reads are compared with scrapes during the psql query. Every fifth
+read commits a batch, which costs more; the share of a core is that of the mean."""
 
 
 def backlog() -> ResultTable:
-    """Take in a backlog, then minute after minute, and scrape meanwhile."""
+    """Read a backlog, then one minute at a time, with concurrent scrapes."""
     with large_agent_stats_table(BACKLOG_MINUTES) as table, _run_exporter(table) as exporter:
         idle_scrapes = time_scrapes(exporter.port, _SCRAPES)
         idle_megabytes = exporter.megabytes()
@@ -81,41 +82,45 @@ def backlog() -> ResultTable:
     ]
     rows = [
         ("rows of the backlog", f"{BACKLOG_MINUTES * AGENT_COUNT * 2:,}", ""),
-        ("bare sums in psql, before and after", f"{baseline_before:.1f} s and {baseline_after:.1f} s", ""),
+        ("sums alone in psql, before and after", f"{baseline_before:.1f} s and {baseline_after:.1f} s", ""),
         ("taken in", f"{backlog_read['seconds']:.1f} s", ""),
         (
-            "times the bare sums",
+            "ratio to the sums alone",
             f"{baseline_ratio:.2f}",
             _threshold(f"{_MAX_BASELINE_RATIO:g}", is_met=baseline_ratio <= _MAX_BASELINE_RATIO),
         ),
-        ("the exporter's own CPU time for it", f"{backlog_read['cpu']:.1f} s", ""),
-        ("memory at rest", f"{idle_megabytes:.0f} MB", ""),
+        ("CPU time of the exporter for it", f"{backlog_read['cpu']:.1f} s", ""),
+        ("idle memory", f"{idle_megabytes:.0f} MB", ""),
         (
-            "above it at the peak",
+            "peak above idle",
             f"{memory_growth:.0f} MB",
             _threshold(f"{_MAX_MEMORY_GROWTH:g} MB", is_met=memory_growth < _MAX_MEMORY_GROWTH),
         ),
-        ("scrape at rest, p50 and p99", _percentiles(idle_scrapes), ""),
+        ("idle scrape, p50 and p99", _percentiles(idle_scrapes), ""),
         (
-            "scrape while psql takes the bare sums, p50 and p99",
+            "scrape during the psql query, p50 and p99",
             _percentiles(scrapes_before + scrapes_after),
             "",
         ),
-        ("scrape while rows are taken in, p50 and p99", _percentiles(backlog_scrapes), ""),
+        ("scrape during reads, p50 and p99", _percentiles(backlog_scrapes), ""),
         (
-            "times those of psql",
+            "ratio to scrapes during psql",
             " and ".join(f"{slowdown:.2f}" for slowdown in slowdowns),
             _threshold(f"{_MAX_SCRAPE_SLOWDOWN:g}", is_met=max(slowdowns) <= _MAX_SCRAPE_SLOWDOWN),
         ),
-        ("a reading of one more minute, CPU time, median", f"{median_cpu * 1e3:.0f} ms", ""),
-        (f"mean of {_READS_PER_BATCH} in a row, one of which closes a slice", f"{mean_cpu * 1e3:.0f} ms", ""),
+        ("read of one minute, median CPU time", f"{median_cpu * 1e3:.0f} ms", ""),
         (
-            f"share of a core at one reading each {INTERVAL:g} s",
+            f"mean of {_READS_PER_BATCH} reads, one of which commits a batch",
+            f"{mean_cpu * 1e3:.0f} ms",
+            "",
+        ),
+        (
+            f"share of a core at one read per {INTERVAL:g} s",
             f"{mean_cpu / INTERVAL:.2%}",
             _threshold(f"{_MAX_CPU_FRACTION:.0%}", is_met=mean_cpu / INTERVAL < _MAX_CPU_FRACTION),
         ),
     ]
-    return ResultTable("Agent statistics", ("what", "measured", "bar"), rows, _NOTE)
+    return ResultTable("Agent statistics", ("measurement", "result", "bar"), rows, _NOTE)
 
 
 def _threshold(limit: str, *, is_met: bool) -> str:
@@ -133,19 +138,19 @@ def _baseline_seconds(table: LargeAgentStatsTable) -> float:
 
 
 class _ExporterProcess:
-    """The other process."""
+    """The exporter in another process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.port = int(self._read_response())
 
     def read(self) -> dict[str, Any]:
-        """Let it read once and return what that took."""
+        """Read once and return the measurements."""
         self._send_read()
         return dict(self._read_response())
 
     def scrape_during(self, function: Callable[[], T]) -> tuple[T, list[float]]:
-        """Scrape while something runs; return what came of it, and what the scrapes took."""
+        """Scrape during a task; return its result and the durations of the scrapes."""
         times: list[float] = []
         with ThreadPoolExecutor(1) as executor:
             future = executor.submit(function)
@@ -154,26 +159,26 @@ class _ExporterProcess:
             return future.result(), times
 
     def megabytes(self) -> float:
-        """Return what the process takes now."""
+        """Return the current measurements of the process."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
     def _send_read(self) -> None:
         if self._process.stdin is None:
-            raise OSError("The exporter has no input.")
+            raise OSError("The exporter process has no input.")
         self._process.stdin.write("read\n")
         self._process.stdin.flush()
 
     def _read_response(self) -> Any:
         if self._process.stdout is None or not (line := self._process.stdout.readline()):
-            raise OSError("The exporter ended.")
+            raise OSError("The exporter process ended.")
         return json.loads(line)
 
 
 @contextmanager
 def _run_exporter(table: LargeAgentStatsTable, since: datetime = START) -> Iterator[_ExporterProcess]:
     command = [sys.executable, "-m", "benchmarks.agent_stats_process", table.dsn, since.isoformat()]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 # A module of the benchmarks.
         try:
             yield _ExporterProcess(process)
         finally:

@@ -1,6 +1,7 @@
-"""An exporter that reads agent reports, in a process of its own: ``python -m benchmarks.agent_stats_process DSN SINCE``.
+"""A process that reads agent reports and serves metrics.
 
-Writes its port as a line. Then it reads once for each line of its input and writes what that took as JSON.
+Usage: ``python -m benchmarks.agent_stats_process DSN SINCE``. It prints its port. For each line of input it
+reads once and prints the measurements as JSON.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from random import Random
 from aiohttp import web
 
 from benchmarks.workload import USERNAME_POLICY, workload_snapshot
-from insights_exporter.agent_stats import Accumulator, PostgresCollector
+from insights_exporter.agent_stats.accumulator import Accumulator
+from insights_exporter.agent_stats.postgres.reader import create_postgres_collector
 from insights_exporter.clock import SystemClock
 from insights_exporter.config.settings import AgentStatsSettings, AgentStatsSource, LimitSettings
-from insights_exporter.filters import Filters
 from insights_exporter.interpreter_tuning import tune_gc_and_gil
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.metrics.self_metrics import SelfMetrics
+from insights_exporter.privacy import Filters
 from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.server import AppContext, HtmlPage, create_app
 from insights_exporter.snapshot import AgentStats, Timestamped
@@ -47,7 +49,7 @@ async def _serve(dsn: str, since: datetime, folder: Path) -> None:
 
     accumulator = Accumulator(USERNAME_POLICY, Filters())
     accumulator.reset(since, identity="99999999-0000-4000-8000-000000000001", cursor=since.isoformat())
-    collector = PostgresCollector(
+    collector = create_postgres_collector(
         AgentStatsSettings(
             source=AgentStatsSource.POSTGRES,
             dsn=LiteralSecret(Secret(dsn)),
@@ -62,8 +64,8 @@ async def _serve(dsn: str, since: datetime, folder: Path) -> None:
         on_update=publish,
     )
     site = AppContext(
-        metrics_body=exposition,
-        self_metrics=telemetry,
+        exposition=exposition,
+        self_metrics=telemetry.encode,
         telemetry=telemetry,
         not_ready_reason=lambda: "",
         landing_page=landing_page,
@@ -102,7 +104,7 @@ def _write_json(value: object) -> None:
 
 
 def main() -> int:
-    """Serve what the command line names."""
+    """Run the process with the arguments of the command line."""
     dsn, since = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_serve(dsn, datetime.fromisoformat(since).astimezone(UTC), Path(folder)))

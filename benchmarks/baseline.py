@@ -1,6 +1,6 @@
-"""The plain way to write this exporter: every question at each poll, dictionaries, prometheus_client.
+"""A straightforward exporter: all requests at each poll, dictionaries, prometheus_client.
 
-Nothing in it is slow on purpose: one session, two requests at once, families written once per poll.
+It avoids obvious waste: one session, two concurrent requests, one rendering per poll.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEADERS: Final = {"Coder-Session-Token": DEMO_TOKEN}
 
 @dataclass(frozen=True, slots=True)
 class InsightsQuery:
-    """One request: what the answer is about, and where it is asked for."""
+    """A request with the labels of its response."""
 
     endpoint: str
     template: str
@@ -42,7 +42,7 @@ class InsightsQuery:
 def build_queries(
     base: str, templates: Mapping[str, str], names: Sequence[str], now: datetime
 ) -> list[InsightsQuery]:
-    """Return every window of every endpoint of every template; ``templates`` maps ids to names."""
+    """Return a request for each template, endpoint and window; ``templates`` maps ids to names."""
     queries = []
     for template_id, template in templates.items():
         for name in names:
@@ -63,7 +63,7 @@ def build_queries(
 
 @dataclass(slots=True)
 class BaselineExporter(Collector):
-    """Fetches answers, keeps them as dictionaries and writes them; a family has at most ``limit`` series."""
+    """Fetches responses as dictionaries and renders them; a family has at most ``limit`` series."""
 
     session: aiohttp.ClientSession
     limit: int | None = None
@@ -71,7 +71,7 @@ class BaselineExporter(Collector):
     page: bytes = b""
 
     async def poll(self, queries: Sequence[InsightsQuery]) -> None:
-        """Fetch all answers and write the page."""
+        """Fetch all responses and render the exposition."""
         pending = iter(queries)
         await asyncio.gather(*(self._fetch_all(pending) for _ in range(2)))
         body = await asyncio.to_thread(generate_latest, self)
@@ -85,7 +85,7 @@ class BaselineExporter(Collector):
                 self.responses[key] = (await response.json())["report"]
 
     def collect(self) -> Iterable[Metric]:
-        """Return families made of the answers."""
+        """Return the families of the responses."""
         template, user = ["template_name", "window"], ["template_name", "username", "window"]
         active = GaugeMetricFamily("plain_active_users", "Users.", labels=template)
         apps = GaugeMetricFamily(

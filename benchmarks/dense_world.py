@@ -1,8 +1,8 @@
-"""A deployment in which everybody uses every template: answers as long as they get.
+"""A deployment in which every user uses every template: the largest possible responses.
 
-What a person did on a day is made up once, as in any generated world; in each template another person did
-it. So templates differ from each other, and hundreds of them with thousands of users cost one. What Coder
-says of all templates together is here what it says of the first, with all of their ids.
+The usage of the first template is generated once. Each other template has the same usage by other users, so
+that hundreds of templates with thousands of users cost as much as one. The report of all templates together
+is the report of the first with all template ids.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from insights_exporter.simulator.world import ParameterRow, World
 __all__ = ["DenseWorld", "dense_world"]
 
 _USER_OFFSET = 7
-"""By how many places the people of one template are moved against those of the one before."""
+"""Offset of the user index from one template to the next."""
 
 _TimeRange = tuple[datetime, datetime]
 
 
 @dataclass(slots=True)
 class _ShiftedRollup(UsageRollup):
-    """A report with the users of another template; percentiles are known already."""
+    """A rollup with shifted users and precomputed percentiles."""
 
     percentiles: dict[int, tuple[float, float]] = field(default_factory=dict)
 
@@ -38,13 +38,13 @@ class _ShiftedRollup(UsageRollup):
 
 @dataclass(slots=True)
 class DenseWorld(GeneratedWorld):
-    """See the module; what was added up for one template serves all."""
+    """A world whose rollups of one template serve all templates."""
 
     _rollup_by_range: dict[_TimeRange, _ShiftedRollup] = field(default_factory=dict, repr=False)
     _parameters_by_range: dict[_TimeRange, list[ParameterRow]] = field(default_factory=dict, repr=False)
 
     def usage_on(self, day: date) -> Iterable[UserDay]:
-        """Make up the day of everybody in the first template."""
+        """Generate the usage of all users in the first template."""
         for user in range(len(self.users)):
             if self._is_workday(user, day):
                 yield self._user_day(user, 0, day, 0)
@@ -58,7 +58,7 @@ class DenseWorld(GeneratedWorld):
         templates: frozenset[str] | None = None,
         client_resolver: ClientResolver = client_from_family,
     ) -> UsageRollup:
-        """Return a range of the first template, told of others."""
+        """Return the rollup of the first template with shifted users."""
         first, template_indexes = (
             self._first_template_rollup(start, end, now, client_resolver),
             self._requested_indexes(templates),
@@ -85,23 +85,23 @@ class DenseWorld(GeneratedWorld):
     def active_users(
         self, start: datetime, end: datetime, *, now: datetime, templates: frozenset[str] | None = None
     ) -> tuple[int, frozenset[int]]:
-        """Return how many used the first template, and the templates asked for."""
+        """Return the users of the first template, and the requested templates."""
         users = self._first_template_rollup(start, end, now, client_from_family).templates_by_user
         return len(users), frozenset(self._requested_indexes(templates)) if users else frozenset()
 
     def parameters(
         self, start: datetime, end: datetime, *, now: datetime, templates: frozenset[str] | None = None
     ) -> list[ParameterRow]:
-        """Return what was chosen in the first template, told of others."""
+        """Return the parameters of the first template with the ids of the requested ones."""
         key = start, min(end, now)
         if key not in self._parameters_by_range:
-            # `super` would be the class before its slots were made.
+            # `super()` fails in dataclasses with slots, which are created twice.
             self._parameters_by_range[key] = World.parameters(self, start, end, now=now)
         ids = tuple(sorted(self.templates[index].id for index in self._requested_indexes(templates)))
         return [replace(row, templates=ids) for row in self._parameters_by_range[key]]
 
     def workspaces(self, now: datetime) -> Sequence[Workspace]:
-        """Return one workspace of each user."""
+        """Return one workspace per user."""
         now = now.astimezone(UTC)
         minute = now.hour * 60 + now.minute
         recent_mask = minute_mask(minute - 120, minute + 1)
@@ -136,7 +136,7 @@ class DenseWorld(GeneratedWorld):
 def dense_world(size: Size) -> DenseWorld:
     """Return a world of that size."""
     base_world = generate_world(size)
-    # All templates are alike, as what is told of each was done in one.
+    # All templates have the apps and parameters of the first, whose usage they share.
     apps, parameters = base_world.templates[0].apps, base_world.templates[0].parameters
     templates = tuple(
         replace(item, apps=apps, parameters=parameters, previous_parameters=())
@@ -145,7 +145,7 @@ def dense_world(size: Size) -> DenseWorld:
     return DenseWorld(
         base_world.organizations,
         templates,
-        # Nobody is away for good.
+        # Every user is active.
         tuple(replace(item, status="active") for item in base_world.users),
         seed=base_world.seed,
         regions=base_world.regions,

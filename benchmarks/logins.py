@@ -1,4 +1,4 @@
-"""How long a wrong password takes, beside an unknown user and a login that was right before."""
+"""Duration of rejected and accepted logins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from insights_exporter.clock import SystemClock
 from insights_exporter.config.settings import ServerSettings
 from insights_exporter.server import HttpServer
 from insights_exporter.server.auth import WebConfigReloader, create_middlewares
-from insights_exporter.telemetry import NullTelemetry
+from insights_exporter.telemetry import Telemetry
 
 __all__ = ["logins"]
 
@@ -28,28 +28,28 @@ _USER, _PASSWORD, _BCRYPT_COST, _ROUNDS = "ada", "correct horse", 10, 40
 _LOGIN_CASES = (
     "a wrong password",
     "an unknown user",
-    "a right password, the first time",
-    "a right one, remembered",
+    "a correct password, first login",
+    "a correct password, cached",
 )
 _NOTE = f"""\
-Over a real connection, in turns, with a bcrypt cost of {_BCRYPT_COST}. Wrong passwords differ each time, so that
-nothing that is remembered helps. The bar is a ratio of wrong password to unknown user between 0.9 and 1.1;
-who measures it could otherwise tell which users there are."""
+Over a real connection, in turns, with a bcrypt cost of {_BCRYPT_COST}. Wrong passwords differ each time, so
+that no cache helps. The bar is a ratio of wrong password to unknown user between 0.9 and 1.1; a larger
+difference would reveal which users exist."""
 
 
 @dataclass(slots=True)
 class _FastClock(SystemClock):
-    """A clock on which so much time passes that attempts never run out."""
+    """A clock that advances a second per call, so that the rate limit never applies."""
 
     _seconds: Iterator[int] = field(default_factory=count)
 
     def monotonic(self) -> float:
-        """Return a second more each time."""
+        """Return the next second."""
         return float(next(self._seconds))
 
 
 def logins() -> ResultTable:
-    """Compare logins of each kind."""
+    """Measure each kind of login."""
     with tempfile.TemporaryDirectory() as folder:
         times = asyncio.run(_measure(Path(folder, "web.yml")))
     unknown = times[_LOGIN_CASES[1]]
@@ -58,7 +58,7 @@ def logins() -> ResultTable:
 
 
 def _write_web_config(file: Path) -> None:
-    """Write the login under a new hash, of which nothing is remembered."""
+    """Write the login with a new hash, which empties the cache."""
     hashed = bcrypt.hashpw(_PASSWORD.encode(), bcrypt.gensalt(_BCRYPT_COST)).decode()
     file.write_text(f"basic_auth_users:\n  {_USER}: {hashed}\n")
 
@@ -70,7 +70,7 @@ async def _metrics_handler(_: web.Request) -> web.Response:
 async def _measure(file: Path) -> dict[str, float]:
     _write_web_config(file)
     clock = _FastClock()
-    source = WebConfigReloader(file, telemetry=NullTelemetry(), clock=clock)
+    source = WebConfigReloader(file, telemetry=Telemetry(), clock=clock)
     app = web.Application(
         middlewares=create_middlewares(ServerSettings(), config_reloader=source, clock=clock)
     )

@@ -1,4 +1,4 @@
-"""What a poll costs: the processor's time from the first request to the compressed page, and requests."""
+"""Cost of a poll: CPU time from the first request to the compressed exposition, and requests."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ from benchmarks.simulator_process import SimulatorProcess, WorldName, run_simula
 from benchmarks.workload import LIMITS, USERNAME_POLICY
 from insights_exporter.app.poller import Poller
 from insights_exporter.coder.client import CoderClient
-from insights_exporter.coder.observer import NullObserver
-from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.config.settings import InsightsSettings, LimitSettings, Settings
+from insights_exporter.config.settings import CoderSettings, InsightsSettings, LimitSettings, Settings
 from insights_exporter.insights.query_plan import InsightsEndpoint
 from insights_exporter.interpreter_tuning import tune_gc_and_gil
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN
-from insights_exporter.telemetry import NullTelemetry
+from insights_exporter.telemetry import Telemetry
 
 __all__ = ["poll", "requests_per_hour", "small_poll"]
 
@@ -44,37 +42,37 @@ _POLLS_PER_HOUR: Final = 12
 
 @dataclass(slots=True)
 class _SteppedClock:
-    """A clock that is moved from poll to poll and otherwise stands, while durations are real."""
+    """A clock whose time is fixed during a poll; durations are real."""
 
     current_time: datetime
 
     def now(self) -> datetime:
-        """Return the moment of this poll."""
+        """Return the time of the poll."""
         return self.current_time
 
     def monotonic(self) -> float:
-        """Return real seconds."""
+        """Return the real monotonic time."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for real."""
+        """Sleep in real time."""
         await asyncio.sleep(seconds)
 
 
 @dataclass(slots=True)
-class _RequestCounter(NullObserver):
+class _RequestCounter(Telemetry):
     """Counts requests by endpoint."""
 
     by_endpoint: Counter[str] = field(default_factory=Counter)
 
-    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
-        """Count one."""
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:  # noqa: ARG002 # An override.
+        """Count the request."""
         self.by_endpoint[endpoint] += 1
 
 
 @dataclass(slots=True)
 class _MeasuredExporter:
-    """An exporter in this process, against a simulator in another one."""
+    """An exporter in this process with a simulator in another one."""
 
     upstream: SimulatorProcess
     clock: _SteppedClock
@@ -83,7 +81,7 @@ class _MeasuredExporter:
     requests: _RequestCounter
 
     async def poll_and_advance(self) -> int:
-        """Poll, move on to the next one's moment, and return the number of requests."""
+        """Poll, advance to the next poll, and return the number of requests."""
         requests_before = self.requests.by_endpoint.total()
         await self.poller.poll_once()
         request_count = self.requests.by_endpoint.total() - requests_before
@@ -93,7 +91,7 @@ class _MeasuredExporter:
 
     @property
     def series(self) -> int:
-        """Return how many series the page has."""
+        """Return the number of series."""
         return _series(self.exposition.body(Format.OPENMETRICS, gzip=True))
 
 
@@ -104,14 +102,14 @@ async def _measured_exporter(
     settings = Settings(coder=CoderSettings(url=upstream.url, token=LiteralSecret(Secret(DEMO_TOKEN))))
     clock, requests = _SteppedClock(_START_TIME), _RequestCounter()
     exposition = Exposition(username_policy=USERNAME_POLICY, limits=limits)
-    async with CoderClient(settings.coder, clock=clock, observer=requests) as client:
+    async with CoderClient(settings.coder, clock=clock, telemetry=requests) as client:
         poller = Poller(
             client,
             settings,
             publish=exposition.publish,
             clock=clock,
             random=Random(1),
-            telemetry=NullTelemetry(),
+            telemetry=Telemetry(),
         )
         yield _MeasuredExporter(upstream, clock, poller, exposition, requests)
 
@@ -124,7 +122,7 @@ async def _cpu_seconds(function: Callable[[], Awaitable[object]]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Measurement:
-    """What a way took: seconds of the processor, requests, series."""
+    """CPU seconds, requests and series of an implementation."""
 
     name: str
     seconds: float
@@ -132,31 +130,30 @@ class _Measurement:
     series: int
 
     def row(self, baseline: _Measurement) -> tuple[str, ...]:
-        """Return the row of this way beside the plain one."""
+        """Return the table row with the ratio to the baseline."""
         ratio = f"{baseline.seconds / self.seconds:.1f}"
         return self.name, f"{self.seconds:.2f} s", f"{self.requests:,.0f}", f"{self.series:,}", ratio
 
 
-_COLUMNS: Final = ("what", "processor time", "requests", "series", "times less than the plain way")
+_COLUMNS: Final = ("implementation", "CPU time", "requests", "series", "ratio to the baseline")
 _TEMPLATES: Final = 200
 _USERS: Final = 1_000
 _COMMON_NOTE: Final = """\
-The simulator runs in another process. The plain way asks four windows of three endpoints of each template at
-each poll, decodes with `resp.json()`, and writes one page with prometheus_client. This exporter asks only
-what can have moved, writes both formats, and also reads intervals, totals, users and workspaces.
+The simulator runs in another process. The baseline requests four windows of three endpoints per template at
+each poll, decodes with `resp.json()`, and renders one format with prometheus_client. This exporter requests
+only data that may have changed, renders both formats, and also reads intervals, totals, users and workspaces.
 """
 _LARGE_NOTE: Final = """\
-The bar is 10 for a poll in passing with every series. A page of so many would hardly be scraped, so the
-comparison stands there a second time with the limit that this exporter has by default: the plain way then
-keeps the highest of each family and drops the rest; this exporter adds the rest up where a sum means
-something. Each is compared with the plain way under the same limit."""
+The bar is 10 for a regular poll with every series. An exposition of that size is rarely scraped, so the
+comparison is repeated with the exporter's default limit: the baseline then keeps the highest series of each
+family and drops the rest; this exporter sums the rest where a sum is meaningful. Each result is compared with
+the baseline under the same limit."""
 _SMALL_NOTE: Final = """\
-There is no bar for this one: with answers as small as these, most of either is what aiohttp takes for a
-request."""
+There is no bar: with small responses, most of the time of both is spent in aiohttp."""
 
 
 def poll() -> ResultTable:
-    """Compare whole polls, from the first request to the compressed page, where answers are large."""
+    """Compare whole polls with large responses."""
     rows = []
     for limit in (None, LimitSettings().series_per_family):
         baseline, *measurements = _compare("crowded", limit, _LARGE_POLLS)
@@ -174,7 +171,7 @@ def poll() -> ResultTable:
 
 
 def small_poll() -> ResultTable:
-    """Compare the same where each template has a handful of users."""
+    """Compare whole polls with few users per template."""
     baseline, *measurements = _compare("usual", None, _SMALL_POLLS)
     return ResultTable(
         f"A whole poll of {_TEMPLATES} active templates that share {_USERS:,} users, fetch to gzip",
@@ -185,7 +182,7 @@ def small_poll() -> ResultTable:
 
 
 def _compare(world: WorldName, limit: int | None, polls: int) -> list[_Measurement]:
-    """Return the plain way, this exporter's poll in passing, and its first."""
+    """Return the baseline, a regular poll of the exporter, and its first poll."""
     tune_gc_and_gil()
     size = {"templates": _TEMPLATES, "users": _USERS, "active": _TEMPLATES}
     with run_simulator(**size, moment=_START_TIME, world=world) as upstream:
@@ -203,7 +200,7 @@ async def _measure(upstream: SimulatorProcess, limit: int | None, polls: int) ->
         first_seconds = await _cpu_seconds(step)
         inventory = exporter.poller.state.last_inventory
         if inventory is None:
-            raise AssertionError("The first poll found no templates.")
+            raise AssertionError("The first poll returned no templates.")
         names = {item.id: item.key.template_name for item in inventory.value.templates}
         baseline = BaselineExporter(session, limit)
         steady_seconds, baseline_seconds, queries = [], [], []
@@ -211,7 +208,7 @@ async def _measure(upstream: SimulatorProcess, limit: int | None, polls: int) ->
             queries = build_queries(
                 upstream.url, names, ("today", "yesterday", "7d", "30d"), exporter.clock.current_time
             )
-            # The simulator remembers what it added up: whoever asks second must not profit.
+            # The simulator caches rollups, which must not favour the second implementation.
             baseline_seconds.append(await _cpu_seconds(lambda queries=queries: baseline.poll(queries)))  # type: ignore[misc]
             steady_seconds.append(await _cpu_seconds(step))
         return [
@@ -233,7 +230,7 @@ def _series(page: bytes) -> int:
 
 
 def requests_per_hour() -> ResultTable:
-    """Count the requests of an hour against those of a plan that asks everything each time."""
+    """Compare the requests of an hour with a plan that requests everything at each poll."""
     templates, active, users = 500, 50, 1_000
     with run_simulator(templates=templates, users=users, active=active, moment=_START_TIME) as upstream:
         request_counts, endpoints = asyncio.run(_requests_of_an_hour(upstream))
@@ -250,9 +247,9 @@ def requests_per_hour() -> ResultTable:
     top_endpoints = ", ".join(f"{endpoint} {count:,}" for endpoint, count in endpoints.most_common(4))
     return ResultTable(
         f"Requests, {templates} templates of which {active} are used, {users:,} users",
-        ("when", "this exporter", "every window, endpoint and template", "times fewer"),
+        ("poll", "this exporter", "every window, endpoint and template", "ratio"),
         rows,
-        f"Most of an hour's: {top_endpoints}.\nThe bar is 15; never more than two at once.",
+        f"Most frequent in an hour: {top_endpoints}.\nThe bar is 15, with at most two concurrent requests.",
     )
 
 

@@ -1,10 +1,9 @@
-"""Whether a real Prometheus with its default settings keeps up with a big page."""
+"""Scrapes of a large exposition by a real Prometheus with default settings."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 from benchmarks.result_table import ResultTable
 from benchmarks.scraping import run_program
+from tests.support.network import free_port
 
 __all__ = ["prometheus_scrape"]
 
@@ -26,14 +26,14 @@ _PROGRAM: Final = "prometheus"
 
 
 def prometheus_scrape() -> ResultTable:
-    """Let Prometheus scrape a page of about 500,000 series again and again, and ask it how that went."""
+    """Let Prometheus scrape about 500,000 series repeatedly and query its own metrics."""
     columns = ("series scraped", "scrapes", "failed", "longest", "median")
     title = "Prometheus with default settings scrapes a process that renders each second"
     program = shutil.which(_PROGRAM)
     if program is None:
         return ResultTable(title, columns, [("not run: no prometheus here", "", "", "", "")])
     command = [sys.executable, "-m", "benchmarks.server_process", "polling", str(_SERIES)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 # A module of the benchmarks.
         if server.stdout is None:
             raise OSError("The server has no output.")
         row = _measure(program, int(server.stdout.readline()))
@@ -42,17 +42,15 @@ def prometheus_scrape() -> ResultTable:
 
 
 def _measure(program: str, port: int) -> tuple[str, str, str, str, str]:
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free_socket:
+    with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "prometheus.yml")
-        # All but the interval is as it comes; a minute between scrapes would only make this longer.
+        # All settings except the interval are defaults; a longer interval would only take more time.
         config.write_text(
             f"global: {{scrape_interval: {_INTERVAL}s}}\n"
             "scrape_configs: [{job_name: coder-insights, static_configs: "
             f"[{{targets: ['127.0.0.1:{port}']}}]}}]\n"
         )
-        free_socket.bind(("127.0.0.1", 0))
-        prometheus_port = free_socket.getsockname()[1]
-        free_socket.close()
+        prometheus_port = free_port()
         command = [
             program,
             f"--config.file={config}",
@@ -77,6 +75,6 @@ def _measure(program: str, port: int) -> tuple[str, str, str, str, str]:
 
 def _values(address: str, query: str) -> list[float]:
     url = f"{address}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-    with urllib.request.urlopen(url, timeout=30) as response:
+    with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310 # A local URL.
         payload: dict[str, Any] = json.load(response)
     return [float(value) for series in payload["data"]["result"] for _, value in series["values"]]

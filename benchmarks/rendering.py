@@ -1,4 +1,4 @@
-"""How long a page takes, and what it takes in memory."""
+"""CPU time and memory of rendering."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from typing import Final
 
 from benchmarks.result_table import ResultTable, median_cpu_seconds
 from benchmarks.workload import LIMITS, USERNAME_POLICY, family_samples, workload_snapshot
-from insights_exporter.metrics.encoder.text import (
+from insights_exporter.metrics.encoder import (
     FamilySamples,
     Format,
     LabelPairCache,
-    encode_blocks,
-    encode_families,
-    header,
+    encode,
 )
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.snapshot import Snapshot
+from tests.support.exposition_text import encode_body
 from tests.support.prometheus_client_reference import reference_collector, reference_exposition
 from tests.support.snapshots import rich_snapshot
 
@@ -35,17 +34,17 @@ _ROUNDS: Final = 21
 
 
 def render_body() -> ResultTable:
-    """Compare the same work: families that are ready, written as text."""
+    """Compare the encoding of prepared families."""
     samples, series = family_samples(workload_snapshot(100_000))
     rows = []
     for exposition_format, threshold in ((Format.OPENMETRICS, 10), (Format.TEXT, 8)):
         client_families = reference_collector(samples, exposition_format)
-        if bytes(encode_families(samples, exposition_format)) != reference_exposition(
+        if encode_body(samples, exposition_format) != reference_exposition(
             client_families, exposition_format
         ):
-            raise AssertionError("The contenders write different pages.")
+            raise AssertionError("The implementations return different expositions.")
         exporter_seconds, client_seconds = median_cpu_seconds(
-            partial(encode_families, samples, exposition_format),
+            partial(encode_body, samples, exposition_format),
             partial(reference_exposition, client_families, exposition_format),
         )
         rows.append(
@@ -59,26 +58,26 @@ def render_body() -> ResultTable:
         )
     return ResultTable(
         f"Rendering {series:,} series",
-        ("format", "this exporter", "prometheus_client", "times faster", "bar"),
+        ("format", "this exporter", "prometheus_client", "ratio", "bar"),
         rows,
-        "The same families, held ready by both, to the same bytes.",
+        "Both encode the same prepared families to the same bytes.",
     )
 
 
 def cost_by_size() -> ResultTable:
-    """Show that a series costs the same however many there are."""
+    """Measure the cost of a series by the size of the exposition."""
     workloads: list[Callable[[], object]] = []
     counts, series_written = [], []
     for templates in _TEMPLATE_COUNTS:
         samples, series = family_samples(rich_snapshot(templates=templates, users=_USER_COUNT))
-        # A short reading is done again, or the machine's moods would weigh most on it.
+        # Short measurements are repeated, since noise affects them most.
         repeats = max(1, _TEMPLATE_COUNTS[1] // templates)
         counts.append(series)
         series_written.append(series * repeats)
-        workloads.append(partial(_encode_blocks, samples, repeats))
+        workloads.append(partial(_encode_each, samples, repeats))
     times_by_size: list[list[float]] = [[] for _ in workloads]
     for _ in range(_ROUNDS):
-        # Moods last for seconds: what is read in one round is compared with what is read beside it.
+        # Noise lasts for seconds, so measurements of the same round are compared.
         for size_times, seconds, count in zip(
             times_by_size, median_cpu_seconds(*workloads, rounds=1), series_written, strict=True
         ):
@@ -92,27 +91,26 @@ def cost_by_size() -> ResultTable:
         for count, size_times in zip(counts, times_by_size, strict=True)
     ]
     return ResultTable(
-        "Cost of a series by size of the page (OpenMetrics)",
-        ("series", "per series", "to the middle one"),
+        "Cost of a series by size of the exposition (OpenMetrics)",
+        ("series", "per series", "ratio to the middle size"),
         rows,
-        f"Deployments of {_USER_COUNT} people with {', '.join(map(str, _TEMPLATE_COUNTS))} templates, so that the\n"
-        "families have much the same share of each page. Written block by block, each let go before the\n"
-        f"next: the exporter never holds a plain page. The ratio is the median of {_ROUNDS} rounds, each of\n"
-        "which reads all three. The bar is 25 % either way.",
+        f"Deployments of {_USER_COUNT} users with {', '.join(map(str, _TEMPLATE_COUNTS))} templates: each\n"
+        "family has a similar share of each exposition. Families are encoded one by one, and each is freed\n"
+        f"before the next. The ratio is the median of {_ROUNDS} rounds; each measures all three sizes.\n"
+        "The bar is 25 % in both directions.",
     )
 
 
-def _encode_blocks(families: Sequence[FamilySamples], times: int) -> None:
+def _encode_each(families: Sequence[FamilySamples], times: int) -> None:
     for family_list in repeat(families, times):
-        fragments = LabelPairCache()
+        label_pairs = LabelPairCache()
         for samples in family_list:
-            header(samples.family, Format.OPENMETRICS)
-            for _ in encode_blocks(samples, Format.OPENMETRICS, fragments):
+            for _ in encode(samples, Format.OPENMETRICS, label_pairs):
                 pass
 
 
 def snapshot_to_bodies() -> ResultTable:
-    """Compare what happens after a poll: a snapshot becomes pages that can be sent compressed."""
+    """Compare the steps after a poll: from a snapshot to compressed expositions."""
     snapshot = workload_snapshot(100_000)
     _, series = family_samples(snapshot)
 
@@ -127,8 +125,8 @@ def snapshot_to_bodies() -> ResultTable:
 
     exporter_seconds, client_seconds = median_cpu_seconds(partial(_publish, snapshot), baseline, rounds=3)
     return ResultTable(
-        f"From a snapshot to both compressed pages, {series:,} series",
-        ("this exporter", "prometheus_client and zlib", "times faster"),
+        f"From a snapshot to both compressed expositions, {series:,} series",
+        ("this exporter", "prometheus_client and zlib", "ratio"),
         [
             (
                 f"{exporter_seconds * 1e3:.0f} ms",
@@ -140,31 +138,34 @@ def snapshot_to_bodies() -> ResultTable:
 
 
 def peak_memory() -> ResultTable:
-    """Compare the peak beyond the snapshot while a page is made."""
+    """Compare the peak memory of rendering beyond the snapshot."""
     snapshot = workload_snapshot(100_000)
     samples, series = family_samples(snapshot)
     client_families = reference_collector(samples, Format.OPENMETRICS)
     rows = [
         (name, f"{_peak(workload) / series:.0f} B")
         for name, workload in (
-            ("a page of this exporter, families held", lambda: encode_families(samples, Format.OPENMETRICS)),
-            ("both pages compressed, straight from the snapshot", partial(_publish, snapshot)),
             (
-                "a page of prometheus_client, families held",
+                "one format by this exporter, families in memory",
+                lambda: encode_body(samples, Format.OPENMETRICS),
+            ),
+            ("both compressed formats, from the snapshot", partial(_publish, snapshot)),
+            (
+                "one format by prometheus_client, families in memory",
                 lambda: reference_exposition(client_families, Format.OPENMETRICS),
             ),
         )
     ]
     return ResultTable(
-        f"Peak memory beyond what is held before, {series:,} series",
-        ("made", "per series"),
+        f"Peak memory of rendering, {series:,} series",
+        ("output", "per series"),
         rows,
         "The bar is 200 B.",
     )
 
 
 def _publish(snapshot: Snapshot) -> Exposition:
-    # A new one each time, as what did not change would not be written again.
+    # A new exposition each time, since it would reuse unchanged families.
     exposition = Exposition(username_policy=USERNAME_POLICY, limits=LIMITS, after_block=lambda: None)
     asyncio.run(exposition.publish(snapshot))
     return exposition

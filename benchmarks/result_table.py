@@ -1,4 +1,4 @@
-"""Results: named rows of numbers, and the bars they are held against."""
+"""Tables of results, and statistics over measurements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ResultTable", "median_cpu_seconds", "percentile"]
 
 @dataclass(frozen=True, slots=True)
 class ResultTable:
-    """A comparison; the first column names what was measured."""
+    """A result table; the first column names the measurement."""
 
     title: str
     columns: Sequence[str]
@@ -21,7 +21,7 @@ class ResultTable:
     note: str = ""
 
     def markdown(self) -> str:
-        """Return the table as it stands in the documentation."""
+        """Return the table as Markdown."""
         lines = [
             f"## {self.title}",
             "",
@@ -33,7 +33,7 @@ class ResultTable:
 
 
 def median_cpu_seconds(*functions: Callable[[], object], rounds: int = 5) -> list[float]:
-    """Return the median of each work's processor seconds, taken in turns so that a busy moment hits all."""
+    """Return the median CPU seconds of each workload, measured in turns so that noise affects all."""
     times_by_function: list[list[float]] = [[] for _ in functions]
     for _ in range(rounds):
         for function, times in zip(functions, times_by_function, strict=True):
@@ -45,6 +45,6 @@ def median_cpu_seconds(*functions: Callable[[], object], rounds: int = 5) -> lis
 
 
 def percentile(values: Sequence[float], fraction: float) -> float:
-    """Return the value that this share of the values does not exceed."""
+    """Return the nearest-rank percentile."""
     sorted_values = sorted(values)
     return sorted_values[min(len(sorted_values) - 1, int(fraction * len(sorted_values)))]

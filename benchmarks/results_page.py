@@ -1,4 +1,4 @@
-"""The page of results: tables under headings, of which a run replaces its own."""
+"""The documentation page of results; a run replaces its own tables."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ RESULTS_PATH: Final = Path(__file__).parents[1] / "docs" / "performance.md"
 _LIBRARIES: Final = ("aiohttp", "msgspec", "isal", "prometheus-client")
 _HEADING: Final = "## "
 _INTRODUCTION: Final = """\
-<!-- Written by `make bench`; what stands before the first table is in benchmarks/page.py. -->
+<!-- Written by `make bench`; the introduction is in benchmarks/results_page.py. -->
 
 # Performance
 
-`make bench` compares the exporter with the plain ways to do the same work, both in one run, in turns, on the
-same data, and writes this page. Machines are shared and noisy: read the ratios and the medians, not the
-milliseconds. What no client waits for is measured in the processor's time. Name a comparison to run it alone:
-`python -m benchmarks poll --write`.
+`make bench` compares the exporter with straightforward implementations and writes this page. Both run in
+turns on the same data. Machines are shared and noisy: compare ratios and medians, not milliseconds. Work in
+the background is measured in CPU time. To run one benchmark, name it: `python -m benchmarks poll --write`.
 """
 
 
 def write_results(tables: Iterable[str]) -> None:
-    """Put tables in place of those with the same heading, the others behind them."""
+    """Replace the tables with the same headings and append the others."""
     sections = _sections()
     for table in tables:
         sections[_title(table)] = table.strip() + f"\n\n{_environment()}\n"

@@ -1,4 +1,4 @@
-"""How long scrapes take while the page is rendered anew in the same process."""
+"""Duration of scrapes during rendering in the same process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from typing import Any
 
 from benchmarks.result_table import ResultTable, percentile
 from benchmarks.workload import family_samples, workload_snapshot
-from insights_exporter.metrics.encoder.text import Format, encode_families
+from insights_exporter.metrics.encoder import Format
+from tests.support.exposition_text import encode_exposition
+from tests.support.network import free_port
 
 __all__ = ["process_memory", "run_program", "scrape"]
 
@@ -30,34 +32,33 @@ _HEADERS = {
 }
 _SCRAPE_PAUSE = 0.02
 _NOTE = """\
-Ready bytes are a gain of design and not of language: prometheus_client and node_exporter write their page at
-each scrape, which this exporter does once per poll. The work itself is compared under rendering. What lies
-between constant bytes and this exporter at rest are its own metrics, written live. While it renders, the
-numbers of all users change each time.
-Bars: p99 at most 1/100 of prometheus_client's, p50 at most twice that of constant bytes, a lag of at most
-20 ms."""
+The gain comes from the design: prometheus_client and node_exporter render at each scrape, this exporter once
+per poll. The rendering itself is compared above. The difference between constant bytes and the idle exporter
+is the live rendering of self metrics. During rendering, all user values change each time.
+Bars: p99 at most 1/100 of prometheus_client's, p50 at most twice that of constant bytes, event loop lag of at
+most 20 ms."""
 
 
 @dataclass(slots=True)
 class ScrapeResult:
-    """What scrapes of one contender took, in seconds, and what its process saw."""
+    """Durations of scrapes of one server in seconds, and its own measurements."""
 
     times: list[float] = field(default_factory=list)
     server_stats: dict[str, Any] = field(default_factory=dict)
 
     @property
     def p50(self) -> float:
-        """The middle."""
+        """The median."""
         return percentile(self.times, 0.5)
 
     @property
     def p99(self) -> float:
-        """What one in a hundred exceeds; the longest where there are fewer."""
+        """The 99th percentile; the maximum of fewer than 100 scrapes."""
         return percentile(self.times, 0.99)
 
 
 def scrape() -> ResultTable:
-    """Compare scrapes of ready bytes with those that write the page each time."""
+    """Compare scrapes of rendered bytes with rendering at each scrape."""
     results = {name: _benchmark_server(name, 1000) for name in ("constant", "idle", "polling", "busy")}
     results["prometheus_client"] = _benchmark_server("prometheus_client", 10)
     if program := shutil.which("prometheus-node-exporter"):
@@ -89,7 +90,7 @@ def scrape() -> ResultTable:
 
 
 def process_memory() -> ResultTable:
-    """Show what a process takes that holds and serves a big deployment."""
+    """Measure a process that serves a large deployment."""
     result = _benchmark_server("polling", 20, series=500_000)
     return ResultTable(
         "A process with about 500,000 series",
@@ -101,15 +102,15 @@ def process_memory() -> ResultTable:
                 f"{result.server_stats['lag_max'] * 1e3:.1f} ms",
             )
         ],
-        "The bar is 500 MB. Each second one of two snapshots is rendered, whose users' numbers all differ.\n"
-        "Both are held.",
+        "The bar is 500 MB. Each second renders one of two snapshots, with different values of all users.\n"
+        "Both snapshots are in memory.",
     )
 
 
 def _benchmark_server(name: str, scrapes: int, *, series: int = _SERIES) -> ScrapeResult:
-    """Scrape a server that is started for it."""
+    """Start a server and scrape it."""
     command = [sys.executable, "-m", "benchmarks.server_process", name, str(series)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 # A local program.
         if server.stdout is None:
             raise OSError("The server has no output.")
         times = time_scrapes(int(server.stdout.readline()), scrapes)
@@ -118,17 +119,17 @@ def _benchmark_server(name: str, scrapes: int, *, series: int = _SERIES) -> Scra
 
 
 def time_scrapes(port: int, count: int) -> list[float]:
-    """Return what so many scrapes took, in seconds."""
+    """Return the durations of scrapes in seconds."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     times = []
-    # The first two fill caches on both sides.
+    # The first two scrapes fill caches on both sides.
     for number in range(count + 2):
         started = time.perf_counter()
         connection.request("GET", "/metrics", headers=_HEADERS)
         response = connection.getresponse()
         body = response.read()
         if response.status != 200 or not body.startswith(b"\x1f\x8b"):
-            raise AssertionError(f"Expected a compressed page, found {response.status} {body[:80]!r}.")
+            raise AssertionError(f"Expected a compressed exposition, found {response.status} {body[:80]!r}.")
         if number >= 2:
             times.append(time.perf_counter() - started)
         time.sleep(_SCRAPE_PAUSE)
@@ -137,13 +138,11 @@ def time_scrapes(port: int, count: int) -> list[float]:
 
 
 def _node_exporter(program: str) -> ScrapeResult:
-    """Scrape node_exporter, which reads and writes the same families from a file each time."""
+    """Scrape node_exporter, which reads the same families from a file at each scrape."""
     samples, _ = family_samples(workload_snapshot(_SERIES))
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free_socket:
-        Path(folder, "insights.prom").write_bytes(encode_families(samples, Format.TEXT))
-        free_socket.bind(("127.0.0.1", 0))
-        port = free_socket.getsockname()[1]
-        free_socket.close()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "insights.prom").write_bytes(encode_exposition(samples, Format.TEXT))
+        port = free_port()
         command = [
             program,
             "--collector.disable-defaults",
@@ -158,8 +157,8 @@ def _node_exporter(program: str) -> ScrapeResult:
 
 @contextlib.contextmanager
 def run_program(command: list[str]) -> Iterator[None]:
-    """Run a program while the context lasts."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    """Run a program within the context."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:  # noqa: S603 # A local program.
         try:
             yield
         finally:
@@ -172,4 +171,4 @@ def _wait_for_port(port: int, seconds: float = 10) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)
-    raise TimeoutError(f"Nothing listens at port {port}.")
+    raise TimeoutError(f"Port {port} refuses connections.")

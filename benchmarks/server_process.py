@@ -1,6 +1,6 @@
-"""A server for one contender, in a process of its own: ``python -m benchmarks.server_process CONTENDER SERIES``.
+"""A process with one of the compared servers: ``python -m benchmarks.server_process SERVER SERIES``.
 
-Writes its port as a line and serves until its input ends, then writes what it saw as JSON.
+It prints its port, serves until its input ends, and prints its measurements as JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from benchmarks.result_table import percentile
 from benchmarks.workload import LIMITS, USERNAME_POLICY, family_samples, workload_snapshot
 from insights_exporter.interpreter_tuning import tune_gc_and_gil
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.metrics.self_metrics import SelfMetrics
 from insights_exporter.server import AppContext, HtmlPage, create_app
@@ -38,27 +38,27 @@ _PROBE_INTERVAL: Final = 0.002
 
 @dataclass(slots=True)
 class _LoopMonitor:
-    """How late the event loop was, in seconds, and how often pages were rendered."""
+    """Lag of the event loop in seconds, and the number of renderings."""
 
     lags: list[float] = field(default_factory=list)
     renders: int = 0
 
     async def measure_lag(self) -> None:
-        """Ask to be woken soon, again and again, and note how late that happens."""
+        """Measure the lag of short sleeps until cancelled."""
         while True:
             started = time.perf_counter()
             await asyncio.sleep(_PROBE_INTERVAL)
             self.lags.append(time.perf_counter() - started - _PROBE_INTERVAL)
 
     async def render(self, exposition: Exposition, snapshots: Sequence[Snapshot], pause: float) -> None:
-        """Publish one after the other, again and again: what did not change would not be written anew."""
+        """Publish the snapshots in turns, since an unchanged snapshot would not be rendered."""
         for snapshot in cycle(snapshots):
             await asyncio.sleep(pause)
             await exposition.publish(snapshot)
             self.renders += 1
 
     def stats(self) -> dict[str, float]:
-        """Return the figures of this process."""
+        """Return the measurements of the process."""
         return {
             "lag_max": max(self.lags, default=0.0),
             "lag_p99": percentile(self.lags or [0.0], 0.99),
@@ -83,8 +83,8 @@ async def _exporter(
         return HtmlPage(b"", "default-src 'none'")
 
     site = AppContext(
-        metrics_body=exposition,
-        self_metrics=self_metrics,
+        exposition=exposition,
+        self_metrics=self_metrics.encode,
         telemetry=self_metrics,
         not_ready_reason=lambda: "",
         landing_page=landing_page,
@@ -132,8 +132,8 @@ SERVERS: Final[Mapping[str, _ServerFactory]] = {
     "busy": partial(_exporter, pause=0.0),
     "prometheus_client": _prometheus_client,
 }
-"""What can be served: constant bytes, this exporter at rest, rendering each second, rendering without a
-break, and prometheus_client's handler."""
+"""The servers: constant bytes, the idle exporter, the exporter with one rendering per second, with continuous
+rendering, and prometheus_client's handler."""
 
 
 async def _serve(name: str, series: int) -> dict[str, float]:
@@ -155,7 +155,7 @@ async def _serve(name: str, series: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Serve what the command line names."""
+    """Run the server of the command line."""
     name, series = sys.argv[1:]
     sys.stdout.write(json.dumps(asyncio.run(_serve(name, int(series)))) + "\n")
     return 0

@@ -1,9 +1,8 @@
-"""A simulated Coder in a process of its own.
+"""A process with a simulated Coder.
 
-Start it with ``python -m benchmarks.simulator_process WORLD TEMPLATES USERS ACTIVE MOMENT``. WORLD is ``usual``, where
-people keep to a template or two, or ``crowded``, where everybody uses all. It writes its address as a line.
-Each line that it then reads is a new moment; it answers with an empty line once it lives at it, and stops
-where its input ends.
+Usage: ``python -m benchmarks.simulator_process WORLD TEMPLATES USERS ACTIVE TIME``. WORLD is ``usual`` (users
+have one or two templates) or ``crowded`` (every user uses every template). It prints its address. Each input
+line sets the current time and is acknowledged with an empty line. The process stops at the end of its input.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from typing import Final, Literal, TypeAlias
 
 from benchmarks.dense_world import dense_world
 from insights_exporter.simulator.api.http_server import serve
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import demo_deployment
 from insights_exporter.simulator.generated_world import GeneratedWorld, Size, generate_world
+from insights_exporter.simulator.options import ApiOptions
 
 __all__ = ["SimulatorProcess", "WorldName", "main", "run_simulator"]
 
@@ -35,13 +34,13 @@ _WORLD_FACTORIES: Final[Mapping[str, Callable[[Size], GeneratedWorld]]] = {
 
 @dataclass(frozen=True, slots=True)
 class SimulatorProcess:
-    """A simulated Coder that runs elsewhere."""
+    """A simulated Coder in another process."""
 
     url: str
     process: subprocess.Popen[str]
 
     def set_time(self, time: datetime) -> None:
-        """Let it live at that moment."""
+        """Set the current time of the simulator."""
         if self.process.stdin is None or self.process.stdout is None:
             raise OSError("The simulator has no input or output.")
         self.process.stdin.write(f"{time.isoformat()}\n")
@@ -54,10 +53,10 @@ class SimulatorProcess:
 def run_simulator(
     *, templates: int, users: int, active: int, moment: datetime, world: WorldName = "usual"
 ) -> Iterator[SimulatorProcess]:
-    """Run one while the context lasts."""
+    """Run a simulator within the context."""
     numbers = [str(number) for number in (templates, users, active)]
     command = [sys.executable, "-m", "benchmarks.simulator_process", world, *numbers, moment.isoformat()]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 # A module of the benchmarks.
         if process.stdout is None or process.stdin is None:
             raise OSError("The simulator has no input or output.")
         yield SimulatorProcess(process.stdout.readline().strip(), process)
@@ -81,7 +80,7 @@ def _write_line(text: str) -> None:
 
 
 def main() -> int:
-    """Serve what the command line names."""
+    """Run the simulator of the command line."""
     world, templates, users, active, start_text = sys.argv[1:]
     size = Size(int(templates), int(users), int(active))
     asyncio.run(_serve(_WORLD_FACTORIES[world](size), size, datetime.fromisoformat(start_text)))

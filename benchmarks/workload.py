@@ -1,11 +1,11 @@
-"""The same families for every contender."""
+"""The families that all compared implementations render."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from insights_exporter.config.settings import LimitSettings, UsernameMode
-from insights_exporter.metrics.encoder.text import FamilySamples
+from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.metrics.families import build_families
 from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import Snapshot
@@ -19,19 +19,16 @@ _SIZES = {10_000: (12, 70), 100_000: (36, 293), 500_000: (120, 470)}
 
 
 def workload_snapshot(series: int, *, seed: int = 1) -> Snapshot:
-    """Return a deployment with about that many series, mixed as the exporter serves them.
+    """Return a snapshot with about that many series in the exporter's usual mix.
 
-    All numbers of another seed are others.
+    Another seed changes all values.
     """
     templates, users = _SIZES[series]
     return rich_snapshot(templates=templates, users=users, seed=seed)
 
 
 def family_samples(snapshot: Snapshot) -> tuple[list[FamilySamples], int]:
-    """Return the families, their rows held, and the number of series."""
+    """Return the prepared families and the number of series."""
     snapshot_families = build_families(snapshot, username_policy=USERNAME_POLICY, limits=LIMITS)
-    samples_list = [
-        replace(samples, floats=list(samples.floats), histograms=list(samples.histograms))
-        for samples in snapshot_families.samples
-    ]
+    samples_list = [replace(samples, rows=list(samples), groups=()) for samples in snapshot_families.samples]
     return samples_list, sum(snapshot_families.series.values())

@@ -1,14 +1,13 @@
-"""The deployment as a whole, and what the token may do."""
+"""The deployment collector: version, users, licence, permissions and expiry of the token."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from insights_exporter.coder import models
-from insights_exporter.coder.versions import ServerVersion
 from insights_exporter.collectors import DeploymentCollector
 from insights_exporter.config.settings import PollSettings
 from insights_exporter.errors import ExpiredToken, Forbidden, ServerError, UnsupportedEndpoint, UpstreamError
@@ -18,11 +17,21 @@ from tests.support.recording_telemetry import RecordingTelemetry
 from tests.support.scripted_coder import ApiCall, ScriptedCoder
 
 DAY = datetime(2026, 1, 13, tzinfo=UTC)
-ENTITLEMENTS = models.Entitlements({"user_limit": models.Entitlement("entitled", True, 50, 40)})
+ENTITLEMENTS = models.Entitlements(
+    {
+        "user_limit": models.Entitlement("entitled", True, 50, 40),
+        "managed_agent_limit": models.Entitlement("grace_period", True, 1000, 120),
+        # Unlimited.
+        "agent_runtime_hours": models.Entitlement("entitled", True, None, 12.5),
+        # Without a licence Coder reports outdated use.
+        "ai_governance_user_limit": models.Entitlement("not_entitled", False, None, 4),
+        "high_availability": models.Entitlement("entitled", True, None, None),
+    }
+)
 
 
 class DeploymentHarness:
-    """A deployment collector with everything around it."""
+    """A deployment collector with a scripted Coder."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -31,10 +40,14 @@ class DeploymentHarness:
         self.collector = DeploymentCollector(poll=PollSettings(), telemetry=self.telemetry)
 
     async def poll(self, after: float = 0) -> Deployment:
-        """Let some time pass, and collect."""
+        """Advance the clock, and collect."""
         self.clock.advance(after)
         self.coder.calls.clear()
         return (await self.collector.collect(self.coder, now=self.clock.now())).value
+
+
+def user(user_id: str, status: str) -> models.User:
+    return models.User(user_id, user_id, status=status)
 
 
 def fail_endpoint(error: UpstreamError, endpoint: str) -> Callable[[ApiCall], Exception | None]:
@@ -48,26 +61,42 @@ async def test_version_and_url_are_collected() -> None:
     assert deployment.dashboard_url == "https://coder.example.com"
 
 
-async def test_latest_count_of_each_status_is_collected() -> None:
+async def test_users_are_counted_by_status_at_each_poll() -> None:
     harness = DeploymentHarness()
-    harness.coder.status_counts = {
-        "active": [models.StatusCount(DAY, 7), models.StatusCount(DAY + timedelta(hours=10), 9)],
-        "dormant": [models.StatusCount(DAY + timedelta(hours=10), 2)],
+    harness.coder.user_list = [user("a", "active"), user("b", "active"), user("c", "dormant")]
+    first = await harness.poll()
+    harness.coder.user_list.append(user("d", "suspended"))
+    second = await harness.poll(after=300)
+
+    assert first.users == {"active": 2, "dormant": 1, "suspended": 0}
+    assert second.users == {"active": 2, "dormant": 1, "suspended": 1}
+    assert [call.template for call in harness.coder.calls if call.endpoint == "user_count"] == [
+        "active",
+        "dormant",
+        "suspended",
+    ]
+
+
+async def test_limits_and_use_of_licensed_features_are_collected() -> None:
+    """Features that are not metered or not enabled are left out; an unlimited feature has no limit."""
+    deployment = await DeploymentHarness().poll()
+
+    assert deployment.license_limits == {"user_limit": 50, "managed_agent_limit": 1000}
+    assert deployment.license_used == {
+        "user_limit": 40,
+        "managed_agent_limit": 120,
+        "agent_runtime_hours": 12.5,
     }
 
-    assert (await harness.poll()).users == {"active": 9, "dormant": 2, "suspended": 0}
 
-
-async def test_license_user_limit_is_collected() -> None:
-    assert (await DeploymentHarness().poll()).license_user_limit == 50
-
-
-async def test_open_source_edition_has_no_user_limit() -> None:
+async def test_open_source_build_has_no_licensed_features() -> None:
     harness = DeploymentHarness()
+    await harness.poll()
     route_missing = UnsupportedEndpoint("no such route", endpoint="/entitlements", status=404)
     harness.coder.error_for = fail_endpoint(route_missing, "entitlements")
+    deployment = await harness.poll(after=3600)
 
-    assert (await harness.poll()).license_user_limit is None
+    assert (deployment.license_limits, deployment.license_used) == ({}, {})
     assert harness.telemetry.errors == []
 
 
@@ -106,15 +135,7 @@ async def test_user_counts_need_permission() -> None:
     deployment = await harness.poll()
 
     assert deployment.users == {}
-    assert "user_status_counts" not in {call.endpoint for call in harness.coder.calls}
-
-
-async def test_user_counts_need_server_support() -> None:
-    harness = DeploymentHarness()
-    harness.coder.version = ServerVersion(2, 18, 0)
-    deployment = await harness.poll()
-
-    assert deployment.users == {}
+    assert "user_count" not in {call.endpoint for call in harness.coder.calls}
 
 
 async def test_slow_data_is_refreshed_hourly() -> None:
@@ -128,19 +149,34 @@ async def test_slow_data_is_refreshed_hourly() -> None:
     assert request_count == 1
 
 
-async def test_failed_request_keeps_last_value_and_is_retried() -> None:
+async def test_failed_licence_request_keeps_last_value_and_is_retried() -> None:
     harness = DeploymentHarness()
-    harness.coder.error_for = fail_endpoint(
-        ServerError("broken", endpoint="/x", status=500), "user_status_counts"
-    )
-    first = await harness.poll()
+    await harness.poll()
+    server_error = ServerError("broken", endpoint="/x", status=500)
+    harness.coder.error_for = fail_endpoint(server_error, "entitlements")
+    failed = await harness.poll(after=3600)
     harness.coder.error_for = lambda _: None
-    harness.coder.status_counts = {"active": [models.StatusCount(DAY, 7)]}
+    harness.coder.entitlements_response = models.Entitlements()
     later = await harness.poll(after=300)
 
-    assert first.license_user_limit == 50
+    assert failed.license_limits["user_limit"] == 50
     assert harness.telemetry.errors == [("deployment", "server_error")]
-    assert later.users["active"] == 7
+    assert later.license_limits == {}
+
+
+async def test_failed_user_counts_keep_last_value_until_max_staleness() -> None:
+    harness = DeploymentHarness()
+    harness.coder.user_list = [user("a", "active")]
+    await harness.poll()
+    server_error = ServerError("broken", endpoint="/x", status=500)
+    harness.coder.error_for = fail_endpoint(server_error, "user_count")
+    max_staleness = PollSettings().max_staleness
+    fresh = await harness.poll(after=max_staleness)
+    stale = await harness.poll(after=1)
+
+    assert fresh.users["active"] == 1
+    assert stale.users == {}
+    assert harness.telemetry.errors == [("deployment", "server_error")] * 2
 
 
 async def test_rejected_token_raises() -> None:

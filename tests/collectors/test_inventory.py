@@ -1,4 +1,4 @@
-"""What exists, as far as the token may see it."""
+"""The inventory collector: templates, users and workspaces that the token may read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from insights_exporter.coder.versions import ServerVersion
 from insights_exporter.collectors import InventoryCollector, InventoryState
 from insights_exporter.config.settings import FilterSettings, NameFilter, PollSettings
 from insights_exporter.errors import Forbidden, NotReady, ServerError, UpstreamError
-from insights_exporter.filters import Filters
+from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import BuildDuration, Inventory, ParameterOption, TemplateKey
 from tests.support.clock import FakeClock
 from tests.support.recording_telemetry import RecordingTelemetry
@@ -23,7 +23,7 @@ ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class InventoryHarness:
-    """An inventory collector with everything around it."""
+    """An inventory collector with a scripted Coder."""
 
     def __init__(self, filters: FilterSettings | None = None) -> None:
         self.clock = FakeClock()
@@ -37,13 +37,13 @@ class InventoryHarness:
         )
 
     async def poll(self, after: float = 0) -> Inventory:
-        """Let some time pass, and collect."""
+        """Advance the clock, and collect."""
         self.clock.advance(after)
         self.coder.calls.clear()
         return (await self.collector.collect(self.coder, now=self.clock.now())).value
 
     def request_count(self, endpoint: str) -> int:
-        """Return how often that was asked in the last poll."""
+        """Return the number of requests to an endpoint in the last poll."""
         return len([call for call in self.coder.calls if call.endpoint == endpoint])
 
 
@@ -121,6 +121,36 @@ async def test_previous_parameters_are_kept_while_new_version_imports() -> None:
     assert harness.telemetry.errors == [("inventory", "not_ready")]
 
 
+async def test_incomplete_parameters_of_a_version_are_requested_again() -> None:
+    """The response for the new version has an invalid row; those of the previous version are kept."""
+    harness = InventoryHarness()
+    harness.coder.template_list = [template("go", version="v1")]
+    harness.coder.parameters_by_version = {
+        "v1": [models.RichParameter("region")],
+        "v2": [models.RichParameter("region"), models.RichParameter("size")],
+    }
+    await harness.poll()
+    harness.coder.template_list = [template("go", version="v2")]
+    harness.coder.has_invalid_row = lambda call: call.endpoint == "rich_parameters"
+    incomplete = (await harness.poll(after=300)).templates[0]
+    harness.coder.has_invalid_row = lambda _: False
+    complete = (await harness.poll(after=300)).templates[0]
+
+    assert [parameter.name for parameter in incomplete.parameters] == ["region"]
+    assert [parameter.name for parameter in complete.parameters] == ["region", "size"]
+
+
+async def test_template_list_with_invalid_row_is_incomplete() -> None:
+    harness = InventoryHarness()
+    harness.coder.template_list = [template("go"), template("rust")]
+    complete = await harness.poll()
+    harness.coder.has_invalid_row = lambda call: call.endpoint == "templates"
+    incomplete = await harness.poll(after=300)
+
+    assert (complete.templates_complete, incomplete.templates_complete) == (True, False)
+    assert [one.key.template_name for one in incomplete.templates] == ["go"]
+
+
 async def test_duplicate_parameter_merges_options() -> None:
     harness = InventoryHarness()
     harness.coder.template_list = [template("go", version="v1")]
@@ -139,7 +169,7 @@ async def test_duplicate_parameter_merges_options() -> None:
 
 
 async def test_newer_template_wins_on_duplicate_name() -> None:
-    """One was deleted and made again between two pages of an answer."""
+    """A template can be deleted and created again between two pages of the list."""
     harness = InventoryHarness()
     old = msgspec.structs.replace(template("old"), name="go")
     new = msgspec.structs.replace(template("new", created_at=datetime(2026, 1, 1, tzinfo=UTC)), name="go")
@@ -206,14 +236,34 @@ async def test_agent_with_server_version_is_not_outdated() -> None:
     assert [agent.outdated for agent in found_workspace.agents] == [False, False]
 
 
-async def test_dormant_workspace_has_dormant_status() -> None:
+async def test_dormancy_does_not_change_the_status_of_a_workspace() -> None:
+    """A dormant workspace may still run."""
     harness = InventoryHarness()
     harness.coder.workspace_list = [
-        workspace("w", "go", dormant_at="2026-01-01T00:00:00Z"),
-        workspace("x", "go", dormant_at="0001-01-01T00:00:00Z"),
+        workspace("w", "go", dormant_at="2026-01-01T00:00:00Z", deleting_at="2026-02-01T00:00:00Z"),
+        workspace("x", "go", dormant_at="0001-01-01T00:00:00Z", deleting_at=None),
     ]
+    workspaces = (await harness.poll()).workspaces
 
-    assert [row.status for row in (await harness.poll()).workspaces] == ["dormant", "running"]
+    assert [row.status for row in workspaces] == ["running", "running"]
+    assert [row.is_dormant for row in workspaces] == [True, False]
+    assert [row.deleting_at for row in workspaces] == [datetime(2026, 2, 1, tzinfo=UTC), None]
+
+
+async def test_workspace_has_autostop_cost_and_prebuild_flag() -> None:
+    harness = InventoryHarness()
+    build = {"status": "running", "deadline": "2026-01-14T18:00:00Z", "daily_cost": 12}
+    no_deadline = {"status": "running", "deadline": "0001-01-01T00:00:00Z"}
+    harness.coder.workspace_list = [
+        workspace("w", "go", latest_build=build),
+        workspace("x", "go", latest_build=no_deadline, is_prebuild=True),
+    ]
+    workspaces = (await harness.poll()).workspaces
+
+    assert [(row.has_autostop, row.daily_cost, row.is_prebuild) for row in workspaces] == [
+        (True, 12, False),
+        (False, 0, True),
+    ]
 
 
 async def test_users_are_refreshed_hourly() -> None:

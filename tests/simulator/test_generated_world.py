@@ -1,4 +1,4 @@
-"""A world that makes itself up is one that people could live in."""
+"""Workdays of a generated world."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def sydney_world() -> GeneratedWorld:
-    """People whose morning is an evening in UTC."""
+    """Return a world of users whose workday starts in the evening (UTC)."""
     world = generate_world(Size(templates=2, users=40))
     world.regions = [region for region in world.regions if region.name == "sydney"]
     return world

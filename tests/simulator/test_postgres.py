@@ -1,9 +1,10 @@
-"""The database tells of the same events as the API."""
+"""The simulated database contains the same events as the API."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,21 +15,21 @@ from random import Random
 
 import pytest
 
-from insights_exporter.agent_stats import Accumulator, PostgresCollector
+from insights_exporter.agent_stats.accumulator import Accumulator
+from insights_exporter.agent_stats.postgres.reader import create_postgres_collector
 from insights_exporter.config.settings import AgentStatsSettings, AgentStatsSource, UsernameMode
 from insights_exporter.errors import ConfigError
-from insights_exporter.filters import Filters
-from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.privacy import Filters, UsernamePolicy
 from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.simulator.demo_deployment import demo_deployment
 from insights_exporter.simulator.generated_world import GeneratedWorld, Size, generate_world
 from insights_exporter.simulator.postgres import RETENTION, populate_database
 from insights_exporter.snapshot import AgentStats
 from tests.support.agent_stats import user_seconds
+from tests.support.api_client import simulator_client
 from tests.support.clock import FakeClock
 from tests.support.postgres import Postgres, postgres, postgres_server
 from tests.support.recording_telemetry import RecordingTelemetry
-from tests.support.simulated import simulator_client
 
 __all__ = ["postgres", "postgres_server"]
 
@@ -41,7 +42,7 @@ SIZE = Size(templates=3, users=10)
 async def populated_database(
     server: Postgres, world: GeneratedWorld, *, json_session_counts: bool
 ) -> AsyncIterator[tuple[str, int, Callable[[datetime], asyncio.Future[None]]]]:
-    """Yield a filled database, the number of its rows, and what lets time pass there."""
+    """Yield a populated database, the number of its rows, and a function that advances its clock."""
     database, current_time = server.new_database(), [NOW]
     pending_sleeps: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
     finished_sleeps: list[asyncio.Future[None]] = []
@@ -65,18 +66,13 @@ async def populated_database(
 
 
 async def read_agent_stats(server: Postgres, database: str, *, since: datetime) -> AgentStats:
-    """Return what an exporter counts of a database."""
-    server.sql(
-        f"ALTER DATABASE {database} SET search_path = public, pg_catalog;"
-        "CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS"
-        f" $$SELECT '{NOW.isoformat()}'::timestamptz$$",
-        database=database,
-    )
+    """Return the agent statistics that the exporter reads from a database."""
+    server.freeze_clock(database, NOW)
     accumulator = Accumulator(UsernamePolicy(UsernameMode.NAMED), Filters())
     organization = server.sql("SELECT id FROM organizations WHERE is_default", database=database)
     accumulator.reset(since, identity=organization, cursor=since.isoformat())
     source = LiteralSecret(Secret(server.dsn(database)))
-    reader = PostgresCollector(
+    reader = create_postgres_collector(
         AgentStatsSettings(source=AgentStatsSource.POSTGRES, dsn=source),
         accumulator,
         max_staleness=1800.0,
@@ -147,6 +143,19 @@ async def test_rows_are_appended_and_purged_over_time(postgres: Postgres) -> Non
     assert row_summary == f"t|{expected}"
 
 
+async def test_renamed_users_are_renamed_in_the_database(postgres: Postgres) -> None:
+    world = generate_world(SIZE)
+    user = world.users[0]
+    async with populated_database(postgres, world, json_session_counts=True) as (database, _, advance_to):
+        demo_deployment(SIZE, world=world).rename_user(user.username, "new-name")
+        async with asyncio.timeout(20):
+            await advance_to(NOW + timedelta(minutes=1))
+            await advance_to(NOW + timedelta(minutes=2))
+        username = postgres.sql(f"SELECT username FROM users WHERE id = '{user.id}'", database=database)  # noqa: S608 # An id of the simulator.
+
+    assert username == "new-name"
+
+
 async def test_foreign_database_is_not_overwritten(postgres: Postgres) -> None:
     database = postgres.new_database()
     postgres.sql("CREATE TABLE users (id int)", database=database)
@@ -184,6 +193,7 @@ async def test_unreachable_dsn_is_reported_without_password(dsn: str) -> None:
 
 
 def test_simulate_command_populates_database(postgres: Postgres) -> None:
+    """The program prints the number of rows at the start and adds more afterwards."""
     database = postgres.new_database()
     command = [sys.executable, "-m", "insights_exporter", "simulate", "--port", "0", "--users", "10"]
     with subprocess.Popen(
@@ -196,8 +206,9 @@ def test_simulate_command_populates_database(postgres: Postgres) -> None:
         lines = [process.stdout.readline() for _ in range(5)]
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
-    rows = postgres.sql("SELECT count(*) FROM workspace_agent_stats", database=database)
+    rows = int(postgres.sql("SELECT count(*) FROM workspace_agent_stats", database=database))
+    printed = re.search(r"Agent reports: +(\d+) rows", "".join(lines))
 
-    assert "are in the database" in lines[2]
-    assert int(rows) > 0
+    assert printed is not None
+    assert rows >= int(printed[1]) > 100
     assert process.returncode == 0

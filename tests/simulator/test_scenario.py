@@ -1,10 +1,9 @@
-"""The simulator, told the recorded scenario, answers what a real Coder answered."""
+"""The simulator returns the recorded responses of a real Coder for the same scenario."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,11 +14,11 @@ from insights_exporter.simulator.api.accounts import Account, Accounts
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.http_server import serve
 from insights_exporter.simulator.scenario import load_scenario
+from tests.support.goldens import GOLDENS, golden
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
 TOKEN = "abcdefghij-0123456789012345678901"
 NOW = datetime(2023, 8, 23, 12, tzinfo=UTC)
-REQUESTS: list[dict[str, Any]] = msgspec.json.decode((GOLDENS / "scenario.json").read_bytes())["requests"]
+REQUESTS: list[dict[str, Any]] = golden("scenario.json")["requests"]
 
 
 def deployment(built_at: datetime = NOW) -> SimulatedDeployment:
@@ -34,39 +33,35 @@ async def get_insights(simulated: SimulatedDeployment, path: str, query: dict[st
             return msgspec.json.decode(await response.read())
 
 
-def golden(path: str, name: str) -> Any:
-    return msgspec.json.decode((GOLDENS / path / name).read_bytes())
-
-
-@pytest.mark.parametrize("told", REQUESTS, ids=lambda told: told["golden"])
-async def test_template_insights_match_the_recording(told: dict[str, Any]) -> None:
+@pytest.mark.parametrize("query_case", REQUESTS, ids=lambda query_case: query_case["golden"])
+async def test_template_insights_match_the_recording(query_case: dict[str, Any]) -> None:
     query = {
-        "start_time": told["start_time"],
-        "end_time": told["end_time"],
-        "template_ids": ",".join(told["template_ids"]),
-        "interval": told["interval"],
+        "start_time": query_case["start_time"],
+        "end_time": query_case["end_time"],
+        "template_ids": ",".join(query_case["template_ids"]),
+        "interval": query_case["interval"],
     }
     # The recorded deployment had no builds in these ranges.
     response = await get_insights(deployment(), "templates", query)
 
-    assert golden("template", told["golden"]) == response
+    assert golden("template/" + query_case["golden"]) == response
 
 
 @pytest.mark.parametrize(
-    "told",
+    "query_case",
     [one for one in REQUESTS if (GOLDENS / "user-activity" / one["golden"]).exists()],
-    ids=lambda told: told["golden"],
+    ids=lambda query_case: query_case["golden"],
 )
-async def test_user_activity_matches_the_recording(told: dict[str, Any]) -> None:
-    query = {key: told[key] for key in ("start_time", "end_time")}
-    query["template_ids"] = ",".join(told["template_ids"])
+async def test_user_activity_matches_the_recording(query_case: dict[str, Any]) -> None:
+    query = {key: query_case[key] for key in ("start_time", "end_time")}
+    query["template_ids"] = ",".join(query_case["template_ids"])
     response = await get_insights(deployment(), "user-activity", query)
 
-    assert golden("user-activity", told["golden"]) == response
+    assert golden("user-activity/" + query_case["golden"]) == response
 
 
 async def test_parameters_match_the_recording() -> None:
-    """The recording zeroed its times and had no use in its range."""
+    """The recording has zero times and no usage in its range."""
     simulated = deployment(datetime(2023, 9, 1, 9, tzinfo=UTC))
     simulated.now = lambda: datetime(2023, 9, 1, 12, tzinfo=UTC)
     query = {"start_time": "2023-08-31T00:00:00Z", "end_time": "2023-09-01T12:00:00Z"}
@@ -74,7 +69,7 @@ async def test_parameters_match_the_recording() -> None:
     for field in ("start_time", "end_time"):
         response["report"][field] = "0001-01-01T00:00:00Z"
 
-    assert golden("template", "parameters_yesterday_and_today_deployment_wide.json.golden") == response
+    assert golden("template/parameters_yesterday_and_today_deployment_wide.json.golden") == response
 
 
 async def test_range_without_builds_has_no_parameters() -> None:
@@ -85,7 +80,7 @@ async def test_range_without_builds_has_no_parameters() -> None:
     for field in ("start_time", "end_time"):
         response["report"][field] = "0001-01-01T00:00:00Z"
 
-    assert golden("template", "parameters_two_days_ago-_no_data.json.golden") == response
+    assert golden("template/parameters_two_days_ago-_no_data.json.golden") == response
 
 
 @pytest.mark.parametrize("path", ["template", "user-activity"])
@@ -97,4 +92,4 @@ async def test_unused_deployment_matches_the_newer_recording(path: str) -> None:
         query["interval"] = "day"
     response = await get_insights(simulated, {"template": "templates"}.get(path, path), query)
 
-    assert golden("disabled", f"{path}.json.golden") == response
+    assert golden(f"disabled/{path}.json.golden") == response

@@ -1,4 +1,4 @@
-"""What agents reported, by all labels at once as the families have them."""
+"""Agent statistics by label values, for assertions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["user_latency", "user_seconds"]
 
 
 def user_latency(stats: AgentStats) -> dict[tuple[str, str, str], LatencyHistogram]:
-    """Return the round trips by organization, template and user."""
+    """Return the latency histograms by organization, template and user."""
     return {
         (*template_labels, user): distribution
         for template_labels, users in stats.latency.items()
@@ -17,7 +17,7 @@ def user_latency(stats: AgentStats) -> dict[tuple[str, str, str], LatencyHistogr
 
 
 def user_seconds(stats: AgentStats) -> dict[tuple[str, str, str, str], float]:
-    """Return the time with an open session by organization, template, user and app."""
+    """Return the session seconds by organization, template, user and app."""
     return {
         (organization, template, user, app): seconds
         for (organization, template, app), users in stats.session_seconds.items()

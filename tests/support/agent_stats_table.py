@@ -1,4 +1,6 @@
-"""Coder's tables as far as agent reports need them, in both forms, and what is true of them by plain SQL."""
+"""Coder's tables of agent reports in both schemas, and the expected statistics in plain SQL."""
+
+# ruff: noqa: S608 # The SQL consists of constants of the tests.
 
 from __future__ import annotations
 
@@ -9,13 +11,20 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
+from insights_exporter.simulator.postgres import agent_stats_sql
+from insights_exporter.simulator.usage import SESSION_FAMILIES
 from tests.support.postgres import Postgres
 
-__all__ = ["GRANT_SQL", "SCHEMA_SQL", "SESSION_FAMILIES", "AgentStatsRow", "AgentStatsTable", "ExpectedStats"]
+__all__ = [
+    "GRANT_SQL",
+    "INVENTORY_SQL",
+    "SESSION_FAMILIES",
+    "AgentStatsRow",
+    "AgentStatsTable",
+    "ExpectedStats",
+]
 
-SESSION_FAMILIES = ("vscode", "jetbrains", "reconnecting_pty", "ssh")
-
-SCHEMA_SQL = """
+INVENTORY_SQL = """
 CREATE TABLE organizations (
   id uuid PRIMARY KEY, name text NOT NULL, is_default boolean NOT NULL DEFAULT false
 );
@@ -24,20 +33,9 @@ CREATE TABLE templates (
   id uuid PRIMARY KEY, name varchar(64) NOT NULL, organization_id uuid NOT NULL,
   deleted boolean NOT NULL DEFAULT false
 );
-CREATE TABLE workspace_agent_stats (
-  id uuid PRIMARY KEY, created_at timestamptz NOT NULL, user_id uuid NOT NULL, agent_id uuid NOT NULL,
-  workspace_id uuid NOT NULL, template_id uuid NOT NULL, connections_by_proto jsonb NOT NULL DEFAULT '{}',
-  connection_count bigint NOT NULL DEFAULT 0, rx_packets bigint NOT NULL DEFAULT 0,
-  rx_bytes bigint NOT NULL DEFAULT 0, tx_packets bigint NOT NULL DEFAULT 0,
-  tx_bytes bigint NOT NULL DEFAULT 0,
-  connection_median_latency_ms double precision DEFAULT -1,
-  SESSIONS,
-  usage boolean NOT NULL DEFAULT false
-);
-CREATE INDEX idx_agent_stats_created_at ON workspace_agent_stats (created_at);
-CREATE INDEX idx_agent_stats_user_id ON workspace_agent_stats (user_id);
 """
-_COLUMNS_SQL = ", ".join(f"session_count_{client} bigint NOT NULL DEFAULT 0" for client in SESSION_FAMILIES)
+"""The columns of the inventory that agent statistics read."""
+
 _JSON_COLUMN_SQL = "session_counts jsonb NOT NULL DEFAULT '{}'"
 
 GRANT_SQL = """
@@ -55,7 +53,7 @@ _ORGANIZATION_ID = UUID("99999999-0000-4000-8000-000000000001")
 
 @dataclass(frozen=True)
 class AgentStatsRow:
-    """One report; the default is what an agent tells of a busy workspace."""
+    """One report; the defaults are those of a busy workspace."""
 
     created_at: datetime
     user: str = "ada"
@@ -68,12 +66,12 @@ class AgentStatsRow:
     received: int = 100
     sent: int = 10
     is_late: bool = False
-    """Whether the truth leaves it out, as it comes too late to be counted."""
+    """Whether the expected statistics exclude the row, because it is inserted too late."""
 
 
 @dataclass(frozen=True)
 class ExpectedStats:
-    """What the table holds from a moment on, by plain SQL; buckets are cumulative, as in Prometheus."""
+    """Expected statistics since a time; buckets are cumulative, as in Prometheus."""
 
     latency: dict[tuple[str, ...], tuple[list[int], float]]
     app_latency: dict[tuple[str, ...], tuple[list[int], float]]
@@ -84,7 +82,7 @@ class ExpectedStats:
 
 @dataclass
 class AgentStatsTable:
-    """A database of a Coder with two templates and some users."""
+    """A database of a deployment with two templates and some users."""
 
     server: Postgres
     database: str
@@ -94,11 +92,12 @@ class AgentStatsTable:
 
     @classmethod
     def create(cls, server: Postgres, *, json_session_counts: bool = False) -> AgentStatsTable:
-        """Make a database with empty tables; ``counts`` is the newer form."""
+        """Create a database with empty tables; ``json_session_counts`` selects the newer schema."""
         table = cls(server, server.new_database(), json_session_counts)
-        # All at once: each call of psql is a process.
+        # One call, since each psql is a process.
         table.sql(
-            SCHEMA_SQL.replace("SESSIONS", _JSON_COLUMN_SQL if json_session_counts else _COLUMNS_SQL)
+            INVENTORY_SQL
+            + agent_stats_sql(json_session_counts=json_session_counts)
             + f"INSERT INTO organizations VALUES ('{_ORGANIZATION_ID}', 'acme', true);"
             + ";".join(map(table._new_template, ("python", "java")))
             + ";"
@@ -108,11 +107,11 @@ class AgentStatsTable:
 
     @property
     def dsn(self) -> str:
-        """The address for an account that may do everything."""
+        """The DSN of the superuser."""
         return self.server.dsn(self.database)
 
     def sql(self, statements: str) -> str:
-        """Run statements."""
+        """Run statements and return their output."""
         return self.server.sql(statements, database=self.database)
 
     def add_template(self, name: str) -> None:
@@ -132,7 +131,7 @@ class AgentStatsTable:
         return f"INSERT INTO users VALUES ('{number}', '{name}', '{name}@example.com')"
 
     def add(self, *reports: AgentStatsRow) -> None:
-        """Write reports, all at once."""
+        """Insert reports in one statement."""
         if not reports:
             return
         columns = (
@@ -161,15 +160,11 @@ class AgentStatsTable:
         )
 
     def freeze_clock(self, now: datetime) -> None:
-        """Let the clock stand still at a moment for who connects after the first time it was set."""
-        self.sql(
-            f"ALTER DATABASE {self.database} SET search_path = public, pg_catalog;"
-            "CREATE OR REPLACE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS"
-            f" $$SELECT '{now.isoformat()}'::timestamptz$$"
-        )
+        """Freeze the clock of the database."""
+        self.server.freeze_clock(self.database, now)
 
     def grant(self, role: str, password: str) -> None:
-        """Make an account with just the rights that the documentation names."""
+        """Create an account with the documented privileges only."""
         columns = (
             "session_counts"
             if self.json_session_counts
@@ -178,7 +173,7 @@ class AgentStatsTable:
         self.sql(GRANT_SQL.format(role=role, password=password, sessions=columns))
 
     def migrate_to_json(self) -> None:
-        """Turn the older form into the newer one, as Coder does when it starts."""
+        """Migrate the older schema to the newer one, as Coder does at its start."""
         counts = "jsonb_strip_nulls(jsonb_build_object({}))"
         pairs = ", ".join(f"'{family}', nullif(session_count_{family}, 0)" for family in SESSION_FAMILIES)
         drops = ", ".join(f"DROP COLUMN session_count_{family}" for family in SESSION_FAMILIES)
@@ -190,7 +185,7 @@ class AgentStatsTable:
         self.json_session_counts = True
 
     def expected_stats(self, since: datetime) -> ExpectedStats:
-        """Return what is true of all reports from a moment on, row by row and without any cleverness."""
+        """Return the statistics of all reports since a time, computed row by row."""
         if self.json_session_counts:
             app = (
                 "CASE WHEN key IN ('ssh', 'zed') THEN 'ssh' WHEN key = 'reconnecting_pty' THEN"
@@ -231,7 +226,7 @@ class AgentStatsTable:
         )
 
     def _query_results(self, setup: str, *queries: str) -> Iterator[list[list[str]]]:
-        """Run statements and then queries in one go, as each start of psql takes its time."""
+        """Run statements and queries in one psql process, since each start is slow."""
         output = self.sql(setup + "".join(f"\n{query};\n\\echo {_RESULT_SEPARATOR}" for query in queries))
         for result in output.split(_RESULT_SEPARATOR)[:-1]:
             yield [line.split("|") for line in result.strip().splitlines()]

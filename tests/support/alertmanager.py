@@ -1,23 +1,22 @@
-"""A real Alertmanager on a free port, and somebody whom it notifies."""
+"""A real Alertmanager on a free port, and a receiver of its notifications."""
 
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
-__all__ = ["Alertmanager", "WebhookReceiver", "webhook_receiver"]
+from tests.support.network import free_port
+from tests.support.waiting import wait_until_ready
 
-START_TIMEOUT: Final = 30.0
+__all__ = ["Alertmanager", "WebhookReceiver", "webhook_receiver"]
 
 
 @dataclass(frozen=True)
@@ -29,33 +28,20 @@ class Alertmanager:
     @classmethod
     @contextmanager
     def run(cls, folder: Path, config: str) -> Iterator[Alertmanager]:
-        """Route alerts as the configuration says while the context lasts."""
+        """Run with the configuration within the context."""
         folder.mkdir()
         (folder / "alertmanager.yml").write_text(config)
-        with socket.socket() as free_socket:
-            free_socket.bind(("127.0.0.1", 0))
-            alertmanager = cls(f"127.0.0.1:{free_socket.getsockname()[1]}")
+        alertmanager = cls(f"127.0.0.1:{free_port()}")
         command = ["prometheus-alertmanager", f"--config.file={folder / 'alertmanager.yml'}"]
         command += [f"--storage.path={folder / 'data'}", f"--web.listen-address={alertmanager.address}"]
         with (folder / "log").open("w") as log:
             process = subprocess.Popen([*command, "--cluster.listen-address="], stdout=log, stderr=log)
             try:
-                alertmanager.wait_until_ready(process)
+                wait_until_ready(f"http://{alertmanager.address}/-/ready", process)
                 yield alertmanager
             finally:
                 process.terminate()
                 process.wait()
-
-    def wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=5).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        raise RuntimeError("Alertmanager did not start.")
 
     def states(self) -> dict[str, set[str]]:
         """Return the names of alerts by state: ``active``, or ``suppressed`` by another one."""
@@ -69,13 +55,13 @@ class Alertmanager:
 
 @dataclass
 class WebhookReceiver:
-    """Whoever is notified: by receiver, what came."""
+    """Receives notifications of Alertmanager as (receiver, body) pairs."""
 
     url: str = ""
     notifications: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def firing(self) -> list[tuple[str, str]]:
-        """Return receiver and alert of each notification that something fires, in the order they came."""
+        """Return (receiver, alert name) of each firing notification, in order of arrival."""
         return [
             (receiver, notification["commonLabels"]["alertname"])
             for receiver, notification in self.notifications
@@ -83,17 +69,17 @@ class WebhookReceiver:
         ]
 
     def alerts(self, name: str) -> list[dict[str, Any]]:
-        """Return the alerts of that name in what came first."""
+        """Return the alerts of the first notification about an alert of that name."""
         for _, notification in self.notifications:
             if notification["commonLabels"]["alertname"] == name:
                 found: list[dict[str, Any]] = notification["alerts"]
                 return found
-        return []
+        raise AssertionError(f"There is no notification about {name}.")
 
 
 @asynccontextmanager
 async def webhook_receiver(static_dir: Path) -> AsyncIterator[WebhookReceiver]:
-    """Listen to notifications, and serve a folder under ``/pages``."""
+    """Receive notifications, and serve a folder under ``/pages``."""
     webhook = WebhookReceiver()
 
     async def notified(request: web.Request) -> web.Response:

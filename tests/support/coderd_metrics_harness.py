@@ -1,4 +1,4 @@
-"""An exporter that samples a simulated coderd's metrics, at a time of the test's choosing."""
+"""A coderd metrics reader against a simulated coderd, under the test's clock."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from insights_exporter.agent_stats import Accumulator, AgentStatsCollector, CoderdMetricsReader
+from insights_exporter.agent_stats.accumulator import Accumulator
+from insights_exporter.agent_stats.coderd_metrics.reader import CoderdMetricsReader
+from insights_exporter.agent_stats.collector import AgentStatsCollector
 from insights_exporter.config.settings import AgentStatsSettings, AgentStatsSource, UsernameMode
-from insights_exporter.filters import Filters
-from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.privacy import Filters, UsernamePolicy
 from insights_exporter.simulator.coderd.metrics import CoderdMetrics
 from insights_exporter.simulator.options import MetricsOptions
 from insights_exporter.simulator.world import World
@@ -25,13 +26,14 @@ from insights_exporter.snapshot import (
     Workspace,
 )
 from tests.support.clock import FakeClock
+from tests.support.histograms import bucket_counts
 from tests.support.recording_telemetry import RecordingTelemetry
 
 __all__ = ["CoderdMetricsHarness", "inventory_of", "observation_count"]
 
 
 def inventory_of(world: World, now: datetime) -> Inventory:
-    """Return what the exporter's own list of a world's templates and workspaces holds."""
+    """Return the exporter's inventory of a world."""
     keys = {item.id: TemplateKey(item.organization.name, item.name) for item in world.templates}
     return Inventory(
         templates=tuple(Template(template_id, key) for template_id, key in keys.items()),
@@ -43,15 +45,15 @@ def inventory_of(world: World, now: datetime) -> Inventory:
 
 
 def observation_count(distribution: LatencyHistogram) -> int:
-    """Return how many observations there were."""
-    return sum(distribution.bucket_counts)
+    """Return the number of observations."""
+    return sum(bucket_counts(distribution))
 
 
 @dataclass
 class CoderdMetricsHarness:
-    """A collector and the coderd that it samples; coderd began half a minute before the clock's time.
+    """A collector and its coderd, which started 30 seconds before the clock's time.
 
-    ``fetch`` takes the place of coderd's page, ``inventory`` that of what exists.
+    ``fetch`` replaces coderd's response, ``inventory`` the list of workspaces.
     """
 
     world: World
@@ -68,12 +70,12 @@ class CoderdMetricsHarness:
     coderd: CoderdMetrics = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start both."""
+        """Start coderd and the collector."""
         self.coderd = CoderdMetrics(self.world, self.clock.now().replace(second=0), self.options)
         self.restart()
 
     def restart(self) -> None:
-        """Begin as a new process of the exporter."""
+        """Restart the exporter."""
         username_policy = UsernamePolicy(self.users, b"key")
         accumulator = Accumulator(username_policy, Filters())
         settings = AgentStatsSettings(
@@ -101,19 +103,19 @@ class CoderdMetricsHarness:
         )
 
     async def sample(self, *, after: float = 0.0) -> bool:
-        """Let time pass, take a sample and say whether it went well."""
+        """Advance the clock, take a sample, and return whether it succeeded."""
         self.clock.advance(after)
-        await self.collector._restore()
+        await self.collector.restore()
         return await self.collector.read_once()
 
     async def samples(self, count: int) -> AgentStats:
-        """Take samples at the interval and return what is known then."""
+        """Take samples at the interval and return the statistics."""
         for _ in range(count):
             assert await self.sample(after=self.interval)
         return self.current_stats()
 
     def current_stats(self) -> AgentStats:
-        """Return what is known."""
+        """Return the current statistics."""
         reading = self.collector.current()
         assert reading is not None
         return reading.value

@@ -1,13 +1,14 @@
-"""The dashboards as they stand in the tree."""
+"""The committed dashboards: panels, variables and queries."""
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+from insights_exporter.bundle.registry import iter_panels, load_dashboard
 
 __all__ = [
     "DASHBOARDS_DIR",
@@ -15,79 +16,83 @@ __all__ = [
     "Panel",
     "all_dashboards",
     "all_panels",
+    "dashboard_queries",
     "dashboard_variables",
     "load_dashboard",
 ]
 
 DASHBOARDS_DIR: Final = Path(__file__).parents[2] / "dashboards"
+_VARIABLE_QUERY: Final = re.compile(r"label_values\((.+), [a-z_]+\)|query_result\((.+)\)", re.DOTALL)
 DASHBOARD_SLUGS: Final = tuple(sorted(file.stem for file in DASHBOARDS_DIR.glob("*.json")))
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel, and the dashboard that it is on."""
+    """A panel and the slug of its dashboard."""
 
     dashboard: str
     json: Mapping[str, Any]
 
     def __str__(self) -> str:
-        """Return how a test calls it; two panels of a dashboard may have one title."""
+        """Return the id of the test case."""
         return f"{self.dashboard} {self.json['id']} {self.title}"
 
     @property
     def title(self) -> str:
-        """What stands above it."""
+        """Title of the panel."""
         return str(self.json["title"])
 
     @property
     def type(self) -> str:
-        """Which kind of panel it is."""
+        """Type of the panel."""
         return str(self.json["type"])
 
     @property
     def grid_position(self) -> Mapping[str, int]:
-        """Where it stands: ``x``, ``y``, ``w`` and ``h``."""
+        """Position: ``x``, ``y``, ``w`` and ``h``."""
         grid_position: Mapping[str, int] = self.json["gridPos"]
         return grid_position
 
     @property
     def targets(self) -> list[dict[str, Any]]:
-        """What it asks."""
+        """Targets of the panel."""
         return list(self.json.get("targets", ()))
 
     @property
     def overrides(self) -> list[dict[str, Any]]:
-        """What single fields have instead of the defaults."""
+        """Field overrides of the panel."""
         return list(self.json["fieldConfig"]["overrides"])
 
 
-@cache
-def load_dashboard(slug: str) -> dict[str, Any]:
-    """Return a dashboard; it must not be changed."""
-    dashboard: dict[str, Any] = json.loads((DASHBOARDS_DIR / f"{slug}.json").read_text(encoding="utf-8"))
-    return dashboard
-
-
-def all_dashboards() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield all dashboards by the names of their files."""
+def all_dashboards() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield all dashboards by slug."""
     for slug in DASHBOARD_SLUGS:
         yield slug, load_dashboard(slug)
 
 
 def all_panels(*slugs: str, rows: bool = False) -> list[Panel]:
-    """Return the panels of some dashboards, or of all, in reading order."""
+    """Return the panels of some dashboards, or of all, in reading order; ``rows`` includes the rows."""
     return [
         Panel(slug, panel)
         for slug in slugs or DASHBOARD_SLUGS
-        for panel in _panels(load_dashboard(slug)["panels"])
-        if rows or panel["type"] != "row"
+        for panel in (_with_rows if rows else iter_panels)(load_dashboard(slug)["panels"])
     ]
 
 
-def _panels(panels: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _with_rows(panels: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for panel in panels:
         yield panel
-        yield from _panels(panel.get("panels", []))
+        yield from _with_rows(panel.get("panels", []))
+
+
+def dashboard_queries(dashboard: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the PromQL of panels, annotations and variables, with Grafana's variables in it."""
+    for panel in iter_panels(dashboard["panels"]):
+        yield from (target["expr"] for target in panel["targets"])
+    yield from (item["expr"] for item in dashboard["annotations"]["list"])
+    for variable in dashboard["templating"]["list"]:
+        if match := _VARIABLE_QUERY.fullmatch(str(variable["query"])):
+            yield match[1] or match[2]
 
 
 def dashboard_variables(slug: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Reads a page back, strictly."""
+"""Strict parsing of expositions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 
 __all__ = ["parse_families", "parse_series", "promtool_check"]
 
@@ -20,7 +20,7 @@ _Parse = Callable[[str], Iterable[Metric]]
 
 
 def parse_families(body: bytes, exposition_format: Format) -> list[Metric]:
-    """Return the families of a page; fails where the parser of prometheus_client does."""
+    """Return the families of an exposition; raise the errors of prometheus_client's parser."""
     parse = cast("_Parse", parse_openmetrics if exposition_format is Format.OPENMETRICS else parse_text)
     return list(parse(body.decode()))
 
@@ -28,7 +28,7 @@ def parse_families(body: bytes, exposition_format: Format) -> list[Metric]:
 def parse_series(
     body: bytes, exposition_format: Format = Format.OPENMETRICS
 ) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Return every sample by name and labels; fails where one occurs twice."""
+    """Return all samples by name and labels; fail on duplicates."""
     values_by_series: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
     for family in parse_families(body, exposition_format):
         for sample in family.samples:
@@ -41,7 +41,7 @@ def parse_series(
 
 
 def promtool_check(body: bytes) -> str:
-    """Return what ``promtool check metrics`` finds wrong with a page of text."""
+    """Return the findings of ``promtool check metrics`` for a text exposition."""
     program = shutil.which("promtool")
     if program is None:
         pytest.skip("promtool is not installed, so nothing checks the page but prometheus_client.")

@@ -1,4 +1,4 @@
-"""What Grafana does before and after it asks Prometheus: variables, steps, and the frames of an answer."""
+"""Emulation of Grafana: variables, steps, and the data frames of a response."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from tests.support.prometheus import Prometheus, Series
 __all__ = ["SCRAPE_INTERVAL", "DashboardEmulator", "Frame", "VariableValue", "interpolate_variables"]
 
 SCRAPE_INTERVAL: Final = 60
-"""Seconds between scrapes, as the provisioned data source tells Grafana."""
+"""Scrape interval of the provisioned data source in seconds."""
 
 VariableValue = str | tuple[str, ...]
-"""The value of a variable, or several of one that takes several; ``$__all`` stands for all."""
+"""The value of a variable, or a list of values of a multi-value one; ``$__all`` selects all."""
 
 Frame = dict[str, list[Any]]
-"""A table: columns by name, in order, all equally long."""
+"""A table: columns by name, in order, of equal length."""
 
 _VARIABLE_PATTERN: Final = re.compile(r"\$(\w+)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)(?::(\w+))?\]\]")
 _ALL: Final = "$__all"
 _RELATIVE_TIME_PATTERN: Final = re.compile(r"now-(\d+)([mhdwM])")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 30 * 86400}
 _SCREEN_WIDTH: Final = 1584
-"""Pixels of a screen's width that panels share."""
+"""Width of the dashboard in pixels."""
 
 _STEPS: Final = (
     *((1.5, 1), (3.5, 2), (7.5, 5), (12.5, 10), (17.5, 15), (25, 20), (45, 30), (90, 60), (210, 120)),
     *((450, 300), (750, 600), (1050, 900), (1500, 1200), (2700, 1800), (5400, 3600), (9000, 7200)),
     *((16200, 10800), (32400, 21600), (86400, 43200), (604800, 86400), (1814400, 604800)),
 )
-"""Below which seconds per pixel Grafana takes which step."""
+"""Grafana's steps by the upper bound of seconds per pixel."""
 
 
 def interpolate_variables(
@@ -43,7 +43,7 @@ def interpolate_variables(
     variable_values: Mapping[str, VariableValue],
     builtin: Mapping[str, str],
 ) -> str:
-    """Return a text with variables filled in as for a query; raises KeyError for one that nobody declared."""
+    """Return a text with interpolated variables; raise KeyError for an undeclared one."""
     definitions_by_name = {definition["name"]: definition for definition in variable_definitions}
 
     def substitute(match: re.Match[str]) -> str:
@@ -70,9 +70,9 @@ def _format_variable_value(variable: Mapping[str, Any], value: VariableValue) ->
 
 @dataclass
 class DashboardEmulator:
-    """Somebody who looks at a dashboard at a moment, with what they chose at its top.
+    """A dashboard at a point in time with selected variables.
 
-    What is not chosen has the value that Grafana takes: all, the dashboard's default, or the first there is.
+    A variable without a selection has Grafana's default: all, the dashboard's default, or the first option.
     """
 
     prometheus: Prometheus
@@ -83,7 +83,7 @@ class DashboardEmulator:
     _query_cache: dict[object, list[Series]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        """Fill the variables, one after the other, as later ones depend on earlier ones."""
+        """Resolve the variables in order, since later ones depend on earlier ones."""
         for definition in dashboard_variables(self.slug):
             if definition["type"] == "datasource":
                 self.variable_values.setdefault(definition["name"], "prometheus")
@@ -98,7 +98,15 @@ class DashboardEmulator:
         return value if value in options else options[0]
 
     def variable_options(self, variable: Mapping[str, Any]) -> list[str]:
-        """Return what a variable offers."""
+        """Return the options of a variable."""
+        if (query := str(variable["query"])).startswith("query_result("):
+            promql = self._interpolate(query.removeprefix("query_result(").removesuffix(")"), {})
+            regex = re.compile(str(variable["regex"]).strip("/").replace("(?<", "(?P<"))
+            return sorted(
+                match["value"]
+                for labels, _ in self.prometheus.query(promql, self.now)
+                if (match := regex.search(_format_series(labels)))
+            )
         match = re.fullmatch(r"label_values\((?:(.*), )?(\w+)\)", str(variable["query"]))
         assert match is not None, variable["query"]
         return self.prometheus.label_values(
@@ -120,7 +128,7 @@ class DashboardEmulator:
         return self.now - lookback, self.now
 
     def interpolated_query(self, panel: Panel, target: Mapping[str, Any]) -> str:
-        """Return what Prometheus is asked for a target."""
+        """Return the query parameters of a target."""
         return self._query_and_step(panel, target)[0]
 
     def _query_and_step(self, panel: Panel, target: Mapping[str, Any]) -> tuple[str, int]:
@@ -144,10 +152,10 @@ class DashboardEmulator:
         return self._interpolate(target["expr"], builtin), step
 
     def run_query(self, panel: Panel, target: Mapping[str, Any]) -> list[Series]:
-        """Return what Prometheus answers to a target; it is asked once."""
+        """Return the cached response to a target."""
         start, end = self._time_range(panel.json.get("timeFrom", ""))
         query, step = self._query_and_step(panel, target)
-        # The first step is a whole multiple, so that points stay where they are while time goes on.
+        # The start is a multiple of the step, so that points keep their times while the range moves.
         aligned_start = start - timedelta(seconds=start.timestamp() % step)
         cache_key = query, bool(target.get("instant")), aligned_start, step
         if cache_key not in self._query_cache:
@@ -159,7 +167,7 @@ class DashboardEmulator:
         return self._query_cache[cache_key]
 
     def frames(self, panel: Panel) -> list[Frame]:
-        """Return the answers to all targets of a panel, before any transformation."""
+        """Return the responses to all targets of a panel, before transformations."""
         results = [(target, self.run_query(panel, target)) for target in panel.targets]
         tables = [result for result in results if result[0].get("format") == "table"]
         found: list[Frame] = []
@@ -167,6 +175,10 @@ class DashboardEmulator:
             to_frames = _FORMATS[target.get("format", "time_series")]
             found += to_frames(target, series, len(tables) > 1)
         return found
+
+
+def _format_series(labels: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items())) + "}"
 
 
 def _interval_seconds(text: str) -> int:
@@ -212,7 +224,7 @@ def _table(target: Mapping[str, Any], series: list[Series], has_several_tables: 
 
 
 def _heatmap(target: Mapping[str, Any], series: list[Series], _: object) -> list[Frame]:
-    """Take cumulative buckets apart: each keeps what the one below it does not have."""
+    """Convert cumulative buckets into counts per bucket."""
     sorted_series = sorted(series, key=lambda item: float(item[0]["le"]))
     timestamps = sorted({timestamp for _, points in sorted_series for timestamp, _ in points})
     frame: Frame = {"Time": [timestamp * 1000 for timestamp in timestamps]}

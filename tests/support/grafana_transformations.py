@@ -1,11 +1,12 @@
-"""Grafana's transformations as far as the dashboards use them, carried out on real answers.
+"""Emulation of the Grafana transformations that the dashboards use.
 
-Each fails where an option names a field that is not there, which Grafana would pass over in silence.
+A transformation fails if an option names a missing field, which Grafana would ignore.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isnan
 from statistics import fmean
 from typing import Any, Final
 
@@ -18,11 +19,11 @@ Options = Mapping[str, Any]
 
 
 class MissingFieldError(AssertionError):
-    """An option names a field that is not in the answer."""
+    """An option names a field that the response lacks."""
 
 
 def apply_transformations(panel: Panel, frames: list[Frame]) -> list[Frame]:
-    """Return what a panel shows of the answers to its targets; raise where a field is not there."""
+    """Return the transformed frames of a panel; raise for a missing field."""
     for transformation in panel.json.get("transformations", ()):
         frames = _TRANSFORMATIONS[transformation["id"]](frames, transformation["options"])
     return frames
@@ -42,7 +43,7 @@ def _columns(rows: list[dict[str, Any]], names: list[str]) -> Frame:
 
 
 def _merge(frames: list[Frame], _: Options) -> list[Frame]:
-    """Join rows that agree in the fields which all frames have, and contradict each other nowhere."""
+    """Join rows that have equal values in the fields of all frames and no conflicting values."""
     if len(frames) < 2:
         return frames
     keys = [name for name in frames[0] if all(name in frame for frame in frames)]
@@ -91,6 +92,8 @@ def _join_by_field(frames: list[Frame], options: Options) -> list[Frame]:
 
 
 def _group_by(frames: list[Frame], options: Options) -> list[Frame]:
+    if not any(_rows(frame) for frame in frames):
+        return []  # Grafana drops a frame without any field to group by, and an empty result has no labels.
     (frame,) = frames
     _require_fields(frame, *options["fields"])
     keys = [name for name in frame if options["fields"].get(name, {}).get("operation") == "groupby"]
@@ -100,14 +103,18 @@ def _group_by(frames: list[Frame], options: Options) -> list[Frame]:
         groups.setdefault(tuple(row[key] for key in keys), []).append(row)
     grouped: Frame = {key: [group[index] for group in groups] for index, key in enumerate(keys)}
     for name in numbers:
-        assert options["fields"][name]["aggregations"] == ["mean"]
-        grouped[f"{name} (mean)"] = [
-            fmean(row[name] for row in rows if row[name] is not None)
-            if any(row[name] is not None for row in rows)
-            else None
+        (reducer,) = options["fields"][name]["aggregations"]
+        grouped[f"{name} ({reducer})"] = [
+            _REDUCERS[reducer]([row[name] for row in rows if row[name] is not None and not isnan(row[name])])
             for rows in groups.values()
         ]
     return [grouped]
+
+
+_REDUCERS: Final[Mapping[str, Callable[[list[float]], float | None]]] = {
+    "lastNotNull": lambda values: values[-1] if values else None,
+    "mean": lambda values: fmean(values) if values else None,
+}
 
 
 def _grouping_to_matrix(frames: list[Frame], options: Options) -> list[Frame]:

@@ -1,6 +1,6 @@
-"""Nine weeks of the exporter's pages in a real Prometheus, made once for all tests that look at them.
+"""Nine weeks of expositions in a real Prometheus, recorded once for all tests.
 
-The same weeks are there in each privacy mode.
+There is one history for each privacy mode.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import pytest
 import insights_exporter
 from insights_exporter.config.settings import UsernameMode
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import demo_deployment
 from insights_exporter.simulator.generated_world import (
     AppOutage,
@@ -33,19 +32,30 @@ from insights_exporter.simulator.generated_world import (
     SlowRegion,
     generate_world,
 )
+from insights_exporter.simulator.options import ApiOptions
 from insights_exporter.simulator.usage import UserDay
 from tests.support.clock import FakeClock
 from tests.support.history_recorder import AgentStatsFeed, recorder, to_timestamped_samples
 from tests.support.prometheus import Prometheus
 
-__all__ = ["END", "INSTANCES", "JOB", "History", "histories", "history", "history_deployment"]
+__all__ = [
+    "END",
+    "INSTANCES",
+    "JOB",
+    "History",
+    "cache_key",
+    "create_blocks",
+    "histories",
+    "history",
+    "history_deployment",
+]
 
 END: Final = datetime(2026, 3, 18, 14, 30, tzinfo=UTC)
-"""A Wednesday afternoon, and "now" for all who look back: at this time of every day there is a page."""
+"""The end of the history, a Wednesday afternoon; every day has a scrape at this time."""
 
 JOB: Final = "coder-insights"
 INSTANCES: Final = ("exporter-a:9766", "exporter-b:9766")
-"""Two replicas; the second one came a few hours before the end, and only where users are named."""
+"""Two replicas; the second starts a few hours before the end, in the mode ``named`` only."""
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 _SCRAPE_SCHEDULE: Final = (
@@ -54,10 +64,10 @@ _SCRAPE_SCHEDULE: Final = (
     (2 * _DAY, _HOUR, _HOUR / 2),
     (3 * _HOUR, _HOUR / 4, _HOUR / 12),
 )
-"""From how long before the end on, how often was polled and how often scraped: ever more often."""
+"""Start before the end, poll interval and scrape interval; both intervals decrease."""
 
 _EXTRA_SCRAPES: Final = (28 * _DAY, 14 * _DAY)
-"""Whole weeks before the end, which comparisons look at."""
+"""Whole weeks before the end, for comparisons."""
 
 _WORLD_SIZE: Final = Size(5, 16, active_templates=3)
 _IDLE_USER: Final = 5
@@ -65,11 +75,11 @@ _SOURCE_MODULES: Final = ("clock", "in_process_session", "history", "history_rec
 _AGENT_STATS_START: Final = END - 9 * _DAY
 _SECOND_REPLICA_START: Final = END - 6 * _HOUR
 _MAX_BLOCK_DURATION: Final = "4374h"
-"""Longer than all of it: the text is read once for each block."""
+"""The duration of a block; it exceeds the history, since the text is read once for each block."""
 
 
 def _scrape_times() -> list[tuple[datetime, bool]]:
-    """Return when pages were scraped, and whether the exporter had polled just before."""
+    """Return the times of scrapes, and whether the exporter polled just before."""
     phase_ends = (*(offset for offset, _, _ in _SCRAPE_SCHEDULE[1:]), timedelta(0))
     polled_by_time = {END - offset: True for offset in (*_EXTRA_SCRAPES, timedelta(0))}
     for (offset, poll, scrape), end in zip(_SCRAPE_SCHEDULE, phase_ends, strict=True):
@@ -79,16 +89,16 @@ def _scrape_times() -> list[tuple[datetime, bool]]:
 
 
 class _HistoryWorld(GeneratedWorld):
-    """A world in which one user looks around and never works."""
+    """A world in which one user signs in and never works."""
 
     def usage_on(self, day: date) -> Iterable[UserDay]:
         return [user_day for user_day in GeneratedWorld.usage_on(self, day) if user_day.user != _IDLE_USER]
 
 
 def history_deployment() -> SimulatedDeployment:
-    """Return the deployment of the history, as it is at the end.
+    """Return the deployment at the end of the history.
 
-    A region has been slow since yesterday and an app is down, so that there is something to find.
+    A region has been slow since yesterday and an app is down.
     """
     generated_world = generate_world(_WORLD_SIZE, seed=3)
     world = _HistoryWorld(
@@ -129,8 +139,8 @@ async def _record(files: Mapping[UsernameMode, Path]) -> None:
 
 
 def _cached_blocks(cache_dir: Path) -> Path:
-    """Return where the histories are; whoever comes first makes them, and they serve until code changes."""
-    blocks = cache_dir / _cache_key()
+    """Return the folder of the histories; the first test records them, a change of code invalidates them."""
+    blocks = cache_dir / cache_key()
     with (cache_dir / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not blocks.exists():
@@ -141,19 +151,19 @@ def _cached_blocks(cache_dir: Path) -> Path:
                 asyncio.run(_record(exposition_files))
                 partial_blocks = Path(temp_dir, "blocks")
                 for users, text in exposition_files.items():
-                    _create_blocks(text, partial_blocks / users)
+                    create_blocks(text, partial_blocks / users)
                 partial_blocks.rename(blocks)
     return blocks
 
 
-def _create_blocks(text: Path, data: Path) -> None:
+def create_blocks(text: Path, data: Path) -> None:
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
     command += ["--max-block-duration", _MAX_BLOCK_DURATION, str(text), str(data)]
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _cache_key() -> str:
-    """Return a name that changes with the code that the history is made by."""
+def cache_key() -> str:
+    """Return a hash of the code that records the history."""
     package, support = Path(insights_exporter.__file__).parent, Path(__file__).parent
     excluded_packages = {package / "bundle", package / "landing_page", package / "server"}
     files = [
@@ -169,7 +179,7 @@ def _cache_key() -> str:
 
 @dataclass(frozen=True)
 class History:
-    """The past of a deployment up to ``end``, and the Prometheus that knows it."""
+    """The recorded history up to ``end``, and its Prometheus."""
 
     prometheus: Prometheus
     end: datetime = END
@@ -180,7 +190,7 @@ class History:
 def histories(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[UsernameMode], History]]:
-    """Nine weeks of pages in each mode; each process of the test run has copies of its own."""
+    """Nine weeks of expositions by mode; each test process has its own copy."""
     if shutil.which("prometheus") is None or shutil.which("promtool") is None:
         pytest.skip("prometheus is not installed, so nothing answers the queries.")
     blocks = _cached_blocks(pytestconfig.cache.mkdir("history"))
@@ -197,5 +207,5 @@ def histories(
 
 @pytest.fixture(scope="session")
 def history(histories: Callable[[UsernameMode], History]) -> History:
-    """Nine weeks of pages that name users."""
+    """Nine weeks of expositions in the mode ``named``."""
     return histories(UsernameMode.NAMED)

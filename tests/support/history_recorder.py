@@ -16,21 +16,22 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from insights_exporter.agent_stats import COLLECTOR_NAME, Accumulator, Aggregate, CurrentSessions
+from insights_exporter.agent_stats.accumulator import Accumulator, CurrentSessions
+from insights_exporter.agent_stats.aggregate import Aggregate
 from insights_exporter.agent_stats.app_families import sum_by_app_family
-from insights_exporter.app.logging_telemetry import LoggingTelemetry
+from insights_exporter.agent_stats.collector import COLLECTOR_NAME
 from insights_exporter.app.poller import Poller
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.config.settings import FilterSettings, LimitSettings, Settings, UsernameMode
-from insights_exporter.filters import Filters
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.metrics.exposition import Exposition
-from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.metrics.self_metrics import SelfMetrics
+from insights_exporter.privacy import Filters, UsernamePolicy
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.model import AgentReport
 from insights_exporter.snapshot import AgentStats, Snapshot, TemplateKey, Timestamped
-from insights_exporter.telemetry import NullTelemetry
+from insights_exporter.telemetry import Telemetry
 from tests.support.clock import FakeClock
 from tests.support.in_process_exporter import CODER_SETTINGS
 from tests.support.in_process_session import in_process_session
@@ -47,7 +48,7 @@ async def _discard(_: Snapshot) -> None:
 
 @dataclass
 class AgentStatsFeed:
-    """Counts what simulated agents report, into the ledger that every source counts into."""
+    """Adds simulated agent reports to the accumulator that all sources use."""
 
     deployment: SimulatedDeployment
     accumulator: Accumulator = field(
@@ -55,7 +56,7 @@ class AgentStatsFeed:
     )
 
     def __post_init__(self) -> None:
-        """Learn the names."""
+        """Set the names."""
         world = self.deployment.world
         self._templates = {
             item.id: TemplateKey(item.organization.name, item.name) for item in world.templates
@@ -63,8 +64,8 @@ class AgentStatsFeed:
         self._users = {item.id: item.username for item in world.users}
         self.accumulator.templates = tuple(self._templates.values())
 
-    def read(self, now: datetime, telemetry: LoggingTelemetry) -> Timestamped[AgentStats]:
-        """Count what was reported since the last reading; the first one only begins."""
+    def read(self, now: datetime, telemetry: SelfMetrics) -> Timestamped[AgentStats]:
+        """Add the reports since the last call; the first call sets the start."""
         accumulator = self.accumulator
         if accumulator.since is None:
             accumulator.reset(now, identity="simulated", cursor=now.isoformat())
@@ -111,16 +112,16 @@ class AgentStatsFeed:
 
 
 class Recorder:
-    """An exporter that polls when it is told to, at the clock's time, and shows users in each of some modes.
+    """An exporter that polls on request and renders one exposition for each username mode.
 
-    What it tells of itself is of the first mode.
+    Self metrics belong to the first mode.
     """
 
     def __init__(
         self,
         client: CoderClient,
         clock: FakeClock,
-        telemetry: LoggingTelemetry,
+        telemetry: SelfMetrics,
         user_modes: Sequence[UsernameMode] = (UsernameMode.NAMED,),
     ) -> None:
         self._clock = clock
@@ -130,7 +131,7 @@ class Recorder:
             users: Exposition(
                 username_policy=UsernamePolicy(users, b"the key of the history"),
                 limits=LimitSettings(),
-                telemetry=telemetry if users is user_modes[0] else NullTelemetry(),
+                telemetry=telemetry if users is user_modes[0] else Telemetry(),
                 after_block=lambda: None,
             )
             for users in user_modes
@@ -146,7 +147,7 @@ class Recorder:
         telemetry.config_reloaded(success=True, at=clock.now())
 
     async def poll(self, agents: AgentStatsFeed | None = None) -> Snapshot:
-        """Ask everything, and serve it beside agents' reports from then on."""
+        """Poll, and publish the result with the agent statistics."""
         snapshot = await self._poller.poll_once()
         if agents is not None:
             snapshot = replace(snapshot, agent_stats=agents.read(self._clock.now(), self._telemetry))
@@ -155,11 +156,11 @@ class Recorder:
         return snapshot
 
     def exposition_body(self) -> bytes:
-        """Return what a scrape gets now in the first mode."""
+        """Return the current response to a scrape in the first mode."""
         return next(iter(self.exposition_bodies().values()))
 
     def exposition_bodies(self) -> dict[UsernameMode, bytes]:
-        """Return what a scrape gets now in each mode; the process began when the recorder did."""
+        """Return the current response to a scrape by mode; the process started with the recorder."""
         self._telemetry.scrape_finished(200, 0.004)
         self_metrics = self._telemetry.encode(Format.TEXT)
         self_metrics = _START_TIME_LINE.sub(rb"\1 %.1f" % self._start_time, self_metrics)
@@ -175,18 +176,22 @@ async def recorder(
     clock: FakeClock,
     user_modes: Sequence[UsernameMode] = (UsernameMode.NAMED,),
 ) -> AsyncIterator[Recorder]:
-    """Yield an exporter of the deployment; both live at the clock's time."""
-    telemetry = LoggingTelemetry(poll_interval=300)
+    """Yield an exporter of the deployment; both use the clock."""
+    telemetry = SelfMetrics(poll_interval=300)
     deployment.now = clock.now
     async with CoderClient(
-        CODER_SETTINGS, clock=clock, rng=Random(1), observer=telemetry, session=in_process_session(deployment)
+        CODER_SETTINGS,
+        clock=clock,
+        rng=Random(1),
+        telemetry=telemetry,
+        session=in_process_session(deployment),
     ) as client:
         yield Recorder(client, clock, telemetry, user_modes)
     telemetry.shutdown()
 
 
 def to_timestamped_samples(body: bytes, time: datetime, *, job: str, instance: str) -> bytes:
-    """Return what Prometheus keeps of a page that it scraped at a moment, without any comment."""
+    """Return the samples of a scraped exposition with its time, without comments."""
     target = f'job="{job}",instance="{instance}"'.encode()
     timestamp = b"%.3f" % time.timestamp()
     samples = [line for line in body.split(b"\n") if line and not line.startswith(b"#")]
@@ -195,7 +200,7 @@ def to_timestamped_samples(body: bytes, time: datetime, *, job: str, instance: s
 
 
 def _to_timestamped_sample(target: bytes, timestamp: bytes, sample: bytes) -> bytes:
-    """Return a sample with the labels of its target and with its time."""
+    """Return a sample with target labels and timestamp."""
     series, _, value = sample.rpartition(b" ")
     name, brace, labels = series.partition(b"{")
     own_labels = b"," + labels if brace else b"}"

@@ -1,7 +1,6 @@
-"""A session that hands requests to a simulated deployment without a socket, for tests of many thousand.
+"""An HTTP session that passes requests to a simulated deployment without sockets and threads.
 
-The client and the simulator are the real ones with all they do; only the network between them is left out,
-and the threads, which cost more than what they would do.
+Client and simulator are unchanged. Tests with thousands of requests save most of their time.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from yarl import URL
 
 from insights_exporter.simulator.api import http_server
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
+from insights_exporter.simulator.api.routes import ROUTES
 
 __all__ = ["in_process_session"]
 
@@ -29,7 +29,7 @@ API_PREFIX = "/api/v2"
 
 @dataclass
 class _Transport:
-    """A connection that can break."""
+    """A connection that can be aborted."""
 
     broken: bool = False
 
@@ -39,7 +39,7 @@ class _Transport:
 
 @dataclass(frozen=True)
 class _Request:
-    """What the simulator looks at in a request."""
+    """The part of a request that the simulator reads."""
 
     url: URL
     headers: Mapping[str, str]
@@ -71,7 +71,7 @@ class _Content:
 
 @dataclass(frozen=True)
 class _Response:
-    """What the client looks at in an answer."""
+    """The part of a response that the client reads."""
 
     status: int
     headers: Mapping[str, str]
@@ -100,7 +100,7 @@ class _ResponseContext:
 
 
 class _Session:
-    """Stands where aiohttp's session would."""
+    """Replaces aiohttp's session."""
 
     def __init__(self, deployment: SimulatedDeployment) -> None:
         self._routes = [
@@ -109,7 +109,7 @@ class _Session:
                 route.method,
                 handler,
             )
-            for route in http_server.ROUTES
+            for route in ROUTES
             for handler in (http_server.route_handler(deployment, route),)
         ]
         self._build_info = http_server.build_info_handler(deployment)
@@ -126,25 +126,25 @@ class _Session:
             if route_method == method and (match := path.fullmatch(request.path)):
                 matched_request = replace(request, match_info=match.groupdict())
                 return cast("web.Response", await handler(cast("web.Request", matched_request)))
-        raise AssertionError(f"Nobody answers {method} {request.path}.")
+        raise AssertionError(f"There is no route for {method} {request.path}.")
 
 
 class _InlineExecutor(ThreadPoolExecutor):
-    """Does at once what a thread should do."""
+    """Runs functions in the calling thread."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         try:
             future.set_result(function(*args, **kwargs))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 # The caller of the future gets it.
             future.set_exception(error)
         return future
 
 
 def in_process_session(deployment: SimulatedDeployment) -> aiohttp.ClientSession:
-    """Return a session whose every request goes to the deployment, whatever its address.
+    """Return a session whose requests all go to the deployment, regardless of the URL.
 
-    From then on the running loop does itself what it would leave to threads.
+    The running event loop then executes the work of threads itself.
     """
     asyncio.get_running_loop().set_default_executor(_InlineExecutor())
     return cast("aiohttp.ClientSession", _Session(deployment))

@@ -1,4 +1,4 @@
-"""A page with a push beside it, as a generation has them."""
+"""An exposition with an OTLP pusher, as in a runtime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from insights_exporter.config.settings import LimitSettings, OtlpSettings, UsernameMode
-from insights_exporter.metrics.encoder.text import FamilySamples
+from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.otlp import OtlpPusher, SelfMetricsSource
 from insights_exporter.privacy import UsernamePolicy
@@ -20,12 +20,12 @@ from tests.support.recording_telemetry import RecordingTelemetry
 __all__ = ["START_TIME", "OtlpPusherHarness", "otlp_pusher_harness"]
 
 START_TIME = datetime(2026, 1, 14, 9, 0, tzinfo=UTC)
-"""When the exporter started."""
+"""The start time of the exporter."""
 
 
 @dataclass
 class OtlpPusherHarness:
-    """The two, and what they told."""
+    """Exposition, pusher and recorded telemetry."""
 
     exposition: Exposition
     pusher: OtlpPusher
@@ -33,12 +33,12 @@ class OtlpPusherHarness:
     telemetry: RecordingTelemetry = field(default_factory=RecordingTelemetry)
 
     async def publish(self, snapshot: Snapshot) -> None:
-        """Publish, and wait until what was published is pushed or given up."""
+        """Publish a snapshot, and wait until it is pushed or dropped."""
         await self.exposition.publish(snapshot)
         await self.wait_until_pushed()
 
     async def wait_until_pushed(self) -> None:
-        """Wait until nothing is being pushed."""
+        """Wait until no push is in progress."""
         if self.pusher._push_task is not None:
             await asyncio.wait({self.pusher._push_task})
 
@@ -49,9 +49,9 @@ async def otlp_pusher_harness(
     *,
     self_metrics: Callable[[], Iterable[FamilySamples]] = tuple,
     environ: Mapping[str, str] | None = None,
-    limits: LimitSettings = LimitSettings(),
+    limits: LimitSettings = LimitSettings(),  # noqa: B008 # It is immutable.
 ) -> AsyncIterator[OtlpPusherHarness]:
-    """Run a push; what still waits at the end is flushed."""
+    """Run a pusher and flush it at the end."""
     clock, telemetry = FakeClock(), RecordingTelemetry()
     pusher = OtlpPusher(
         settings,

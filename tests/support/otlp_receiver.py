@@ -1,4 +1,4 @@
-"""Receivers of pushes over HTTP and gRPC, and the translation to Prometheus that every receiver makes."""
+"""OTLP receivers for HTTP and gRPC, and the standard translation to Prometheus."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ SeriesKey = tuple[str, frozenset[tuple[str, str]]]
 
 
 def partial_success(rejected: int, error_message: str) -> ExportMetricsServiceResponse:
-    """Return the answer of a receiver that leaves points out."""
+    """Return a partial success."""
     partial = ExportMetricsPartialSuccess(rejected_data_points=rejected, error_message=error_message)
     return ExportMetricsServiceResponse(partial_success=partial)
 
 
 @dataclass
 class HttpReceiver:
-    """An endpoint of OTLP over HTTP; ``answer`` says what to answer to the number of a request."""
+    """An OTLP endpoint over HTTP; ``respond`` returns the response to the n-th request."""
 
     address: str = ""
     requests: list[ExportMetricsServiceRequest] = field(default_factory=list)
@@ -58,10 +58,10 @@ class HttpReceiver:
     sizes: list[int] = field(default_factory=list)
     respond: Callable[[int], web.Response] = lambda _: success_response()
     release: asyncio.Event | None = None
-    """Where there is one, nothing is answered before it is set."""
+    """If set, responses wait for this event."""
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Take a request in, where the answer says that it is taken."""
+        """Store a request if the response is a success."""
         body = await request.read()
         self.paths.append(request.path)
         self.headers.append(request.headers)
@@ -75,14 +75,14 @@ class HttpReceiver:
 
 
 def success_response(message: ExportMetricsServiceResponse | None = None) -> web.Response:
-    """Return the answer of a receiver that took everything, or what it says instead."""
+    """Return a success, or the given response."""
     body = (message or ExportMetricsServiceResponse()).SerializeToString()
     return web.Response(body=body, content_type="application/x-protobuf")
 
 
 @asynccontextmanager
 async def http_receiver(*, tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[HttpReceiver]:
-    """Run a receiver of HTTP; its address is the one that a configuration would have."""
+    """Run an HTTP receiver; its address is a value for ``otlp.endpoint``."""
     instance = HttpReceiver()
     application = web.Application(client_max_size=20 * 2**20)
     application.router.add_post("/{path:.*}", instance.handle)
@@ -100,7 +100,7 @@ async def http_receiver(*, tls: ssl.SSLContext | None = None, port: int = 0) -> 
 
 @dataclass
 class GrpcReceiver(MetricsServiceServicer):
-    """A receiver of gRPC; ``answer`` says what to answer to the number of a request, or ends it itself."""
+    """A gRPC receiver; ``respond`` returns the response to the n-th request or aborts it."""
 
     address: str = ""
     requests: list[ExportMetricsServiceRequest] = field(default_factory=list)
@@ -109,8 +109,10 @@ class GrpcReceiver(MetricsServiceServicer):
         ExportMetricsServiceResponse()
     )
 
-    def Export(self, request: ExportMetricsServiceRequest, context: Any) -> ExportMetricsServiceResponse:
-        """Take a request in."""
+    def Export(  # noqa: N802 # gRPC defines the name.
+        self, request: ExportMetricsServiceRequest, context: Any
+    ) -> ExportMetricsServiceResponse:
+        """Store a request."""
         self.metadata.append(dict(context.invocation_metadata()))
         response = self.respond(len(self.metadata) - 1, context)
         self.requests.append(request)
@@ -119,7 +121,7 @@ class GrpcReceiver(MetricsServiceServicer):
 
 @contextmanager
 def grpc_receiver(credentials: Any = None) -> Iterator[GrpcReceiver]:
-    """Run a receiver of gRPC, encrypted where there are credentials."""
+    """Run a gRPC receiver; credentials enable TLS."""
     instance = GrpcReceiver()
     server = grpc.server(ThreadPoolExecutor(2))
     add_MetricsServiceServicer_to_server(instance, server)  # type: ignore[no-untyped-call]  # Ships no types.
@@ -136,7 +138,7 @@ def grpc_receiver(credentials: Any = None) -> Iterator[GrpcReceiver]:
 
 @dataclass
 class PrometheusTranslation:
-    """What Prometheus makes of requests: series, when those that accumulate began, and the moments told."""
+    """Translated requests: series, start times of cumulative ones, and timestamps."""
 
     series: dict[SeriesKey, float] = field(default_factory=dict)
     start_times: dict[SeriesKey, float] = field(default_factory=dict)
@@ -145,7 +147,7 @@ class PrometheusTranslation:
     timestamps: set[int] = field(default_factory=set)
 
     def add(self, name: str, labels: dict[str, str], value: float, start_time: int = 0) -> None:
-        """Take a series in; fails where it is there already."""
+        """Add a series; fail on a duplicate."""
         key = name, frozenset(labels.items())
 
         assert key not in self.series
@@ -156,7 +158,7 @@ class PrometheusTranslation:
 
 
 def translate_to_prometheus(requests: Iterable[ExportMetricsServiceRequest]) -> PrometheusTranslation:
-    """Return what the standard translation makes of requests, by the library's own rules for names."""
+    """Return the translation of requests with the library's rules for names."""
     translation = PrometheusTranslation()
     for request in requests:
         for resource_metrics in request.resource_metrics:
@@ -198,6 +200,6 @@ def _translate_histogram(
 
 
 def data_points(metric: Metric) -> Iterable[Any]:
-    """Return a metric's points, of whatever kind."""
+    """Return the data points of a metric of any type."""
     points: Iterable[Any] = getattr(metric, metric.WhichOneof("data") or "").data_points
     return points

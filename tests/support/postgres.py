@@ -1,20 +1,22 @@
-"""A real PostgreSQL, started for tests, each database of which belongs to one test at a time."""
+"""A real PostgreSQL server for tests; each database belongs to one test at a time."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 
 import pytest
+
+from tests.support.network import free_port
 
 __all__ = ["Postgres", "find_postgres_bin_dir", "postgres", "postgres_server"]
 
@@ -43,11 +45,11 @@ END $$;
 CREATE SCHEMA public;
 GRANT USAGE ON SCHEMA public TO PUBLIC;
 """
-"""Makes a used database like a new one, in a fraction of the time; roles of a database end with its name."""
+"""Resets a used database, which is faster than a new one; roles of a database end with its name."""
 
 
 def find_postgres_bin_dir() -> Path | None:
-    """Return where PostgreSQL's programs are, the newest ones; None where there are none."""
+    """Return the folder of the newest PostgreSQL programs; None without an installation."""
     initdb_paths = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3])
     )
@@ -58,9 +60,9 @@ def find_postgres_bin_dir() -> Path | None:
 
 
 class Postgres:
-    """A server on a free port of this machine; it keeps its data over restarts until it is removed.
+    """A server on a free local port; it keeps its data over restarts until it is removed.
 
-    It refuses to run as root; then it runs as an account without rights.
+    PostgreSQL refuses to run as root, so it then runs as ``nobody``.
     """
 
     def __init__(self, bin_dir: Path) -> None:
@@ -75,7 +77,7 @@ class Postgres:
         self._idle_databases: list[str] = []
         self._change_owner(self.folder)
         self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-        # People of other names need a password, as they would in earnest.
+        # Other users need a password, as in production.
         (self.data / "pg_hba.conf").write_text(
             "local all postgres trust\n"
             "host all postgres 127.0.0.1/32 trust\n"
@@ -83,7 +85,7 @@ class Postgres:
         )
 
     def start(self, **settings: str) -> None:
-        """Start, and return when it answers; settings hold until the next start."""
+        """Start the server and wait until it is ready; the settings hold until the next start."""
         server_settings = {**DEFAULT_SETTINGS, "unix_socket_directories": str(self.folder), **settings}
         options = [option for name, value in server_settings.items() for option in ("-c", f"{name}={value}")]
         user, group, groups = self._run_as_ids
@@ -106,7 +108,7 @@ class Postgres:
             time.sleep(0.02)
 
     def stop(self, *, immediate: bool = False) -> None:
-        """Stop by the process's id, and break off what runs; ``at_once`` leaves no time to say goodbye."""
+        """Stop the server and abort running queries; ``at_once`` skips the orderly shutdown."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -119,29 +121,29 @@ class Postgres:
             process.wait()
 
     def restart(self, *, immediate: bool = False, **settings: str) -> None:
-        """Stop and start."""
+        """Restart the server."""
         self.stop(immediate=immediate)
         self.start(**settings)
 
     def remove(self) -> None:
-        """Stop and delete everything; nothing needs to be written any more."""
+        """Stop the server and delete its files."""
         self.stop(immediate=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """The process id of the server."""
         if self._process is None:
             raise RuntimeError("The server does not run.")
         return self._process.pid
 
     def dsn(self, database: str = "postgres", *, user: str = "postgres", password: str = "") -> str:
-        """Return the address of a database."""
+        """Return the DSN of a database."""
         secret = f":{password}" if password else ""
         return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """Return the name of an empty database that nobody else uses."""
+        """Return the name of a new or reset database for exclusive use."""
         if self._idle_databases:
             name = self._idle_databases.pop()
             self.sql(_RESET_SQL, database=name)
@@ -152,20 +154,29 @@ class Postgres:
         return name
 
     def release_databases(self, *databases: str) -> None:
-        """Give these databases to whoever wants one next."""
+        """Make databases available to later tests."""
         for name in databases:
             self._leased_databases.remove(name)
             self._idle_databases.append(name)
 
     @contextmanager
     def lease_databases(self) -> Iterator[Postgres]:
-        """Take back at the end what was lent in between."""
+        """Release the databases that are leased within the context."""
         leased_before = set(self._leased_databases)
         yield self
         self.release_databases(*(name for name in self._leased_databases if name not in leased_before))
 
+    def freeze_clock(self, database: str, now: datetime) -> None:
+        """Make ``now()`` return a fixed time in all connections that are opened from now on."""
+        self.sql(
+            f"ALTER DATABASE {database} SET search_path = public, pg_catalog;"
+            "CREATE OR REPLACE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS"
+            f" $$SELECT '{now.isoformat()}'::timestamptz$$",
+            database=database,
+        )
+
     def sql(self, statements: str, *, database: str = "postgres") -> str:
-        """Run statements with psql and return what they print, without decoration."""
+        """Run statements with psql and return the unaligned output."""
         process = subprocess.run(
             [
                 *(self._bin_dir / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
@@ -181,7 +192,7 @@ class Postgres:
         return process.stdout.strip()
 
     def write_private_file(self, path: Path, text: str | bytes) -> None:
-        """Write a file that only the server may read, such as a key."""
+        """Write a file that only the server's account may read, such as a key."""
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         path.chmod(0o600)
         self._change_owner(path)
@@ -206,7 +217,7 @@ class Postgres:
 
     @property
     def _run_as_ids(self) -> tuple[int | None, int | None, list[int] | None]:
-        """The user, group and further groups to run as; None is what the tests run as."""
+        """The user, group and extra groups of the server process; None is the account of the tests."""
         if self._run_as is None:
             return None, None, None
         return self._run_as.pw_uid, self._run_as.pw_gid, []
@@ -218,7 +229,7 @@ class Postgres:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
-    """Give a server that runs for the whole session; whoever stops it starts it again."""
+    """Start one server for the whole session; a test that stops it must start it again."""
     bin_dir = find_postgres_bin_dir()
     if bin_dir is None:
         pytest.skip("PostgreSQL is not installed: see tests/support/install-binaries.sh.")
@@ -232,13 +243,6 @@ def postgres_server() -> Iterator[Postgres]:
 
 @pytest.fixture
 def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
-    """Give the same server for one test, whose databases the next ones get, emptied."""
+    """Return the shared server; its databases are reset and reused after the test."""
     with postgres_server.lease_databases():
         yield postgres_server
-
-
-def free_port() -> int:
-    with socket.socket() as bound_socket:
-        bound_socket.bind(("127.0.0.1", 0))
-        port: int = bound_socket.getsockname()[1]
-        return port

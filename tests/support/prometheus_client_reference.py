@@ -1,4 +1,4 @@
-"""The same families as objects of prometheus_client, which says how a page has to look."""
+"""The families as objects of prometheus_client, the reference of the text formats."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from prometheus_client.metrics_core import (
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
+from prometheus_client.utils import floatToGoString
 
-from insights_exporter.metrics.encoder.text import FamilySamples, Format
+from insights_exporter.metrics.encoder import FamilySamples, Format
 from insights_exporter.metrics.family import MetricType
 
 __all__ = ["ReferenceCollector", "reference_collector", "reference_exposition"]
@@ -25,19 +26,19 @@ __all__ = ["ReferenceCollector", "reference_collector", "reference_exposition"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceCollector(Collector):
-    """Gives prometheus_client families that are ready."""
+    """A collector of given families."""
 
     metrics: Sequence[Metric]
 
     def collect(self) -> Iterable[Metric]:
-        """Return them."""
+        """Return the families."""
         return self.metrics
 
 
 def reference_collector(families: Iterable[FamilySamples], exposition_format: Format) -> ReferenceCollector:
-    """Return the same families as objects of prometheus_client.
+    """Return the families as objects of prometheus_client.
 
-    In text it would turn the time at which counters began into series, so that is left out there.
+    Start times are omitted in the text format, where prometheus_client would add them as series.
     """
     return ReferenceCollector(
         [
@@ -48,7 +49,7 @@ def reference_collector(families: Iterable[FamilySamples], exposition_format: Fo
 
 
 def reference_exposition(families: Collector, exposition_format: Format) -> bytes:
-    """Return the page that prometheus_client writes."""
+    """Return the exposition of prometheus_client."""
     if exposition_format is Format.TEXT:
         return generate_latest(families)
     body: bytes = generate_openmetrics(families)  # type: ignore[no-untyped-call]  # Ships no types.
@@ -62,11 +63,12 @@ def to_client_metric(samples: FamilySamples, *, with_created: bool) -> Metric:
             HistogramMetricFamily if family.type is MetricType.HISTOGRAM else GaugeHistogramMetricFamily
         )
         histogram = histogram_type(family.base_name, family.help, labels=labels, unit=family.unit)
-        bounds = [*map(str, samples.bounds), "+Inf"]
-        for values, counts, total in samples.histograms:
-            histogram.add_metric(values, list(zip(bounds, counts, strict=True)), total)
+        bounds = [*map(floatToGoString, samples.bounds), "+Inf"]
+        for values, value in samples.histograms:
+            counts = map(float, value.cumulative_counts)
+            histogram.add_metric(values, list(zip(bounds, counts, strict=True)), value.sum)
             if with_created and samples.created is not None:
-                # The only part of a histogram that its class has no way to say.
+                # The class has no parameter for this part of a histogram.
                 labels_by_name = dict(zip(labels, values, strict=True))
                 histogram.add_sample(f"{family.base_name}_created", labels_by_name, samples.created)
         return histogram

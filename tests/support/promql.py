@@ -1,4 +1,4 @@
-"""PromQL taken apart, and held against the catalogue."""
+"""Analysis of PromQL queries with the catalogue."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Selector", "family_of", "parse_selectors", "to_selector", "walk_node
 
 @dataclass(frozen=True)
 class Selector:
-    """What a query asks of the database: a name, and matchers as operator and value."""
+    """A vector selector: the name, and matchers as (operator, value)."""
 
     name: str
     matchers: dict[str, tuple[str, str]]
 
 
 def walk_nodes(node: Any) -> Iterator[Any]:
-    """Yield an expression and all that it is made of."""
+    """Yield an expression and its descendants."""
     yield node
     for name in ("lhs", "rhs", "expr"):
         if (child := getattr(node, name, None)) is not None:
@@ -33,7 +33,7 @@ def walk_nodes(node: Any) -> Iterator[Any]:
 
 
 def parse_selectors(query: str) -> list[Selector]:
-    """Return all selectors of a query; raises where it cannot be parsed."""
+    """Return all selectors of a query; raise for invalid PromQL."""
     return [
         selector_or_none
         for node in walk_nodes(promql_parser.parse(query))
@@ -42,7 +42,7 @@ def parse_selectors(query: str) -> list[Selector]:
 
 
 def to_selector(node: Any) -> Selector | None:
-    """Return what a node selects; None where it is something else."""
+    """Return the selector of a node; None for other nodes."""
     if isinstance(node, promql_parser.MatrixSelector):
         node = node.vector_selector
     if not isinstance(node, promql_parser.VectorSelector):
@@ -54,7 +54,7 @@ def to_selector(node: Any) -> Selector | None:
 
 
 def family_of(name: str) -> Family | None:
-    """Return the family that a series belongs to; None where the catalogue knows of none."""
+    """Return the family of a series; None for an unknown one."""
     for suffix in ("", "_bucket", "_sum", "_count"):
         try:
             family = catalogue.get_family(name.removesuffix(suffix))

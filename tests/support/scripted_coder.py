@@ -1,4 +1,4 @@
-"""A deployment that consists of what a test writes down, asked without HTTP."""
+"""A CoderApi with data that a test defines, without HTTP."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from insights_exporter.coder import models
-from insights_exporter.coder.authorization import AuthorizationCheck
 from insights_exporter.coder.client import Interval, Section
+from insights_exporter.coder.models import AuthorizationCheck
+from insights_exporter.coder.pagination import Rows
 from insights_exporter.coder.versions import Feature, ServerVersion
 from insights_exporter.insights.normalization import BUILTIN_APPS
 from tests.support.clock import FakeClock
@@ -23,7 +26,7 @@ EMPTY_NAMES = {"display_name": "", "icon": ""}
 
 @dataclass(frozen=True)
 class UsageEvent:
-    """A stretch of use that counts from ``seen_at`` on: the rollup needs its time."""
+    """Usage that the rollup contains from ``visible_from`` on."""
 
     template: str
     user: str
@@ -36,7 +39,7 @@ class UsageEvent:
 
 @dataclass(frozen=True)
 class ApiCall:
-    """A question that was asked."""
+    """A recorded request."""
 
     endpoint: str
     template: str = ""
@@ -51,7 +54,7 @@ def template(
     created_at: datetime = datetime(2025, 1, 1, tzinfo=UTC),
     version: str = "",
 ) -> models.Template:
-    """Return a template named like its id."""
+    """Return a template whose name is its id."""
     return models.Template(
         id=template_id,
         name=template_id,
@@ -64,7 +67,7 @@ def template(
 
 @dataclass
 class ScriptedCoder:
-    """Answers like Coder; ``fault`` may return an error to raise instead."""
+    """Returns the data of the test; ``error_for`` may return an error to raise instead."""
 
     clock: FakeClock
     template_list: list[models.Template] = field(default_factory=list)
@@ -72,29 +75,30 @@ class ScriptedCoder:
     workspace_list: list[models.Workspace] = field(default_factory=list)
     parameters_by_version: dict[str, list[models.RichParameter]] = field(default_factory=dict)
     parameter_usage: dict[str, list[tuple[datetime, models.ParameterUsage]]] = field(default_factory=dict)
-    entitlements_response: models.Entitlements = models.Entitlements()
-    status_counts: dict[str, list[models.StatusCount]] = field(default_factory=dict)
+    entitlements_response: models.Entitlements = models.Entitlements()  # noqa: RUF009 # It is immutable.
     token_expires_at: datetime | None = None
     denied_checks: set[str] = field(default_factory=set)
-    version: ServerVersion | None = ServerVersion(2, 35, 1)
+    version: ServerVersion | None = ServerVersion(2, 35, 1)  # noqa: RUF009 # As above.
     clock_skew: float | None = None
     error_for: Callable[[ApiCall], Exception | None] = lambda _: None
+    has_invalid_row: Callable[[ApiCall], bool] = lambda _: False
+    """Whether the last row of a response is invalid, and therefore dropped."""
     calls: list[ApiCall] = field(default_factory=list)
     extra_apps: dict[str, list[models.AppUsage]] = field(default_factory=dict)
     usage_events: dict[str, list[UsageEvent]] = field(default_factory=lambda: defaultdict(list))
 
     def with_timeout(self, seconds: float) -> ScriptedCoder:
-        """Return itself: no deadline ends what takes no time."""
+        """Return itself: requests take no time."""
         assert seconds > 0
         return self
 
     def add_usage(self, *events: UsageEvent) -> None:
-        """Write down some use."""
+        """Add usage."""
         for event in events:
             self.usage_events[event.template].append(event)
 
     def is_unsupported(self, feature: Feature) -> bool:
-        """Judge by the version."""
+        """Compare with the version."""
         return self.version is not None and not self.version.supports(feature)
 
     # Identity
@@ -105,46 +109,51 @@ class ScriptedCoder:
         return models.BuildInfo(str(self.version), "deployment-1", "https://coder.example.com")
 
     async def authcheck(self, checks: Mapping[str, AuthorizationCheck]) -> dict[str, bool]:
-        """Grant all but what the test refuses."""
+        """Grant all checks except the denied ones."""
         self._record_call(ApiCall("authcheck"))
         return {key: key not in self.denied_checks for key in checks}
 
     async def token_expiry(self) -> datetime | None:
-        """Return what the test wrote."""
+        """Return the data of the test."""
         self._record_call(ApiCall("token_expiry"))
         return self.token_expires_at
 
     async def entitlements(self) -> models.Entitlements:
-        """Return what the test wrote."""
+        """Return the data of the test."""
         self._record_call(ApiCall("entitlements"))
         return self.entitlements_response
 
-    async def user_status_counts(self) -> dict[str, list[models.StatusCount]]:
-        """Return what the test wrote."""
-        self._record_call(ApiCall("user_status_counts"))
-        return self.status_counts
+    async def user_count(self, status: str) -> int:
+        """Count the users of the test."""
+        self._record_call(ApiCall("user_count", status))
+        return sum(user.status == status for user in self.user_list)
 
     # Inventory
 
-    async def templates(self) -> list[models.Template]:
-        """Return what the test wrote."""
-        self._record_call(ApiCall("templates"))
-        return list(self.template_list)
+    async def templates(self) -> Rows[models.Template]:
+        """Return the data of the test."""
+        call = ApiCall("templates")
+        self._record_call(call)
+        if self.has_invalid_row(call):
+            return Rows(self.template_list[:-1], dropped=1)
+        return Rows(self.template_list)
 
     async def users(self) -> list[models.User]:
-        """Return what the test wrote."""
+        """Return the data of the test."""
         self._record_call(ApiCall("users"))
         return list(self.user_list)
 
     async def workspaces(self) -> list[models.Workspace]:
-        """Return what the test wrote."""
+        """Return the data of the test."""
         self._record_call(ApiCall("workspaces"))
         return list(self.workspace_list)
 
-    async def rich_parameters(self, version_id: str) -> list[models.RichParameter]:
-        """Return what the test wrote."""
-        self._record_call(ApiCall("rich_parameters", version_id))
-        return self.parameters_by_version.get(version_id, [])
+    async def rich_parameters(self, version_id: str) -> Rows[models.RichParameter]:
+        """Return the data of the test."""
+        call = ApiCall("rich_parameters", version_id)
+        self._record_call(call)
+        rows = self.parameters_by_version.get(version_id, [])
+        return Rows(rows[:-1], dropped=1) if self.has_invalid_row(call) else Rows(rows)
 
     # Insights
 
@@ -157,8 +166,9 @@ class ScriptedCoder:
         interval: Interval | None = None,
         sections: Sequence[Section] = ("report",),
     ) -> models.TemplateInsights:
-        """Add up the use of a range."""
-        self._record_call(ApiCall("report", ",".join(template_ids), start, end))
+        """Sum the usage of a range."""
+        call = ApiCall("report", ",".join(template_ids), start, end)
+        self._record_call(call)
         self._validate_range(start, end)
         report, intervals = None, []
         if "report" in sections:
@@ -177,28 +187,40 @@ class ScriptedCoder:
                     )
                 )
                 start += step
+        if report is not None and self.has_invalid_row(call):
+            # The last app with use, and the last template, are lost.
+            used = [app for app in report.apps_usage if app.seconds][-1:]
+            apps = [app for app in report.apps_usage if app not in used]
+            report = msgspec.structs.replace(report, apps_usage=apps, template_ids=report.template_ids[:-1])
+            return models.TemplateInsights(report, intervals, dropped=1)
         return models.TemplateInsights(report, intervals)
 
     async def user_activity(
         self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()
     ) -> models.UserActivityReport:
-        """Add up the time of each user."""
-        self._record_call(ApiCall("activity", ",".join(template_ids), start, end))
+        """Sum the seconds by user."""
+        call = ApiCall("activity", ",".join(template_ids), start, end)
+        self._record_call(call)
         self._validate_range(start, end)
         seconds: dict[str, int] = defaultdict(int)
+        templates: dict[str, set[str]] = defaultdict(set)
         for event in self._usage_in(start, end, template_ids):
             seconds[event.user] += event.seconds
+            templates[event.user].add(event.template)
         users = [
-            models.UserActivity(user_id=user, seconds=seconds[user], username=self._username(user))
+            models.UserActivity(user, seconds[user], self._username(user), sorted(templates[user]))
             for user in sorted(seconds)
         ]
+        if self.has_invalid_row(call):
+            return models.UserActivityReport(start, end, users=users[:-1], dropped=1)
         return models.UserActivityReport(start, end, users=users)
 
     async def user_latency(
         self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()
     ) -> models.UserLatencyReport:
         """Return the greatest latency of each user as both percentiles."""
-        self._record_call(ApiCall("latency", ",".join(template_ids), start, end))
+        call = ApiCall("latency", ",".join(template_ids), start, end)
+        self._record_call(call)
         self._validate_range(start, end)
         latency: dict[str, float] = {}
         for event in self._usage_in(start, end, template_ids):
@@ -209,9 +231,11 @@ class ScriptedCoder:
             )
             for user in sorted(latency)
         ]
+        if self.has_invalid_row(call):
+            return models.UserLatencyReport(start, end, users=users[:-1], dropped=1)
         return models.UserLatencyReport(start, end, users=users)
 
-    # How it is done
+    # Internals
 
     def _record_call(self, call: ApiCall) -> None:
         self.calls.append(call)
@@ -219,7 +243,7 @@ class ScriptedCoder:
             raise error
 
     def _validate_range(self, start: datetime, end: datetime) -> None:
-        """Refuse what Coder refuses."""
+        """Reject ranges that Coder rejects."""
         now = self.clock.now()
         midnight = (0, 0, 0)
         assert (start.hour, start.minute, start.second) == midnight

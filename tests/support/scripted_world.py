@@ -1,4 +1,6 @@
-"""A world whose agents say what a test tells them to."""
+"""A world with agent reports that a test defines."""
+
+# ruff: noqa: ARG002 # The data of the test does not depend on the time.
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ def template(number: int, name: str, organization: Organization = ORGANIZATION) 
 
 @dataclass(slots=True)
 class ScriptedWorld(World):
-    """A world of written reports, workspaces, days and builds."""
+    """A world of given reports, workspaces, days and builds."""
 
     reports: list[AgentReport] = field(default_factory=list)
     scripted_workspaces: list[Workspace] = field(default_factory=list)
@@ -43,17 +45,17 @@ class ScriptedWorld(World):
     scripted_builds: list[Build] = field(default_factory=list)
 
     def usage_on(self, day: date) -> Iterable[UserDay]:
-        """Return what was told of the day."""
+        """Return the usage of the day."""
         return self.usage_by_day.get(day, ())
 
     def workspaces(self, now: datetime) -> Sequence[Workspace]:
-        """Return what was told, whenever."""
+        """Return the workspaces."""
         return self.scripted_workspaces
 
     def builds(
         self, start: datetime, end: datetime, templates: frozenset[int] | None = None
     ) -> Iterable[Build]:
-        """Return what was told of the range."""
+        """Return the builds of the range."""
         return [
             build
             for build in self.scripted_builds
@@ -62,11 +64,11 @@ class ScriptedWorld(World):
         ]
 
     def last_seen(self, user: int, now: datetime) -> datetime | None:
-        """Return nothing."""
+        """Return None."""
         return None
 
     def agent_reports(self, start: datetime, end: datetime) -> Iterator[AgentReport]:
-        """Yield what agents were told to say."""
+        """Yield the reports of the range."""
         yield from (report for report in self.reports if start <= report.created_at < end)
 
     def add_workspace(
@@ -102,7 +104,7 @@ class ScriptedWorld(World):
         agent: int = 0,
         sessions: dict[str, int] | None = None,
     ) -> None:
-        """Let an agent report; by default it has one session of ``ssh``."""
+        """Add a report of an agent; the default is one SSH session."""
         self.reports.append(
             AgentReport(
                 f"99999999-0000-4000-8000-{len(self.reports):012x}",
@@ -120,13 +122,13 @@ class ScriptedWorld(World):
         )
 
     def add_report_every_half_minute(self, workspace: Workspace, start: datetime, minutes: int) -> None:
-        """Let an agent report every half minute, each time a little more."""
+        """Add reports of an agent every 30 seconds with increasing bytes."""
         for index in range(2 * minutes):
             self.add_report(workspace, start + timedelta(seconds=30 * index), received=100 + index)
 
 
 def scripted_world(*templates: Template, users: tuple[str, ...] = ("ada",)) -> ScriptedWorld:
-    """Return a world in which nothing happened yet."""
+    """Return a world without usage."""
     return ScriptedWorld(
         tuple({template.organization.id: template.organization for template in templates}.values()),
         templates,

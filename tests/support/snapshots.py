@@ -1,4 +1,4 @@
-"""A snapshot that feeds every family, of any size, the same for the same seed."""
+"""A snapshot of any size that has data for every family; the same seed gives the same data."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ _PARAMETERS = (
 
 
 def rich_snapshot(*, templates: int = 6, users: int = 12, seed: int = 1, at: datetime = NOW) -> Snapshot:
-    """Return a deployment of two organizations; names of templates repeat across them.
+    """Return a snapshot of two organizations with equal template names.
 
-    Each third template is idle. Each used one has users in every window, some without a latency.
+    Every third template is idle. The others have users in every window, some without a latency.
     """
     builder = _SnapshotBuilder(templates, users, random.Random(seed), at)
     return Snapshot(
@@ -91,7 +91,8 @@ def rich_snapshot(*, templates: int = 6, users: int = 12, seed: int = 1, at: dat
                 dashboard_url="https://coder.example.com",
                 deployment_id="0b2f6d1e-3f0e-4a39-9b5b-64c9a5a4a5c1",
                 users={"active": users, "dormant": 2, "suspended": 1},
-                license_user_limit=users + 10,
+                license_limits={"user_limit": users + 10, "managed_agent_limit": 1000},
+                license_used={"user_limit": users, "managed_agent_limit": 120, "agent_runtime_hours": 12.5},
             ),
             at,
         ),
@@ -115,7 +116,7 @@ class _SnapshotBuilder:
         self.usernames = [_USERNAMES[n] if n < len(_USERNAMES) else f"user-{n}" for n in range(self.users)]
 
     def used_templates(self) -> list[TemplateKey]:
-        """Return the templates that somebody uses."""
+        """Return the templates with usage."""
         return [key for n, key in enumerate(self.keys) if n % 3 != 2]
 
     def new_id(self) -> str:
@@ -124,7 +125,7 @@ class _SnapshotBuilder:
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
     def inventory(self) -> Inventory:
-        """Return what exists."""
+        """Return the inventory."""
         return Inventory(
             templates=[
                 Template(
@@ -140,9 +141,9 @@ class _SnapshotBuilder:
                 for n, key in enumerate(self.keys)
             ],
             workspaces=[
-                self.workspace(username, key)
+                self.workspace(username, key, number)
                 for n, key in enumerate(self.used_templates())
-                for username in self.usernames[n % 2 :: 2][:20]
+                for number, username in enumerate(self.usernames[n % 2 :: 2][:20])
             ],
             users=[
                 User(
@@ -157,8 +158,8 @@ class _SnapshotBuilder:
             ],
         )
 
-    def workspace(self, owner: str, key: TemplateKey) -> Workspace:
-        """Return somebody's workspace with an agent."""
+    def workspace(self, owner: str, key: TemplateKey, number: int) -> Workspace:
+        """Return a workspace with an agent; the number selects its other traits."""
         status = self.rng.choice(("running", "running", "running", "stopped", "failed"))
         agent = Agent(
             id=self.new_id(),
@@ -168,12 +169,31 @@ class _SnapshotBuilder:
             outdated=self.rng.random() < 0.2,
             relay=self.rng.choice(("Frankfurt", "New York", "Sydney")),
             relay_latency=self.rng.lognormvariate(-3.5, 0.8),
-            apps=(App("code-server", "code-server", "/icon/code.svg", "healthy"), App("jupyter", "Jupyter")),
+            apps=(
+                App("code-server", "code-server", "/icon/code.svg", "healthy"),
+                App("jupyter", "Jupyter"),
+                App("wiki", "Wiki", health="healthy", external=True),
+            ),
         )
-        return Workspace(self.new_id(), f"{owner}-dev", owner, key, status, agents=(agent,))
+        is_dormant = number % 5 == 4
+        return Workspace(
+            self.new_id(),
+            f"{owner}-dev",
+            owner,
+            key,
+            status,
+            outdated=number % 3 == 1,
+            last_used=self.at - timedelta(hours=5 * number * number),
+            agents=(agent,),
+            is_prebuild=number % 7 == 5,
+            is_dormant=is_dormant,
+            deleting_at=self.at + timedelta(days=number) if is_dormant else None,
+            has_autostop=number % 2 == 0,
+            daily_cost=5 + number,
+        )
 
     def insights(self) -> Insights:
-        """Return how templates are used."""
+        """Return the usage of all templates."""
         used_keys = set(self.used_templates())
         deployment_usage = self.template_usage(None, self.usernames)
         return Insights(
@@ -185,7 +205,7 @@ class _SnapshotBuilder:
         )
 
     def template_usage(self, key: TemplateKey | None, usernames: Sequence[str]) -> TemplateUsage:
-        """Return the use by these people."""
+        """Return the usage by these users."""
         count = len(usernames)
         return TemplateUsage(
             key=key,
@@ -196,7 +216,7 @@ class _SnapshotBuilder:
         )
 
     def window_usage(self, name: str, fraction: float, usernames: Sequence[str]) -> WindowUsage:
-        """Return the use of one window."""
+        """Return the usage of one window."""
         activity = {
             username: float(60 * self.rng.randrange(1, 2 + int(9000 * fraction))) for username in usernames
         }
@@ -224,14 +244,14 @@ class _SnapshotBuilder:
         )
 
     def latency(self, username: str, number: int) -> UserLatency:
-        """Return somebody's round trip; each fifth is far away, each seventh unmeasured."""
+        """Return a user's latency; every fifth is high, every seventh has no measurement."""
         if number % 7 == 6:
             return UserLatency(username, None, None)
         p50 = self.rng.lognormvariate(-1.5 if number % 5 == 4 else -3.2, 0.5)
         return UserLatency(username, p50, p50 * self.rng.uniform(1.1, 3.0))
 
     def parameter_usage(self, parameter: Parameter, user_count: int) -> ParameterUsage:
-        """Return how many chose what; the last option is nobody's."""
+        """Return workspaces by value; the last option is unused."""
         counts_by_value: Mapping[str, dict[str, int]] = {
             "region": {"eu": user_count - user_count // 3, "us": user_count // 3, "sydney": 0},
             "ides": {"go": 0, "py": 0, '["go","py"]': user_count},
@@ -251,14 +271,14 @@ class _SnapshotBuilder:
         )
 
     def totals(self, usernames: Sequence[str]) -> Totals:
-        """Return what accumulated since the anchor."""
+        """Return the totals since the anchor."""
         users = {username: float(60 * self.rng.randrange(1, 20_000)) for username in usernames}
         seconds = sum(users.values())
         apps = {(app.slug, app.type): 60.0 * (app.seconds * seconds // 600) for app in _APPS}
         return Totals(since=_ANCHOR, seconds=seconds, apps=apps, users=users)
 
     def agent_stats(self) -> AgentStats:
-        """Return what agents reported."""
+        """Return the agent statistics."""
         usernames = self.usernames[:8]
         apps = [(*key, app.slug) for key in self.used_templates() for app in _APPS[:4]]
         return AgentStats(
@@ -290,6 +310,6 @@ class _SnapshotBuilder:
         )
 
     def distribution(self) -> LatencyHistogram:
-        """Return some hundred observations."""
+        """Return a histogram of some hundred observations."""
         counts = [self.rng.randrange(40) for _ in range(len(LATENCY_BUCKETS) + 1)]
         return LatencyHistogram(pack_counts(counts), len(counts), 0.05 * sum(counts), _ANCHOR)

@@ -1,22 +1,17 @@
-"""What is asked of Coder, one module per subject; each returns a part of the snapshot.
+"""Collectors of the deployment and the inventory; each returns one part of the snapshot.
 
-What a collector remembers between two polls lives in a state object that outlives it, so that new settings
-lose no counter.
+State that must survive a configuration reload, such as caches, lives in a state object that the caller keeps.
 """
 
-from insights_exporter.collectors.base import CoderApi
-from insights_exporter.collectors.collected import CollectResult
+from insights_exporter.collectors.base import CoderApi, CollectResult
 from insights_exporter.collectors.deployment import DeploymentCollector, DeploymentState
 from insights_exporter.collectors.inventory import InventoryCollector, InventoryState
-from insights_exporter.insights.collector import InsightsCollector, InsightsState
 
 __all__ = [
     "CoderApi",
     "CollectResult",
     "DeploymentCollector",
     "DeploymentState",
-    "InsightsCollector",
-    "InsightsState",
     "InventoryCollector",
     "InventoryState",
 ]

@@ -1,34 +1,83 @@
-"""What collectors ask; the client answers, and so can a script in a test."""
+"""The API protocol, results, error reporting and scheduling that all collectors share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Generic, Protocol, TypeVar
+from zlib import crc32
+
+import structlog
 
 from insights_exporter.coder import models
-from insights_exporter.coder.authorization import AuthorizationCheck
 from insights_exporter.coder.client import Interval, Section
+from insights_exporter.coder.models import AuthorizationCheck
+from insights_exporter.coder.pagination import Rows
 from insights_exporter.coder.versions import Feature, ServerVersion
+from insights_exporter.errors import (
+    AuthError,
+    DeadlineExceeded,
+    ExporterError,
+    LoginPageReturned,
+    RedirectRefused,
+    SecretError,
+    TLSError,
+)
+from insights_exporter.snapshot import ParameterOption
+from insights_exporter.telemetry import Telemetry
 
-__all__ = ["CoderApi"]
+__all__ = [
+    "FATAL_ERRORS",
+    "CoderApi",
+    "CollectResult",
+    "ErrorReporter",
+    "ReportedErrors",
+    "is_expired",
+    "is_refresh_due",
+    "merge_options",
+    "run_limited",
+]
+
+logger = structlog.stdlib.get_logger(__name__)
+
+T = TypeVar("T")
+
+FATAL_ERRORS: Final = (
+    AuthError,
+    DeadlineExceeded,
+    LoginPageReturned,
+    RedirectRefused,
+    SecretError,
+    TLSError,
+)
+"""Errors that every further request of the poll would meet, too."""
+
+MAX_CONCURRENT: Final = 4
+"""Concurrent tasks of a collector; more than the client's concurrency, so that a task in a retry delay does
+not leave a connection idle."""
 
 
 class CoderApi(Protocol):
-    """The questions of the collectors; each raises a kind of UpstreamError, or SecretError."""
+    """The API requests of the collectors; each raises a subclass of UpstreamError, or SecretError."""
 
     @property
     def version(self) -> ServerVersion | None:
-        """The server's version as far as it is known."""
+        """The server's version; None while unknown."""
         ...
 
     @property
     def clock_skew(self) -> float | None:
-        """How many seconds the server's clock is ahead of ours."""
+        """Seconds by which the server's clock is ahead of the local clock; None while unknown."""
+        ...
+
+    def with_timeout(self, seconds: float) -> CoderApi:
+        """Return a view whose requests together may take that many seconds from now."""
         ...
 
     def is_unsupported(self, feature: Feature) -> bool:
-        """Say whether the server is known to be too old for it."""
+        """Return whether the server's version is known and lacks the feature."""
         ...
 
     async def build_info(self) -> models.BuildInfo:
@@ -36,23 +85,23 @@ class CoderApi(Protocol):
         ...
 
     async def authcheck(self, checks: Mapping[str, AuthorizationCheck]) -> dict[str, bool]:
-        """Return what the account may do."""
+        """Return the result of each permission check."""
         ...
 
     async def token_expiry(self) -> datetime | None:
-        """Return when the token ends."""
+        """Return the expiry of the token; None where Coder does not list it."""
         ...
 
     async def entitlements(self) -> models.Entitlements:
-        """Return what the licence allows."""
+        """Return the features of the licence."""
         ...
 
-    async def user_status_counts(self) -> dict[str, list[models.StatusCount]]:
-        """Return how many users had each status over the last days."""
+    async def user_count(self, status: str) -> int:
+        """Return the number of accounts with a status."""
         ...
 
-    async def templates(self) -> list[models.Template]:
-        """Return all templates but deleted ones."""
+    async def templates(self) -> Rows[models.Template]:
+        """Return all templates except deleted ones."""
         ...
 
     async def users(self) -> list[models.User]:
@@ -63,7 +112,7 @@ class CoderApi(Protocol):
         """Return the workspaces that the account may list."""
         ...
 
-    async def rich_parameters(self, version_id: str) -> list[models.RichParameter]:
+    async def rich_parameters(self, version_id: str) -> Rows[models.RichParameter]:
         """Return the parameters that a template version declares."""
         ...
 
@@ -90,3 +139,92 @@ class CoderApi(Protocol):
     ) -> models.UserLatencyReport:
         """Return each active user's connection latency in a range."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class CollectResult(Generic[T]):
+    """A collector's data; ``error_count`` counts the parts that failed and are older or missing."""
+
+    value: T
+    error_count: int = 0
+
+
+@dataclass(slots=True)
+class ReportedErrors:
+    """Errors already logged and still present, as (resource, reason)."""
+
+    keys: set[tuple[str, str]] = field(default_factory=set)
+
+
+class ErrorReporter:
+    """Counts each error of one collector run and logs an error when it first occurs.
+
+    An error of the previous run is counted without a log event. After a run without it, it is logged again.
+    """
+
+    def __init__(self, collector: str, *, telemetry: Telemetry, reported: ReportedErrors) -> None:
+        self._collector = collector
+        self._telemetry = telemetry
+        self._reported = reported
+        self._current_keys: set[tuple[str, str]] = set()
+        self.error_count = 0
+
+    def report(self, error: ExporterError, *, resource: str = "") -> None:
+        """Count an error and log its first occurrence; ``resource`` names the data that could not be read."""
+        self.error_count += 1
+        self._telemetry.collector_error(self._collector, error.reason)
+        key = (resource, error.reason)
+        self._current_keys.add(key)
+        if key in self._reported.keys:
+            return
+        self._reported.keys.add(key)
+        facts = {"resource": resource} if resource else {}
+        logger.warning(
+            "collection failed in part",
+            collector=self._collector,
+            reason=error.reason,
+            error=str(error),
+            **facts,
+        )
+
+    def finish(self) -> None:
+        """End the run: forget the errors that did not recur."""
+        self._reported.keys &= self._current_keys
+
+
+def is_expired(collected_at: datetime | None, *, now: datetime, max_age: float) -> bool:
+    """Return whether data is missing or older than ``max_age`` seconds."""
+    return collected_at is None or (now - collected_at).total_seconds() > max_age
+
+
+def is_refresh_due(key: str, *, last_refresh: datetime, now: datetime, interval: float) -> bool:
+    """Return whether a new period of ``interval`` seconds began between the two times.
+
+    The phase of the periods is a hash of the key. Refreshes of different keys therefore spread evenly over
+    the interval, and replicas refresh the same key at the same time.
+    """
+    phase = crc32(key.encode()) / 2**32
+    return int(now.timestamp() / interval - phase) > int(last_refresh.timestamp() / interval - phase)
+
+
+def merge_options(
+    options: Iterable[ParameterOption], rows: Iterable[models.ParameterOption]
+) -> tuple[ParameterOption, ...]:
+    """Return options with those of another declaration added; of equal values the first one wins."""
+    by_value = {option.value: option for option in options}
+    for row in rows:
+        by_value.setdefault(row.value, ParameterOption(row.value, row.name, row.icon))
+    return tuple(by_value.values())
+
+
+async def run_limited(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
+    """Run all tasks, at most ``MAX_CONCURRENT`` at a time; the first exception cancels the rest."""
+    queue = iter(tasks)
+
+    async def worker() -> None:
+        for task in queue:
+            await task()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(MAX_CONCURRENT):
+            group.create_task(worker())

@@ -1,18 +1,21 @@
-"""The deployment as a whole: version, users by status, licence; and what the token may do, and until when."""
+"""Collector of the deployment: version, users by status, licence, permissions and expiry of the token."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Final
 
-from insights_exporter.coder import models
-from insights_exporter.coder.authorization import PERMISSION_CHECKS
-from insights_exporter.coder.versions import Feature
-from insights_exporter.collectors.base import CoderApi
-from insights_exporter.collectors.cadence import is_refresh_due
-from insights_exporter.collectors.collected import CollectResult
-from insights_exporter.collectors.faults import ErrorReporter, ReportedErrors
+from insights_exporter.coder.models import PERMISSION_CHECKS
+from insights_exporter.collectors.base import (
+    CoderApi,
+    CollectResult,
+    ErrorReporter,
+    ReportedErrors,
+    is_expired,
+    is_refresh_due,
+)
 from insights_exporter.config.settings import PollSettings
 from insights_exporter.errors import ExporterError, Forbidden, NotFoundOrForbidden, UnsupportedEndpoint
 from insights_exporter.snapshot import Deployment
@@ -20,22 +23,32 @@ from insights_exporter.telemetry import Telemetry
 
 __all__ = ["DeploymentCollector", "DeploymentState"]
 
-USER_STATUSES = ("active", "dormant", "suspended")
+USER_STATUSES: Final = ("active", "dormant", "suspended")
+
+LICENSE_FEATURES: Final = (
+    "user_limit",
+    "ai_governance_user_limit",
+    "managed_agent_limit",
+    "agent_runtime_hours",
+)
+"""Features of a licence that are metered; the others are switches."""
 
 
 @dataclass(slots=True)
 class DeploymentState:
-    """What must outlive a poll: numbers that hardly move, and what was told."""
+    """State that survives a reload: the last data and the reported errors."""
 
     users: Mapping[str, int] = field(default_factory=dict)
-    license_user_limit: int | None = None
+    users_at: datetime | None = None
+    license_limits: Mapping[str, float] = field(default_factory=dict)
+    license_used: Mapping[str, float] = field(default_factory=dict)
     fetched_at: datetime | None = None
-    """When users and licence were last read without a fault."""
+    """When the token and the licence were last read without an error."""
     reported_errors: ReportedErrors = field(default_factory=ReportedErrors)
 
 
 class DeploymentCollector:
-    """Asks about the deployment and about the token."""
+    """Collects data about the deployment and the token."""
 
     name = "deployment"
 
@@ -47,9 +60,9 @@ class DeploymentCollector:
         self.state = state if state is not None else DeploymentState()
 
     async def collect(self, coder: CoderApi, *, now: datetime) -> CollectResult[Deployment]:
-        """Return what is known of the deployment.
+        """Return the deployment's data.
 
-        Raises an ExporterError where Coder does not answer or does not accept the token.
+        Raises an ExporterError if Coder does not answer or rejects the token.
         """
         reporter = ErrorReporter(self.name, telemetry=self._telemetry, reported=self.state.reported_errors)
         try:
@@ -58,11 +71,12 @@ class DeploymentCollector:
             for key, check in PERMISSION_CHECKS.items():
                 granted = permissions.get(key, False)
                 self._telemetry.permission_checked(check.resource_type, check.action, granted=granted)
+            await self._fetch_user_counts(coder, now, reporter, permissions)
             last_fetched_at = self.state.fetched_at
             if last_fetched_at is None or is_refresh_due(
                 "deployment", last_refresh=last_fetched_at, now=now, interval=self._poll.refresh_interval
             ):
-                await self._fetch_slow_data(coder, now, reporter, permissions)
+                await self._fetch_slow_data(coder, now, reporter)
         finally:
             reporter.finish()
         deployment = Deployment(
@@ -70,18 +84,16 @@ class DeploymentCollector:
             dashboard_url=build_info.dashboard_url or build_info.external_url,
             deployment_id=build_info.deployment_id,
             users=self.state.users,
-            license_user_limit=self.state.license_user_limit,
+            license_limits=self.state.license_limits,
+            license_used=self.state.license_used,
         )
         return CollectResult(deployment, reporter.error_count)
 
-    async def _fetch_slow_data(
-        self, coder: CoderApi, now: datetime, reporter: ErrorReporter, permissions: Mapping[str, bool]
-    ) -> None:
-        """Read what hardly moves; where a part fails the older one stays until all have been read again."""
+    async def _fetch_slow_data(self, coder: CoderApi, now: datetime, reporter: ErrorReporter) -> None:
+        """Read the token's expiry and the licence; after an error both are read again at the next poll."""
         errors_before = reporter.error_count
         await self._fetch_token_expiry(coder, reporter)
         await self._fetch_license(coder, reporter)
-        await self._fetch_user_counts(coder, reporter, permissions)
         if reporter.error_count == errors_before:
             self.state.fetched_at = now
 
@@ -89,7 +101,7 @@ class DeploymentCollector:
         try:
             expiry = await coder.token_expiry()
         except (Forbidden, NotFoundOrForbidden, UnsupportedEndpoint):
-            # A token of narrow scope may not list tokens, not even itself.
+            # A token with a narrow scope may not list tokens.
             expiry = None
         except ExporterError as error:
             reporter.report(error, resource="token")
@@ -98,33 +110,40 @@ class DeploymentCollector:
 
     async def _fetch_license(self, coder: CoderApi, reporter: ErrorReporter) -> None:
         try:
-            self.state.license_user_limit = (await coder.entitlements()).user_limit
+            entitlements = (await coder.entitlements()).features
         except UnsupportedEndpoint:
-            # The open-source edition has no licence.
-            self.state.license_user_limit = None
+            # The open-source build has no licence.
+            entitlements = {}
         except ExporterError as error:
             reporter.report(error, resource="licence")
+            return
+        # Without a licence Coder reports a use that may be outdated.
+        features = {
+            name: entitlements[name]
+            for name in LICENSE_FEATURES
+            if name in entitlements and entitlements[name].enabled
+        }
+        self.state.license_limits = {
+            name: feature.limit for name, feature in features.items() if feature.limit is not None
+        }
+        self.state.license_used = {
+            name: feature.actual for name, feature in features.items() if feature.actual is not None
+        }
 
     async def _fetch_user_counts(
-        self, coder: CoderApi, reporter: ErrorReporter, permissions: Mapping[str, bool]
+        self, coder: CoderApi, now: datetime, reporter: ErrorReporter, permissions: Mapping[str, bool]
     ) -> None:
-        if coder.is_unsupported(Feature.USER_STATUS_COUNTS) or not permissions.get("users", False):
-            # What is not permitted is told as a permission already.
-            self.state.users = {}
+        """Count users by status; after an error the last counts stay until ``max_staleness``."""
+        if not permissions.get("users", False):
+            # The permission metric already shows the missing permission.
+            self.state.users, self.state.users_at = {}, None
             return
         try:
-            self.state.users = _latest_status_counts(await coder.user_status_counts())
-        except (Forbidden, NotFoundOrForbidden, UnsupportedEndpoint):
-            self.state.users = {}
+            self.state.users = {status: await coder.user_count(status) for status in USER_STATUSES}
+            self.state.users_at = now
+        except (Forbidden, NotFoundOrForbidden):
+            self.state.users, self.state.users_at = {}, None
         except ExporterError as error:
             reporter.report(error, resource="users")
-
-
-def _latest_status_counts(counts: Mapping[str, Sequence[models.StatusCount]]) -> dict[str, int]:
-    """Return the newest count of each status; statuses that nobody has are 0."""
-    earliest = datetime.min.replace(tzinfo=UTC)
-    latest = max((row.date for rows in counts.values() for row in rows), default=earliest)
-    users = dict.fromkeys(USER_STATUSES, 0)
-    for status, rows in counts.items():
-        users[status] = sum(row.count for row in rows if row.date == latest)
-    return users
+            if is_expired(self.state.users_at, now=now, max_age=self._poll.max_staleness):
+                self.state.users, self.state.users_at = {}, None

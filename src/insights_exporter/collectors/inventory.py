@@ -1,4 +1,4 @@
-"""What exists: templates with their declared parameters, users, workspaces with agents and apps."""
+"""Collector of the inventory: templates with parameters, users, and workspaces with agents and apps."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from typing import Generic, TypeVar
 
 from insights_exporter.coder import models
 from insights_exporter.coder.models import none_if_zero_time
-from insights_exporter.collectors.base import CoderApi
-from insights_exporter.collectors.cadence import is_refresh_due
-from insights_exporter.collectors.collected import CollectResult
-from insights_exporter.collectors.errands import run_limited
-from insights_exporter.collectors.faults import ErrorReporter, ReportedErrors
+from insights_exporter.collectors.base import (
+    FATAL_ERRORS,
+    CoderApi,
+    CollectResult,
+    ErrorReporter,
+    ReportedErrors,
+    is_expired,
+    is_refresh_due,
+    merge_options,
+    run_limited,
+)
 from insights_exporter.config.settings import PollSettings
-from insights_exporter.errors import AuthError, DeadlineExceeded, ExporterError, SecretError
-from insights_exporter.filters import Filters
+from insights_exporter.errors import ExporterError
+from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import (
     Agent,
     App,
     BuildDuration,
     Inventory,
     Parameter,
-    ParameterOption,
     Template,
     TemplateKey,
     User,
@@ -38,12 +43,15 @@ __all__ = ["InventoryCollector", "InventoryState"]
 T = TypeVar("T")
 
 BATCH_SIZE = 250
-"""Workspaces brought into our form between two turns of others."""
+"""The number of workspaces that are converted before other tasks of the event loop run."""
 
 
 @dataclass(slots=True)
 class CachedList(Generic[T]):
-    """A list as it was last read."""
+    """The last successful response of a list.
+
+    ``validated_at`` is when the list was last fetched or still within its refresh interval.
+    """
 
     rows: Sequence[T] = ()
     fetched_at: datetime | None = None
@@ -52,19 +60,19 @@ class CachedList(Generic[T]):
 
 @dataclass(slots=True)
 class InventoryState:
-    """What must outlive a poll: lists, the parameters of each version, and what was told."""
+    """State that survives a reload: lists, parameters by version, and the reported errors."""
 
     users: CachedList[User] = field(default_factory=CachedList[User])
     workspaces: CachedList[Workspace] = field(default_factory=CachedList[Workspace])
     parameters_by_version: dict[str, tuple[Parameter, ...]] = field(default_factory=dict)
-    """Declared parameters by version id; a version never changes."""
+    """Declared parameters by version id; a version is immutable."""
     version_by_template: dict[str, str] = field(default_factory=dict)
-    """The newest version by template id whose parameters are known."""
+    """The newest version with known parameters, by template id."""
     reported_errors: ReportedErrors = field(default_factory=ReportedErrors)
 
 
 class InventoryCollector:
-    """Asks what exists."""
+    """Collects templates, users and workspaces."""
 
     name = "inventory"
 
@@ -82,25 +90,27 @@ class InventoryCollector:
         self.state = state if state is not None else InventoryState()
 
     async def collect(self, coder: CoderApi, *, now: datetime) -> CollectResult[Inventory]:
-        """Return what the token may see of what exists.
+        """Return the inventory that the token may read.
 
-        Raises an ExporterError where the templates could not be read.
+        Raises an ExporterError if the templates cannot be read.
         """
         reporter = ErrorReporter(self.name, telemetry=self._telemetry, reported=self.state.reported_errors)
         try:
-            template_rows = self._select_templates(await coder.templates())
+            rows = await coder.templates()
+            template_rows = self._select_templates(rows)
             await self._fetch_parameters(coder, template_rows, reporter)
             templates = tuple(self._template(row, key) for key, row in template_rows.items())
             users = await self._fetch_users(coder, now, reporter)
             workspaces = await self._fetch_workspaces(coder, now, reporter, template_rows)
         finally:
             reporter.finish()
-        return CollectResult(Inventory(templates, workspaces, users), reporter.error_count)
+        inventory = Inventory(templates, workspaces, users, templates_complete=not rows.dropped)
+        return CollectResult(inventory, reporter.error_count)
 
     # Templates
 
     def _select_templates(self, rows: Iterable[models.Template]) -> dict[TemplateKey, models.Template]:
-        """Return the templates that are exported; of two of one name only the newer."""
+        """Return the exported templates; of two with the same name the newer one wins."""
         selected: dict[TemplateKey, models.Template] = {}
         for row in sorted(rows, key=_creation_order, reverse=True):
             key = TemplateKey(row.organization_name or row.organization_id, row.name)
@@ -111,7 +121,7 @@ class InventoryCollector:
     async def _fetch_parameters(
         self, coder: CoderApi, template_rows: dict[TemplateKey, models.Template], reporter: ErrorReporter
     ) -> None:
-        """Learn the parameters of versions that are new."""
+        """Fetch the parameters of new versions and drop those of versions no longer in use."""
         parameters_by_version, version_by_template = (
             self.state.parameters_by_version,
             self.state.version_by_template,
@@ -123,12 +133,14 @@ class InventoryCollector:
                 return
             try:
                 rows = await coder.rich_parameters(version_id)
-            except (AuthError, DeadlineExceeded, SecretError) as error:
+            except FATAL_ERRORS as error:
                 fatal_errors.append(error)
             except ExporterError as error:
                 reporter.report(error, resource="/".join(key))
             else:
-                parameters_by_version[version_id] = _merge_parameters(rows)
+                # An incomplete response is not kept for the version; the next poll requests it again.
+                if not rows.dropped:
+                    parameters_by_version[version_id] = _merge_parameters(rows)
 
         new_versions = {
             row.active_version_id: key
@@ -222,15 +234,12 @@ class InventoryCollector:
         *,
         resource: str,
     ) -> Sequence[T]:
-        """Return a list; the last one, while it is not too old, where it cannot be read."""
+        """Fetch a list; after an error return the last one until ``max_staleness``."""
         try:
             rows = await fetch()
         except ExporterError as error:
             reporter.report(error, resource=resource)
-            if (
-                cached.validated_at is None
-                or (now - cached.validated_at).total_seconds() > self._poll.max_staleness
-            ):
+            if is_expired(cached.validated_at, now=now, max_age=self._poll.max_staleness):
                 cached.rows, cached.fetched_at, cached.validated_at = (), None, None
         else:
             cached.rows = cached.rows if cached.rows == rows else rows
@@ -248,20 +257,18 @@ def _to_utc(timestamp: datetime | None) -> datetime | None:
 
 
 def _merge_parameters(rows: Iterable[models.RichParameter]) -> tuple[Parameter, ...]:
-    """Return each parameter once, with all options that any declaration of it has."""
+    """Return each parameter once, with the options of all its declarations."""
     by_name: dict[str, Parameter] = {}
     for row in rows:
         existing = by_name.get(row.name)
-        options = {item.value: item for item in existing.options} if existing is not None else {}
-        for option in row.options:
-            options.setdefault(option.value, ParameterOption(option.value, option.name, option.icon))
+        options = merge_options(existing.options if existing is not None else (), row.options)
         declaration = existing or Parameter(row.name, row.type, row.display_name, row.default_value)
         by_name[row.name] = Parameter(
             declaration.name,
             declaration.type,
             declaration.display_name,
             declaration.default,
-            tuple(options.values()),
+            options,
         )
     return tuple(by_name.values())
 
@@ -283,10 +290,15 @@ def _workspace(row: models.Workspace, key: TemplateKey, server_version: str) -> 
         name=row.name,
         owner=row.owner_name,
         key=key,
-        status="dormant" if none_if_zero_time(row.dormant_at) is not None else row.latest_build.status,
+        status=row.latest_build.status,
         outdated=row.outdated,
         last_used=_to_utc(row.last_used),
         agents=tuple(_agent(agent, server_version) for agent in row.agents),
+        is_prebuild=row.is_prebuild,
+        is_dormant=none_if_zero_time(row.dormant_at) is not None,
+        deleting_at=_to_utc(none_if_zero_time(row.deleting_at)),
+        has_autostop=none_if_zero_time(row.latest_build.deadline) is not None,
+        daily_cost=row.latest_build.daily_cost,
     )
 
 

@@ -1,1 +1,1 @@
-"""A simulated Coder deployment that answers like the real one; ``demo`` and the tests use it."""
+"""A simulated Coder deployment for demos and tests."""

@@ -1,41 +1,46 @@
-"""A world that makes itself up: any size, always the same for the same seed.
+"""A generated world of any size; the same seed gives the same history.
 
-People work on weekdays between morning and evening of their region, take holidays, and differ: some work
-long, some rarely, some live far from the relays. Nothing is stored; a day is computed when somebody asks.
+Users work on weekdays during the working hours of their region and take holidays. They differ in working
+time, frequency and distance to the relays. A day is computed when it is requested.
 """
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 
-from insights_exporter.simulator.model import Agent, Build, Parameter, Workspace
-from insights_exporter.simulator.population import Region, generate_population
+from insights_exporter.simulator.generated_workspaces import (
+    CURRENT_VERSION,
+    OLD_VERSION,
+    parameter_values,
+    prebuilt_workspaces,
+)
+from insights_exporter.simulator.model import Agent, Build, Workspace
+from insights_exporter.simulator.population import Region, generate_population, service_account
 from insights_exporter.simulator.seeded_random import hash64, uniform, weighted_choice
 from insights_exporter.simulator.usage import (
     MINUTES_PER_DAY,
     UserDay,
     day_start,
+    first_minute,
     half_hour_counts,
     minute_mask,
+    minutes_before,
 )
 from insights_exporter.simulator.world import World
 
 __all__ = ["AppOutage", "GeneratedWorld", "Size", "SlowRegion", "generate_world"]
 
-_CURRENT_VERSION, _OLD_VERSION = "v2.35.1+5e7d2c4", "v2.31.0+1b2c3d4"
 _HOLIDAYS = frozenset({(1, 1), (5, 1), (12, 24), (12, 25), (12, 26), (12, 31)})
 _FLOAT32 = struct.Struct("f")
 
 _DAY_MASK = minute_mask(0, MINUTES_PER_DAY)
 _MAX_WORKDAY_MINUTES = 90 + 45 + 576 + 75
-"""After how many minutes from its region's morning on a working day is over for everybody, at the latest.
+"""The longest possible workday in minutes after the region's start of the workday.
 
-These are the latest beginning, the pause before a second workspace, the longest work, and an app's last use.
+The terms are the latest start, the delay of a second workspace, the longest work, and the last use of an app.
 """
 
 _MinuteMasks = Mapping[str, int]
@@ -43,7 +48,7 @@ _MinuteMasks = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a world is; ``active_templates`` of the templates are used at all."""
+    """The size of a world; ``active_templates`` is the number of templates with usage."""
 
     templates: int = 8
     users: int = 60
@@ -52,7 +57,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class SlowRegion:
-    """From ``start`` to ``end`` round trips of a region take ``factor`` times as long."""
+    """Multiplies the latencies of a region by ``factor`` from ``start`` to ``end``."""
 
     region: str
     start: datetime
@@ -62,7 +67,7 @@ class SlowRegion:
 
 @dataclass(frozen=True, slots=True)
 class AppOutage:
-    """From ``start`` to ``end`` nobody can use an app, and it is unhealthy where a template brings it."""
+    """Makes an app unhealthy and unusable from ``start`` to ``end``."""
 
     slug: str
     start: datetime
@@ -71,7 +76,7 @@ class AppOutage:
 
 @dataclass(slots=True)
 class GeneratedWorld(World):
-    """See the module; ``incidents`` may be changed while the world runs, followed by ``forget``."""
+    """A generated world; after a change of ``incidents`` call ``clear_caches``."""
 
     seed: int = 1
     regions: Sequence[Region] = ()
@@ -83,7 +88,7 @@ class GeneratedWorld(World):
     )
 
     def usage_on(self, day: date) -> Iterable[UserDay]:
-        """Make up the day."""
+        """Generate the usage of the day."""
         for user in range(len(self.users)):
             if self.users[user].status == "active":
                 for order, template in enumerate(self.templates_of(user)):
@@ -92,7 +97,7 @@ class GeneratedWorld(World):
                         yield user_day
 
     def templates_of(self, user: int) -> tuple[int, ...]:
-        """Return the templates that a user has a workspace of, the main one first."""
+        """Return the indexes of the templates of a user's workspaces, the main one first."""
         if not self.active_templates:
             return ()
         template_indexes = range(self.active_templates)
@@ -110,7 +115,7 @@ class GeneratedWorld(World):
         return uniform(self.seed, 23, user, day.toordinal()) < (diligence if day.weekday() < 5 else 0.06)
 
     def _user_day(self, user: int, template: int, day: date, order: int) -> UserDay:
-        """Return a user's day, and what is left in it of the working day that began on the one before."""
+        """Return a user's day, including the part of the previous workday after midnight."""
         region = self._region(user)
         session_masks, app_masks = self._workday_masks(user, template, day, order)
         if region.workday_start_minute + _MAX_WORKDAY_MINUTES > MINUTES_PER_DAY:
@@ -128,13 +133,13 @@ class GeneratedWorld(World):
         return (
             user_day
             if self.usage_stats_disabled_at is None
-            else user_day.clip(_minutes_before(day, self.usage_stats_disabled_at))
+            else user_day.clip(minutes_before(day, self.usage_stats_disabled_at))
         )
 
     def _workday_masks(
         self, user: int, template: int, day: date, order: int
     ) -> tuple[_MinuteMasks, _MinuteMasks]:
-        """Return the sessions and the custom apps of a working day, which may last into the next day."""
+        """Return the sessions and custom apps of a workday, which may extend into the next day."""
         day_number = day.toordinal()
         if not self._is_workday(user, day) or (
             order and uniform(self.seed, 11, user, day_number, order) >= 0.35
@@ -149,16 +154,17 @@ class GeneratedWorld(World):
         break_mask = minute_mask(start + 210, start + 255, days=2)
         work_mask = minute_mask(start, start + length // (1 + order), days=2) & ~break_mask
         app_masks = {}
-        for index, app in enumerate(self.templates[template].apps):
-            # The last app of a template is the one that nobody cares for.
-            if index < len(self.templates[template].apps) - 1 and uniform(self.seed, 41, user, index) < 0.6:
+        apps = [app for app in self.templates[template].apps if not app.external]
+        for index, app in enumerate(apps):
+            # The last app of a template stays unused.
+            if index < len(apps) - 1 and uniform(self.seed, 41, user, index) < 0.6:
                 app_start = start + int(length * uniform(self.seed, 42, user, day_number, index))
                 app_end = app_start + 5 + int(70 * uniform(self.seed, 43, user, day_number, index))
                 app_masks[app.slug] = minute_mask(app_start, app_end, days=2)
         return dict(self._session_masks(user, day_number, start, work_mask)), app_masks
 
     def _clip_to_day(self, masks: _MinuteMasks, day: date) -> _MinuteMasks:
-        """Return what falls on the day itself, and not into an outage."""
+        """Return the minutes on the day itself, without outages."""
         clipped = {slug: mask & _DAY_MASK & ~self._outage_mask(slug, day) for slug, mask in masks.items()}
         return {slug: mask for slug, mask in clipped.items() if mask}
 
@@ -186,12 +192,12 @@ class GeneratedWorld(World):
             value = base * (0.9 + 0.2 * noise + (1.5 * (noise - 0.97) / 0.03 if noise > 0.97 else 0.0))
             if self.incidents:
                 value *= self._latency_factor(region, day_start(day) + timedelta(minutes=30 * bucket))
-            # Coder's column is a real.
+            # Coder's column has single precision.
             latency_by_half_hour[bucket] = _FLOAT32.unpack(_FLOAT32.pack(value))[0]
         return latency_by_half_hour
 
     def _latency_factor(self, region: Region, moment: datetime) -> float:
-        """Return how many times as long as ever round trips of a region take."""
+        """Return the product of the factors of a region's current incidents."""
         factor = 1.0
         for incident in self.incidents:
             if (
@@ -206,50 +212,68 @@ class GeneratedWorld(World):
         mask = 0
         for incident in self.incidents:
             if isinstance(incident, AppOutage) and incident.slug == slug:
-                mask |= _minutes_before(day, incident.end) & ~_minutes_before(day, incident.start)
+                mask |= minutes_before(day, incident.end) & ~minutes_before(day, incident.start)
         return mask
 
     def workspaces(self, now: datetime) -> Sequence[Workspace]:
-        """Return one workspace per user and template, as its owner's day suggests."""
+        """Return one workspace per user and template, then the prebuilt ones.
+
+        A workspace runs during its owner's usage. The first dormant one runs too: Coder allows that.
+        """
         now = now.astimezone(UTC)
         usage_today = {(user_day.user, user_day.template): user_day for user_day in self.usage(now.date())}
         minute = now.hour * 60 + now.minute
         recent_mask = minute_mask(minute - 120, minute + 1)
-        result = []
+        result: list[Workspace] = []
+        has_dormant = False
         for user in range(len(self.users)):
             for template in self.templates_of(user):
                 user_day = usage_today.get((user, template))
                 is_active = user_day is not None and bool(user_day.active_mask & recent_mask)
-                result.append(self._workspace(user, template, now, is_active=is_active))
-        return result
+                workspace = self._workspace(
+                    user, template, now, is_active=is_active, runs_dormant=not has_dormant
+                )
+                has_dormant = has_dormant or workspace.dormant_at is not None
+                result.append(workspace)
+        return [*result, *prebuilt_workspaces(self.templates[: self.active_templates], now)]
 
-    def _workspace(self, user: int, template: int, now: datetime, *, is_active: bool) -> Workspace:
-        workspace_id, agent_id = self.workspace_ids(template, user)
-        owner = self.users[user]
-        random_value = uniform(self.seed, 61, user, template)
-        status = (
-            "running" if is_active or random_value < 0.05 else "failed" if random_value > 0.98 else "stopped"
-        )
+    def _workspace(
+        self, user: int, template_index: int, now: datetime, *, is_active: bool, runs_dormant: bool = False
+    ) -> Workspace:
+        workspace_id, agent_id = self.workspace_ids(template_index, user)
+        owner, template = self.users[user], self.templates[template_index]
         last_used = self.last_seen(user, now)
-        is_dormant = owner.status != "active" or (last_used is None or now - last_used > timedelta(days=30))
+        is_dormant = owner.status != "active" or last_used is None or now - last_used > timedelta(days=30)
+        dormant_at = now - timedelta(days=5) if is_dormant else None
+        random_value = uniform(self.seed, 61, user, template_index)
+        is_running = runs_dormant if is_dormant else is_active or random_value < 0.05
+        status = (
+            "running" if is_running else "failed" if random_value > 0.98 and not is_dormant else "stopped"
+        )
+        deadline = None
+        if is_running and template.default_ttl and uniform(self.seed, 66, user, template_index) > 0.1:
+            deadline = now.replace(minute=0, second=0, microsecond=0) + template.default_ttl
         return Workspace(
             workspace_id,
-            self._workspace_name(user, template),
+            self._workspace_name(user, template_index),
             owner,
-            self.templates[template],
-            "stopped" if is_dormant else status,
-            "stop" if is_dormant or status == "stopped" else "start",
+            template,
+            status,
+            "stop" if status == "stopped" else "start",
             owner.created_at,
             last_used,
-            now - timedelta(days=5) if is_dormant else None,
-            outdated=self._is_outdated(user, template),
-            agents=(self._agent(agent_id, user, template, now),)
-            if status == "running" and not is_dormant
-            else (),
+            dormant_at,
+            outdated=self._is_outdated(user, template_index),
+            agents=(self._agent(agent_id, user, template_index, now),) if is_running else (),
+            # Every second template deletes dormant workspaces.
+            deleting_at=dormant_at + timedelta(days=10) if dormant_at and template_index % 2 == 0 else None,
+            deadline=deadline,
+            # A stopped workspace keeps its disk.
+            daily_cost=template.daily_cost if is_running else template.daily_cost // 5,
         )
 
     def _workspace_name(self, user: int, template: int) -> str:
-        """Return a name that the user's other workspace does not have."""
+        """Return a name that differs from that of the user's other workspace."""
         if template != self.templates_of(user)[0]:
             return "side"
         return "dev" if user % 3 else "main"
@@ -270,7 +294,7 @@ class GeneratedWorld(World):
             agent_id,
             "main",
             "connected" if connected else "disconnected",
-            _OLD_VERSION if uniform(self.seed, 65, user, template) < 0.08 else _CURRENT_VERSION,
+            OLD_VERSION if uniform(self.seed, 65, user, template) < 0.08 else CURRENT_VERSION,
             region.relay,
             relay_latency,
             {
@@ -282,29 +306,29 @@ class GeneratedWorld(World):
     def builds(
         self, start: datetime, end: datetime, templates: frozenset[int] | None = None
     ) -> Iterable[Build]:
-        """Yield a build for each working day with a workspace, shortly before its first minute."""
+        """Yield one build per workday and workspace, 40 seconds before its first minute."""
         if end <= start:
             return
         day, last = start.astimezone(UTC).date(), end.astimezone(UTC).date()
         while day <= last:
             for user_day in self.usage(day, templates):
-                for workday_number, first_minute in self._workday_starts(user_day, day):
-                    created = day_start(day) + timedelta(minutes=first_minute, seconds=-40)
+                for workday_number, start_minute in self._workday_starts(user_day, day):
+                    created = day_start(day) + timedelta(minutes=start_minute, seconds=-40)
                     if start <= created < end:
                         yield self._build(user_day, workday_number, created)
             day += timedelta(days=1)
 
     def _workday_starts(self, user_day: UserDay, day: date) -> Iterable[tuple[int, int]]:
-        """Yield the number of each working day that begins on a day, and its first minute."""
+        """Yield the ordinal of each workday that begins on a day, and its first minute."""
         workday_start = self._region(user_day.user).workday_start_minute
         mask_before_start, mask_after_start = (
             user_day.active_mask & minute_mask(0, workday_start),
             user_day.active_mask >> workday_start,
         )
         if mask_before_start and not self._worked_since(user_day, day - timedelta(days=1), workday_start):
-            yield day.toordinal() - 1, _first_minute(mask_before_start)
+            yield day.toordinal() - 1, first_minute(mask_before_start)
         if mask_after_start:
-            yield day.toordinal(), workday_start + _first_minute(mask_after_start)
+            yield day.toordinal(), workday_start + first_minute(mask_after_start)
 
     def _worked_since(self, user_day: UserDay, day: date, workday_start: int) -> bool:
         return any(
@@ -319,12 +343,12 @@ class GeneratedWorld(World):
             user_day.user, user_day.template
         )
         parameters = template.previous_parameters if is_outdated else template.parameters
-        # People change their mind every few weeks.
+        # Users choose new values every 45 days.
         period = (workday_number + user_day.user) // 45
         cache_key = (user_day.user, user_day.template, is_outdated, period)
         if (values := self._parameter_cache.get(cache_key)) is None:
-            values = self._parameter_cache[cache_key] = self._parameter_values(
-                user_day.user, parameters, period
+            values = self._parameter_cache[cache_key] = parameter_values(
+                self.seed, user_day.user, parameters, period
             )
         return Build(template, workspace_id, workday_number, created, values, parameters)
 
@@ -332,35 +356,11 @@ class GeneratedWorld(World):
         return self.regions[user % len(self.regions)]
 
     def _is_outdated(self, user: int, template: int) -> bool:
-        """Say whether a workspace still runs an older version of its template."""
+        """Return whether a workspace runs an older version of its template."""
         return uniform(self.seed, 62, user, template) < 0.2
 
-    def _parameter_values(self, user: int, parameters: Sequence[Parameter], period: int) -> dict[str, str]:
-        values = {}
-        for index, parameter in enumerate(parameters):
-            if parameter.type == "list(string)":
-                selected = [
-                    option.value
-                    for number, option in enumerate(parameter.options[:-1])
-                    if uniform(self.seed, 75, user, index, period, number) < 0.5
-                ]
-                values[parameter.name] = json.dumps(selected, separators=(",", ":"))
-            elif parameter.options:
-                # The last option is the one that nobody takes.
-                options = parameter.options[:-1]
-                values[parameter.name] = weighted_choice(options, self.seed, 71, user, index, period).value
-            elif parameter.type == "bool":
-                values[parameter.name] = "true" if uniform(self.seed, 72, user, index) < 0.3 else "false"
-            elif parameter.type == "number":
-                values[parameter.name] = str(1 << hash64(self.seed, 73, user, index, period) % 4)
-            else:
-                values[parameter.name] = (
-                    parameter.default if uniform(self.seed, 74, user, index) < 0.7 else f"team-{user % 5}"
-                )
-        return values
-
     def last_seen(self, user: int, now: datetime) -> datetime | None:
-        """Return the last minute of work in the last three months."""
+        """Return the start of the last workday within 90 days; None without one."""
         if self.users[user].status != "active":
             return self.users[user].created_at + timedelta(days=40)
         now = now.astimezone(UTC)
@@ -374,26 +374,16 @@ class GeneratedWorld(World):
         return None
 
 
-def _first_minute(mask: int) -> int:
-    return (mask & -mask).bit_length() - 1
-
-
 def _merge_overnight(today: _MinuteMasks, previous_day: _MinuteMasks) -> _MinuteMasks:
-    """Return a day's minutes with those of the day before that lie behind its midnight."""
+    """Return the minutes of a day, including those of the previous workday after midnight."""
     overnight = {slug: mask >> MINUTES_PER_DAY for slug, mask in previous_day.items()}
     return {slug: today.get(slug, 0) | overnight.get(slug, 0) for slug in {**today, **overnight}}
-
-
-@lru_cache(maxsize=4096)
-def _minutes_before(day: date, moment: datetime) -> int:
-    """Return the minutes of a day before a moment."""
-    return minute_mask(0, int((moment - day_start(day)).total_seconds() // 60))
 
 
 def generate_world(size: Size = Size(), *, seed: int = 1) -> GeneratedWorld:
     """Return a world of that size."""
     organizations, templates, users, regions = generate_population(size.templates, size.users, seed=seed)
-    # One template in four is forgotten, as everywhere.
+    # One template in four has no usage.
     active_count = (
         max(1, size.templates - size.templates // 4)
         if size.active_templates is None
@@ -403,6 +393,7 @@ def generate_world(size: Size = Size(), *, seed: int = 1) -> GeneratedWorld:
         organizations,
         templates,
         users,
+        service_accounts=(service_account(organizations),),
         seed=seed,
         regions=regions,
         active_templates=min(active_count, len(templates)),

@@ -1,25 +1,59 @@
-"""What a simulated deployment consists of."""
+"""Entities of a simulated deployment."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
 
 __all__ = [
+    "CLIENT_APPS",
+    "DEFAULT_CREATED_AT",
+    "PREBUILDS_USER",
     "Agent",
     "AgentReport",
     "App",
     "Build",
+    "ClientApp",
     "Organization",
     "Parameter",
     "ParameterOption",
     "Template",
     "User",
     "Workspace",
+    "client_app",
 ]
 
-DEFAULT_CREATED_AT = datetime(2024, 1, 8, 9, 30, tzinfo=UTC)
+DEFAULT_CREATED_AT: Final = datetime(2024, 1, 8, 9, 30, tzinfo=UTC)
+
+
+class ClientApp(NamedTuple):
+    """A client program, and the session family under which older servers count it."""
+
+    name: str
+    display_name: str
+    icon: str
+    family: str
+
+
+CLIENT_APPS: Final = (
+    ClientApp("vscode", "VS Code", "/icon/code.svg", "vscode"),
+    ClientApp("cursor", "Cursor", "/icon/cursor.svg", "vscode"),
+    ClientApp("jetbrains", "JetBrains", "/icon/intellij.svg", "jetbrains"),
+    ClientApp("reconnecting-pty", "Web Terminal", "/icon/terminal.svg", "reconnecting_pty"),
+    ClientApp("ssh", "SSH", "/icon/terminal.svg", "ssh"),
+    ClientApp("unknown", "Unknown", "", "unknown"),
+    ClientApp("overflow", "Overflow", "", "unknown"),
+)
+"""Client programs in the API's order; the last two account for programs without a name of their own."""
+
+
+def client_app(family: str, user: int) -> str:
+    """Return the client program by which the user with this index opens sessions of a family."""
+    if family == "vscode" and user % 3 == 0:
+        return "cursor"
+    return family.replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +70,17 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A custom app of a template."""
+    """A custom app of a template; an external app is a link without usage or health."""
 
     slug: str
     display_name: str
     icon: str = ""
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterOption:
-    """A value that a parameter offers."""
+    """A declared value of a parameter."""
 
     name: str
     value: str
@@ -55,7 +90,7 @@ class ParameterOption:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a template."""
+    """A parameter of a template version."""
 
     name: str
     type: str = "string"
@@ -68,9 +103,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template; ``build_ms`` holds the median and the 95th percentile in milliseconds by transition.
+    """A template; ``build_ms`` holds the p50 and p95 of build durations in milliseconds by transition.
 
-    ``former_parameters`` are those of an older version, from which outdated workspaces are built.
+    ``previous_parameters`` are those of an older version, which outdated workspaces run. ``default_ttl`` is
+    the time after which a workspace stops; None disables autostop. ``daily_cost`` is the cost of a running
+    workspace.
     """
 
     id: str
@@ -86,11 +123,13 @@ class Template:
     parameters: tuple[Parameter, ...] = ()
     previous_parameters: tuple[Parameter, ...] = ()
     build_ms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    default_ttl: timedelta | None = timedelta(hours=8)
+    daily_cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user; ``region`` names the relay nearest to them."""
+    """A user; ``region`` is the name of the nearest relay region."""
 
     id: str
     username: str
@@ -102,11 +141,16 @@ class User:
     created_at: datetime = DEFAULT_CREATED_AT
     deleted: bool = False
     region: str = ""
+    is_service_account: bool = False
+
+
+PREBUILDS_USER: Final = User("c42fdf75-3097-471c-8c33-fb52454d81c0", "prebuilds", (), "Prebuilds Owner")
+"""The system user that owns prebuilt workspaces; ``/users`` does not list it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent of a workspace with the state it is in; ``relay_ms`` is None where nobody knows."""
+    """An agent of a workspace; ``relay_latency_ms`` is None without a connection to a relay."""
 
     id: str
     name: str
@@ -119,7 +163,7 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A workspace as it is at one moment; ``agents`` are those of its newest build."""
+    """A workspace at one time; ``agents`` belong to its latest build, ``deadline`` is its autostop time."""
 
     id: str
     name: str
@@ -132,13 +176,17 @@ class Workspace:
     dormant_at: datetime | None = None
     outdated: bool = False
     agents: tuple[Agent, ...] = ()
+    is_prebuild: bool = False
+    deleting_at: datetime | None = None
+    deadline: datetime | None = None
+    daily_cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A build of a workspace with the parameter values chosen for it.
+    """A build of a workspace with its parameter values.
 
-    ``parameters`` are those that the template's version of then declared; empty for those of today.
+    ``parameters`` are those of the version that was built; empty means the template's current ones.
     """
 
     template: Template
@@ -151,7 +199,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class AgentReport:
-    """What an agent told at one moment, in the units of Coder's table; ``sessions`` counts open ones."""
+    """A row of agent statistics in the units of Coder's table; ``sessions`` counts open ones by family."""
 
     id: str
     created_at: datetime

@@ -1,19 +1,30 @@
-"""Who and what is in a made-up deployment."""
+"""Organizations, templates, users and regions of a generated deployment."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from insights_exporter.simulator.model import App, Organization, Parameter, ParameterOption, Template, User
+from insights_exporter.simulator.model import (
+    DEFAULT_CREATED_AT,
+    App,
+    Organization,
+    Parameter,
+    ParameterOption,
+    Template,
+    User,
+)
 from insights_exporter.simulator.seeded_random import hash64, uniform
 
-__all__ = ["Region", "generate_population"]
+__all__ = ["SERVICE_ACCOUNT_NAME", "Region", "generate_population", "service_account"]
+
+SERVICE_ACCOUNT_NAME = "exporter"
+"""The username of the exporter's account."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Where people live: when their day begins in minutes after 0:00 UTC, and how far everything is."""
+    """A location of users: start of the workday in minutes after 00:00 UTC, and latencies in milliseconds."""
 
     name: str
     relay: str
@@ -48,14 +59,14 @@ _APPS = (
     App("grafana", "Grafana", "/icon/grafana.svg"),
     App("vault", "Vault", "/icon/vault.svg"),
 )
+_EXTERNAL_APP = App("wiki", "Wiki", "/icon/book.svg", external=True)
 _RENAMED_APP = App("code-server", "VS Code in the browser", "/icon/code.svg")
-"""Another template's name for an app of the same slug."""
+"""Another template's display name of an app with the same slug."""
 
 _USERNAMES = (
     "ada", "grace", "linus", "margaret", "dennis", "barbara", "ken", "frances", "guido", "radia",
     "bjarne", "hedy", "niklaus", "karen", "donald", "shafi", "edsger", "jean", "alan", "sophie",
 )  # fmt: skip
-_FIRST_CREATED_AT = datetime(2024, 1, 8, 9, 30, tzinfo=UTC)
 
 
 def generate_population(
@@ -85,7 +96,7 @@ def _template(index: int, count: int, organizations: tuple[Organization, ...], s
     name, display_name, icon = _TEMPLATES[index % len(_TEMPLATES)]
     organization = organizations[0]
     if index == 1:
-        # Two organizations each have a template of this name.
+        # Two organizations share this template name.
         name, display_name, icon = _TEMPLATES[0]
         organization = organizations[1]
     elif index:
@@ -103,23 +114,26 @@ def _template(index: int, count: int, organizations: tuple[Organization, ...], s
         _id(3, index),
         display_name,
         icon,
-        # The newest one is young, so that the page shows its days.
-        _FIRST_CREATED_AT + timedelta(days=7 * (index % 40)),
+        # The creation dates spread over 40 weeks.
+        DEFAULT_CREATED_AT + timedelta(days=7 * (index % 40)),
         "Use another template." if count > 3 and index == count - 1 else "",
         apps=_apps(index),
         parameters=_parameters(index),
         previous_parameters=_previous_parameters(_parameters(index)) if index % 2 == 0 else (),
         build_ms={"start": (start, start * 2 + 7_000), "stop": (start // 6, start // 3)},
+        default_ttl=None if index % 5 == 2 else timedelta(hours=10),
+        daily_cost=10 + 5 * (index % 4),
     )
 
 
 def _apps(index: int) -> tuple[App, ...]:
     apps = (_APPS[(index + step) % len(_APPS)] for step in range(3))
-    return tuple(_RENAMED_APP if index == 3 and app.slug == _RENAMED_APP.slug else app for app in apps)
+    custom = tuple(_RENAMED_APP if index == 3 and app.slug == _RENAMED_APP.slug else app for app in apps)
+    return (*custom, _EXTERNAL_APP) if index % 4 == 1 else custom
 
 
 def _previous_parameters(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
-    """Return the parameters as an older version declared them: one region less, another more."""
+    """Return the parameters of an older version: its regions differ from the current ones."""
     ireland = ParameterOption("Ireland", "eu-west-1", icon="/emojis/1f1ee-1f1ea.png")
     return tuple(
         replace(parameter, description="Which region to use.", options=(ireland, *parameter.options[:2]))
@@ -162,6 +176,16 @@ def _user(index: int, organizations: tuple[Organization, ...], seed: int) -> Use
         f"{name}@example.test",
         "" if index % 7 == 3 else f"/emojis/{0x1F600 + index % 64:x}.png",
         "suspended" if random_value > 0.98 else "dormant" if random_value > 0.93 else "active",
-        _FIRST_CREATED_AT + timedelta(days=index % 300),
+        DEFAULT_CREATED_AT + timedelta(days=index % 300),
         region=_REGIONS[index % len(_REGIONS)].name,
+    )
+
+
+def service_account(organizations: tuple[Organization, ...]) -> User:
+    """Return the exporter's account, which works in no template."""
+    return User(
+        _id(4, 0xFFFFFFFF),
+        SERVICE_ACCOUNT_NAME,
+        tuple(organization.id for organization in organizations),
+        is_service_account=True,
     )

@@ -1,14 +1,13 @@
-"""What the agents of a simulated deployment report, as rows of a real database.
+"""Writes the agent reports of a simulated deployment into a PostgreSQL database.
 
-The tables have Coder's names and, as far as agent reports need them, its columns. Rows come from the same
-events as the answers of the simulated API, a day of them at once and then as time goes on.
+The tables have Coder's names and the columns that agent statistics need. Rows come from the same events as
+the API's responses: first a whole day, then continuously.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -16,25 +15,26 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import structlog
+
 from insights_exporter.errors import ConfigError
-from insights_exporter.simulator.api.client_apps import client_app
-from insights_exporter.simulator.model import AgentReport
+from insights_exporter.simulator.model import PREBUILDS_USER, AgentReport, client_app
 from insights_exporter.simulator.usage import SESSION_FAMILIES
 from insights_exporter.simulator.world import World
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-__all__ = ["RETENTION", "AgentStatsTables", "populate_database"]
+__all__ = ["RETENTION", "AgentStatsTables", "agent_stats_sql", "populate_database"]
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 RETENTION: Final = timedelta(days=1)
-"""How many reports Coder keeps."""
+"""The time for which Coder keeps reports."""
 
 PURGE_INTERVAL: Final = timedelta(minutes=10)
 
-_OWNERSHIP_COMMENT: Final = "Made up by the simulator of insights-exporter."
+_OWNERSHIP_COMMENT: Final = "Created by the simulator of insights-exporter."
 _BATCH_SIZE: Final = 5000
 _SESSION_COUNT_COLUMNS: Final = tuple(f"session_count_{family}" for family in SESSION_FAMILIES)
 _SESSION_COUNTS_COLUMN: Final = "session_counts"
@@ -57,14 +57,15 @@ CREATE TABLE workspaces (
   template_id uuid NOT NULL REFERENCES templates, name varchar(64) NOT NULL,
   created_at timestamptz NOT NULL, deleted boolean NOT NULL DEFAULT false
 );
+"""
+_AGENT_STATS_SQL: Final = """
 CREATE TABLE workspace_agent_stats (
   id uuid PRIMARY KEY, created_at timestamptz NOT NULL, user_id uuid NOT NULL, agent_id uuid NOT NULL,
-  workspace_id uuid NOT NULL, template_id uuid NOT NULL,
-  connections_by_proto jsonb NOT NULL DEFAULT '{}', connection_count bigint NOT NULL DEFAULT 0,
-  rx_packets bigint NOT NULL DEFAULT 0, rx_bytes bigint NOT NULL DEFAULT 0,
-  tx_packets bigint NOT NULL DEFAULT 0, tx_bytes bigint NOT NULL DEFAULT 0,
-  SESSIONS, connection_median_latency_ms double precision NOT NULL DEFAULT -1,
-  usage boolean NOT NULL DEFAULT false
+  workspace_id uuid NOT NULL, template_id uuid NOT NULL, connections_by_proto jsonb NOT NULL DEFAULT '{}',
+  connection_count bigint NOT NULL DEFAULT 0, rx_packets bigint NOT NULL DEFAULT 0,
+  rx_bytes bigint NOT NULL DEFAULT 0, tx_packets bigint NOT NULL DEFAULT 0,
+  tx_bytes bigint NOT NULL DEFAULT 0, connection_median_latency_ms double precision DEFAULT -1,
+  SESSIONS, usage boolean NOT NULL DEFAULT false
 );
 CREATE INDEX idx_agent_stats_created_at ON workspace_agent_stats (created_at);
 CREATE INDEX idx_agent_stats_user_id ON workspace_agent_stats (user_id);
@@ -72,11 +73,21 @@ CREATE INDEX idx_agent_stats_user_id ON workspace_agent_stats (user_id);
 _TABLE_NAMES: Final = ("organizations", "users", "templates", "workspaces", "workspace_agent_stats")
 
 
-class AgentStatsTables:
-    """Tables in a database that is empty, or was filled by a simulator before.
+def agent_stats_sql(*, json_session_counts: bool) -> str:
+    """Return the statements that create the table of agent reports and its indexes."""
+    sessions = (
+        f"{_SESSION_COUNTS_COLUMN} jsonb NOT NULL DEFAULT '{{}}'"
+        if json_session_counts
+        else ", ".join(f"{column} bigint NOT NULL DEFAULT 0" for column in _SESSION_COUNT_COLUMNS)
+    )
+    return _AGENT_STATS_SQL.replace("SESSIONS", sessions)
 
-    ``counts`` chooses the newer form, with one object of sessions in place of four columns. Raises
-    ConfigError where the database cannot be used.
+
+class AgentStatsTables:
+    """Coder's tables in a database that is empty or belongs to a simulator.
+
+    ``json_session_counts`` selects the newer schema, with a JSON object of sessions instead of four columns.
+    Methods raise ConfigError for an unusable database.
     """
 
     def __init__(self, connection: Connection[Record], world: World, *, json_session_counts: bool) -> None:
@@ -84,33 +95,38 @@ class AgentStatsTables:
         self._world = world
         self._json_session_counts = json_session_counts
         self._user_indexes = {user.id: index for index, user in enumerate(world.users)}
+        self._usernames = {user.id: user.username for user in world.users}
 
     async def create(self, now: datetime) -> None:
-        """Make the tables anew, with everybody and everything that exists at a moment."""
+        """Create the tables and insert the organizations, users, templates and workspaces."""
         for name in _TABLE_NAMES:
             comment = await self._connection.fetchval("SELECT obj_description(to_regclass($1))", name)
             exists = await self._connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name)
             if exists and comment != _OWNERSHIP_COMMENT:
                 raise ConfigError(f"--postgres: expected a database of its own, found a table {name} in it.")
-        sessions = (
-            f"{_SESSION_COUNTS_COLUMN} jsonb NOT NULL DEFAULT '{{}}'"
-            if self._json_session_counts
-            else ", ".join(f"{column} bigint NOT NULL DEFAULT 0" for column in _SESSION_COUNT_COLUMNS)
-        )
+        schema_sql = _SCHEMA_SQL + agent_stats_sql(json_session_counts=self._json_session_counts)
         comment_statements = "".join(
             f"COMMENT ON TABLE {name} IS '{_OWNERSHIP_COMMENT}';" for name in _TABLE_NAMES
         )
         async with self._connection.transaction():
             await self._connection.execute(f"DROP TABLE IF EXISTS {', '.join(_TABLE_NAMES)} CASCADE")
-            await self._connection.execute(_SCHEMA_SQL.replace("SESSIONS", sessions) + comment_statements)
+            await self._connection.execute(schema_sql + comment_statements)
             await self._insert_inventory(now)
 
+    async def update_usernames(self) -> None:
+        """Write the current usernames of users that were renamed."""
+        current = {user.id: user.username for user in self._world.users}
+        renamed = [(UUID(key), name) for key, name in current.items() if self._usernames.get(key) != name]
+        if renamed:
+            await self._connection.executemany("UPDATE users SET username = $2 WHERE id = $1", renamed)
+            self._usernames = current
+
     async def delete_before(self, cutoff: datetime) -> None:
-        """Remove old reports, as Coder does."""
+        """Delete old reports, as Coder does."""
         await self._connection.execute("DELETE FROM workspace_agent_stats WHERE created_at < $1", cutoff)
 
     async def insert_reports(self, since: datetime, until: datetime) -> int:
-        """Write what agents reported in [since, until) and return how many rows that were."""
+        """Insert the agent reports of [since, until) and return the number of rows."""
         if not self._world.usage_stats_enabled:
             return 0
         columns = (
@@ -123,7 +139,7 @@ class AgentStatsTables:
             ),
         )
         reports, row_count = self._world.agent_reports(since, until), 0
-        # Making events up is work; whoever asks the API meanwhile need not wait for it.
+        # Generation runs in a thread, so that the API stays responsive.
         while batch := await asyncio.to_thread(list, islice(reports, _BATCH_SIZE)):
             rows = [self._row(report) for report in batch]
             await self._connection.copy_records_to_table(
@@ -160,7 +176,7 @@ class AgentStatsTables:
                     item.created_at,
                     item.deleted,
                 )
-                for item in world.users
+                for item in (*world.users, *world.service_accounts, PREBUILDS_USER)
             ),
         )
         await self._copy_rows(
@@ -190,7 +206,7 @@ class AgentStatsTables:
     def _row(self, report: AgentReport) -> tuple[object, ...]:
         counts = {family: report.sessions.get(family, 0) for family in SESSION_FAMILIES}
         user_index = self._user_indexes[report.user_id]
-        # Newer agents name the program, in the letters of an identifier.
+        # Newer agents report client programs in snake case.
         session_counts_by_client = {
             client_app(family, user_index).replace("-", "_"): count
             for family, count in counts.items()
@@ -224,15 +240,15 @@ async def populate_database(
     now: Callable[[], datetime],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[int]:
-    """Fill a database with a day of reports and go on as time does; yield how many rows there are at first.
+    """Insert one day of reports, yield the number of rows, and append new reports within the context.
 
-    Raises ConfigError where the database cannot be used.
+    Raises ConfigError for an unusable database.
     """
     asyncpg = _import_asyncpg()
     try:
         connection = await asyncpg.connect(dsn)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        # What the driver says could quote the address, which may hold a password.
+        # The driver's message may quote the address, which may contain a password.
         raise ConfigError(
             "--postgres: expected an address that can be reached, such as "
             "postgresql://user@host:5432/database."
@@ -259,23 +275,24 @@ async def _append_reports(
 ) -> None:
     purged_at = written_until
     while True:
-        # Coder gathers reports for a second before it writes them.
+        # Coder batches reports for a second.
         await sleep(1.0)
         until = now()
         try:
+            await tables.update_usernames()
             await tables.insert_reports(written_until, until)
             if until - purged_at >= PURGE_INTERVAL:
                 await tables.delete_before(until - RETENTION)
                 purged_at = until
         except (OSError, _import_asyncpg().PostgresError, _import_asyncpg().InterfaceError) as error:
-            logger.error("The database takes no more reports.", extra={"why": str(error)})
+            logger.error("report insert failed", error=str(error))  # noqa: TRY400 # An expected error.
             return
         written_until = until
 
 
 def _import_asyncpg() -> Any:
     try:
-        import asyncpg
+        import asyncpg  # noqa: PLC0415 # An optional dependency.
     except ImportError:
         raise ConfigError(
             "--postgres: its driver is not installed. Run: pip install 'insights-exporter[postgres]'."

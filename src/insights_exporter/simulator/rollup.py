@@ -1,7 +1,8 @@
-"""Coder's rollup: from minutes to the numbers of the insights routes.
+"""Coder's rollup: aggregates minutes into the numbers of the insights routes.
 
-Rows are half hours per template and user. Over several templates, each quantity is at most 30 minutes per
-half hour and user; latencies are percentiles over the medians of half hours; opens are runs of half hours.
+A row is one half hour of one template and user. Over several templates, each quantity is capped at 30 minutes
+per half hour and user. Latencies are percentiles of the half-hour medians. An open is a run of consecutive
+half hours.
 """
 
 from __future__ import annotations
@@ -9,28 +10,32 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TypeAlias
 
 from insights_exporter.simulator.model import Template
+from insights_exporter.simulator.seeded_random import uniform
 from insights_exporter.simulator.usage import (
     HALF_HOURS_PER_DAY,
     SESSION_FAMILIES,
     TERMINAL_SLUG,
     UserDay,
+    day_start,
     half_hour_counts,
     half_hour_mask,
+    minute_mask,
 )
 
-__all__ = ["AppKey", "ClientResolver", "UsageRollup", "client_from_family", "percentile"]
+__all__ = ["AppKey", "ClientResolver", "RollupDelay", "UsageRollup", "client_from_family", "percentile"]
 
 AppKey = tuple[str, str, str]
-"""Slug, display name and icon: Coder tells custom apps apart by these three."""
+"""Slug, display name and icon: Coder's identity of a custom app."""
 
 ClientResolver: TypeAlias = Callable[[str, int], str]
-"""Names the app by which a user opens sessions of a family."""
+"""Maps a session family and a user index to the client program."""
 
 _MINUTES_PER_HALF_HOUR = 30
+_MINUTE = timedelta(minutes=1)
 
 
 def percentile(sorted_values: list[float], fraction: float) -> float:
@@ -41,14 +46,14 @@ def percentile(sorted_values: list[float], fraction: float) -> float:
     return sorted_values[low] + (sorted_values[high] - sorted_values[low]) * (position - low)
 
 
-def client_from_family(family: str, user: int) -> str:
-    """Tell families of sessions apart and no more, as Coder does up to v2.35."""
+def client_from_family(family: str, user: int) -> str:  # noqa: ARG001 # A ClientResolver.
+    """Return the family itself: Coder up to v2.35 records no client programs."""
     return family
 
 
 @dataclass(slots=True)
 class UsageRollup:
-    """What a range of days adds up to; days must be added in order."""
+    """Totals of a range of days; add the days in order."""
 
     client_resolver: ClientResolver = client_from_family
 
@@ -62,10 +67,10 @@ class UsageRollup:
     open_counts: dict[AppKey, int] = field(default_factory=lambda: defaultdict(int))
     latencies: dict[int, list[float]] = field(default_factory=dict)
     _open_at_midnight: dict[tuple[int, AppKey], date] = field(default_factory=dict)
-    """Who used an app in the last half hour of a day."""
+    """The last day on which a user's app session reached midnight."""
 
     def add_day(self, day: date, user_days: Iterable[UserDay], templates: tuple[Template, ...]) -> None:
-        """Add a day's use, cut to the range before."""
+        """Add the usage of a day, already clipped to the range."""
         by_user: dict[int, list[UserDay]] = defaultdict(list)
         for user_day in user_days:
             if user_day.active_mask:
@@ -112,7 +117,7 @@ class UsageRollup:
         return (active_half_hours & ~((active_half_hours << 1) | carried)).bit_count()
 
     def latency(self, user: int) -> tuple[float, float]:
-        """Return the user's p50 and p95 in milliseconds; -1 where nothing was measured."""
+        """Return the user's p50 and p95 in milliseconds; -1 without a measurement."""
         sorted_latencies = sorted(self.latencies.get(user, ()))
         if not sorted_latencies:
             return -1.0, -1.0
@@ -136,3 +141,39 @@ def _capped_minutes(masks: Sequence[int]) -> int:
         for index, minutes in half_hour_counts(mask):
             totals[index] += minutes
     return sum(min(_MINUTES_PER_HALF_HOUR, total) for total in totals.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RollupDelay:
+    """Delays a fraction of all half hours by up to ``max_delay``, as after a lost agent connection.
+
+    The default maximum is Coder's look-back: a rollup run recomputes the last two hours.
+    """
+
+    fraction: float = 0.3
+    max_delay: timedelta = timedelta(hours=2)
+    seed: int = 1
+
+    def is_complete(self, day: date, rollup_time: datetime) -> bool:
+        """Return whether the rollup at ``rollup_time`` contains the whole day."""
+        return day_start(day) + timedelta(days=1) + self.max_delay <= rollup_time
+
+    def visible_mask(self, day: date, user_day: UserDay, rollup_time: datetime) -> int:
+        """Return the minutes of a user's day that the rollup at ``rollup_time`` contains."""
+        midnight = day_start(day)
+        complete_until, visible_until = (
+            (moment - midnight) // _MINUTE for moment in (rollup_time - self.max_delay, rollup_time)
+        )
+        mask = minute_mask(0, complete_until)
+        for bucket, _ in half_hour_counts(user_day.active_mask & minute_mask(complete_until, visible_until)):
+            bucket_visible_until = (
+                rollup_time - self._bucket_delay(day, user_day, bucket) - midnight
+            ) // _MINUTE
+            mask |= minute_mask(30 * bucket, min(30 * bucket + 30, bucket_visible_until))
+        return mask
+
+    def _bucket_delay(self, day: date, user_day: UserDay, bucket: int) -> timedelta:
+        key = user_day.template, user_day.user, day.toordinal() * HALF_HOURS_PER_DAY + bucket
+        if uniform(self.seed, 101, *key) >= self.fraction:
+            return timedelta()
+        return self.max_delay * uniform(self.seed, 102, *key)

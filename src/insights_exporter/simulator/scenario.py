@@ -1,4 +1,4 @@
-"""A world told by a list of spans, as the recorded answers of a real Coder were made."""
+"""A world from a list of usage spans: the input of the recorded responses of a real Coder."""
 
 from __future__ import annotations
 
@@ -21,13 +21,18 @@ from insights_exporter.simulator.model import (
     User,
     Workspace,
 )
-from insights_exporter.simulator.usage import TERMINAL_SLUG, UserDay, minute_mask, split_days
+from insights_exporter.simulator.usage import (
+    SESSION_FAMILIES,
+    TERMINAL_SLUG,
+    UserDay,
+    minute_mask,
+    split_days,
+)
 from insights_exporter.simulator.world import World
 
 __all__ = ["ScenarioWorld", "load_scenario"]
 
 _ORGANIZATION = Organization("22222222-2222-4222-8222-222222222222", "coder", "Coder", is_default=True)
-_SESSION_FAMILIES = ("vscode", "jetbrains", "reconnecting_pty", "ssh")
 _ORDINALS = {"1": "first", "2": "second", "3": "third", "4": "fourth"}
 
 _MasksByUserDay = dict[tuple[date, int, int], dict[str, int]]
@@ -35,16 +40,16 @@ _MasksByUserDay = dict[tuple[date, int, int], dict[str, int]]
 
 @dataclass(slots=True)
 class ScenarioWorld(World):
-    """A world whose use is written down."""
+    """A world with recorded usage."""
 
     usage_by_day: Mapping[date, Sequence[UserDay]] = field(default_factory=dict)
     recorded_builds: Sequence[Build] = ()
 
     def usage_on(self, day: date) -> Iterable[UserDay]:
-        """Return what is written for the day."""
+        """Return the recorded usage of the day."""
         return self.usage_by_day.get(day, ())
 
-    def workspaces(self, now: datetime) -> Sequence[Workspace]:
+    def workspaces(self, now: datetime) -> Sequence[Workspace]:  # noqa: ARG002 # Nothing changes.
         """Return one stopped workspace per user and template with builds."""
         owners = {user.username: user for user in self.users}
         result = {}
@@ -60,7 +65,7 @@ class ScenarioWorld(World):
     def builds(
         self, start: datetime, end: datetime, templates: frozenset[int] | None = None
     ) -> Iterable[Build]:
-        """Return what is written for the range."""
+        """Return the recorded builds of the range."""
         return (
             build
             for build in self.recorded_builds
@@ -68,13 +73,13 @@ class ScenarioWorld(World):
             and (templates is None or self.templates.index(build.template) in templates)
         )
 
-    def last_seen(self, user: int, now: datetime) -> datetime | None:
-        """Return nothing, as nothing is written of it."""
+    def last_seen(self, user: int, now: datetime) -> datetime | None:  # noqa: ARG002 # As above.
+        """Return None: the recording has no such times."""
         return None
 
 
 def load_scenario(path: Path, *, built_at: datetime) -> ScenarioWorld:
-    """Return the world of a scenario file; all its builds are created at ``built_at``."""
+    """Return the world of a scenario file with all builds created at ``built_at``."""
     scenario: dict[str, Any] = msgspec.json.decode(path.read_bytes())
     templates = tuple(_parse_template(item, scenario["parameter_builds"]) for item in scenario["templates"])
     users = tuple(
@@ -133,9 +138,9 @@ def _parse_spans(
     app_masks: _MasksByUserDay = defaultdict(lambda: defaultdict(int))
     for span in scenario["agent_spans"]:
         key_part = template_indexes[span["template"]], user_indexes[span["user"]]
-        # Reports come every half minute before the end, so the last begun minute counts.
+        # Agents report every 30 seconds before the end, so the last started minute counts.
         for day, first, last in _span_days(span["start"], span["end"]):
-            for family in _SESSION_FAMILIES:
+            for family in SESSION_FAMILIES:
                 if span.get(family) and span["connection_count"]:
                     session_masks[day, *key_part][family] |= minute_mask(first, last)
     for span in scenario["app_spans"]:

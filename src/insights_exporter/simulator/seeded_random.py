@@ -1,4 +1,4 @@
-"""Chance that is the same for ever: a number from a seed and a place, without drawing those before it."""
+"""Reproducible random numbers: a hash of a seed and keys, independent of earlier draws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MASK = (1 << 64) - 1
 
 
 def hash64(*keys: int) -> int:
-    """Return 64 bits that depend on every place."""
+    """Return a 64-bit hash of all keys."""
     state = 0x9E3779B97F4A7C15
     for key in keys:
         state = (state ^ key) * 0xBF58476D1CE4E5B9 & _MASK
@@ -24,11 +24,11 @@ def hash64(*keys: int) -> int:
 
 
 def uniform(*keys: int) -> float:
-    """Return a number from 0 up to 1."""
+    """Return a number in [0, 1)."""
     return (hash64(*keys) >> 11) / (1 << 53)
 
 
 def weighted_choice(choices: Sequence[T], *keys: int) -> T:
-    """Return one of the choices; the first ones are likelier."""
+    """Return one of the choices; earlier ones are more likely."""
     fraction = uniform(*keys)
     return choices[int(fraction * fraction * len(choices))]

@@ -1,7 +1,7 @@
-"""Use of one template by one user on one UTC day, minute by minute.
+"""Usage of one template by one user on one UTC day, by minute.
 
-The minutes of a day in which an app was used are an integer of 1440 bits: a union is ``|``, a count is
-``bit_count``, a half hour is a shift. Everything that the simulator answers is computed from these.
+The minutes of a day with usage are an integer of 1440 bits: a union is ``|``, a count is ``bit_count``, a
+half hour is a shift. All responses of the simulator are computed from these masks.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ __all__ = [
     "TERMINAL_SLUG",
     "UserDay",
     "day_start",
+    "first_minute",
     "half_hour_counts",
     "half_hour_mask",
     "minute_mask",
+    "minutes_before",
 ]
 
 MINUTES_PER_DAY = 1440
@@ -28,26 +30,31 @@ HALF_HOURS_PER_DAY = 48
 HALF_HOUR_MASK = (1 << 30) - 1
 
 SESSION_FAMILIES = ("vscode", "jetbrains", "reconnecting_pty", "ssh")
-"""The families of sessions that agents count, in the order in which Coder lists them."""
+"""The session families that agents count, in Coder's order."""
 
 TERMINAL_SLUG = "[terminal]"
-"""What stands for the web terminal among custom apps."""
+"""The slug of the web terminal among custom apps."""
 
 
 def day_start(day: date) -> datetime:
-    """Return the midnight that begins a UTC day."""
+    """Return the start of a UTC day."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def minute_mask(start: int, end: int, *, days: int = 1) -> int:
-    """Return the set of the minutes of so many days from ``start`` to before ``end``."""
+    """Return the mask of the minutes [start, end), within ``days`` days."""
     start, end = max(0, start), min(days * MINUTES_PER_DAY, end)
     return (1 << end) - (1 << start) if end > start else 0
 
 
+def first_minute(mask: int) -> int:
+    """Return the first minute of a non-empty mask."""
+    return (mask & -mask).bit_length() - 1
+
+
 @lru_cache(maxsize=1 << 15)
 def half_hour_counts(mask: int) -> tuple[tuple[int, int], ...]:
-    """Return (number, minutes used) of each half hour with any; kept, as days are asked for again."""
+    """Return (index, used minutes) of each half hour with usage; cached, as days are requested repeatedly."""
     counts, index = [], 0
     while mask:
         if half_hour := mask & HALF_HOUR_MASK:
@@ -59,16 +66,22 @@ def half_hour_counts(mask: int) -> tuple[tuple[int, int], ...]:
 
 @lru_cache(maxsize=1 << 15)
 def half_hour_mask(mask: int) -> int:
-    """Return the set of half hours with any minute used."""
+    """Return the mask of the half hours with usage."""
     return sum([1 << index for index, _ in half_hour_counts(mask)])
+
+
+@lru_cache(maxsize=4096)
+def minutes_before(day: date, moment: datetime) -> int:
+    """Return the minutes of a day before a time."""
+    return minute_mask(0, int((moment - day_start(day)).total_seconds() // 60))
 
 
 @dataclass(frozen=True, slots=True)
 class UserDay:
-    """One user's day in one template.
+    """One user's day in one template; ``template`` and ``user`` are indexes.
 
-    ``agent`` holds the minutes of sessions by family, ``apps`` those of custom apps by slug. ``latency``
-    is the median round trip in milliseconds by half hour; a half hour without one was not measured.
+    ``session_masks`` holds the minutes of sessions by family, ``app_masks`` those of custom apps by slug.
+    ``median_latency_ms`` holds the median by half hour; a missing half hour has no measurement.
     """
 
     template: int
@@ -78,14 +91,14 @@ class UserDay:
     median_latency_ms: Mapping[int, float] = field(default_factory=dict)
 
     session_mask: int = field(init=False, compare=False)
-    """The minutes with any session that agents count."""
+    """The minutes with any session."""
     active_mask: int = field(init=False, compare=False)
-    """The minutes with any use at all."""
+    """The minutes with any usage."""
     measured_latencies_ms: Sequence[float] = field(init=False, compare=False)
-    """The latency of each half hour with any use that has one, in order."""
+    """The latencies of the half hours with usage, in order."""
 
     def __post_init__(self) -> None:
-        """Unite the minutes once; every answer asks for them."""
+        """Compute the unions once, since every request reads them."""
         session_mask = _union_masks(self.session_masks)
         active_mask, latency_by_half_hour = (
             session_mask | _union_masks(self.app_masks),
@@ -105,7 +118,7 @@ class UserDay:
         object.__setattr__(self, "measured_latencies_ms", measured_latencies)
 
     def clip(self, mask: int) -> UserDay:
-        """Return the part inside these minutes."""
+        """Return the usage within the mask."""
         return UserDay(
             self.template,
             self.user,
@@ -123,7 +136,7 @@ def _union_masks(masks: Mapping[str, int]) -> int:
 
 
 def split_days(start: datetime, end: datetime) -> Iterator[tuple[date, int, int]]:
-    """Yield (UTC day, first minute, end minute) of the days that a span touches."""
+    """Yield (UTC day, first minute, end minute) of each day that the span overlaps."""
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     day = start.date()
     while (midnight := day_start(day)) < end:

@@ -1,6 +1,6 @@
-"""A deployment with a past: what exists, and who used what when.
+"""The state and the usage history of a deployment.
 
-A world knows no clock. Whoever asks says when "now" is, and sees what had been rolled up by then.
+A world has no clock. Callers pass the current time and get the usage that the rollup contained by then.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from threading import Lock
 
-from insights_exporter.simulator.lateness import RollupDelay
 from insights_exporter.simulator.model import AgentReport, Build, Organization, Template, User, Workspace
-from insights_exporter.simulator.rollup import ClientResolver, UsageRollup, client_from_family
+from insights_exporter.simulator.rollup import ClientResolver, RollupDelay, UsageRollup, client_from_family
 from insights_exporter.simulator.usage import MINUTES_PER_DAY, UserDay, day_start, minute_mask, split_days
 
 __all__ = ["ParameterRow", "World"]
@@ -26,7 +25,7 @@ MAX_CACHED_ROLLUPS = 16
 
 @dataclass(frozen=True, slots=True)
 class ParameterRow:
-    """A parameter with how many workspaces have each value."""
+    """A parameter with the number of workspaces by value."""
 
     key: tuple[str, str, str, str]
     """Name, type, display name and description."""
@@ -38,21 +37,21 @@ class ParameterRow:
 
 @dataclass(frozen=True, slots=True)
 class _DayUsage:
-    """A day's use, as a whole and by the place of the template: most questions are on one of many."""
+    """The usage of a day, in total and by template index, since most requests name one template."""
 
     user_days: tuple[UserDay, ...]
     by_template: Mapping[int, Sequence[UserDay]]
 
     @classmethod
     def from_user_days(cls, user_days: Iterable[UserDay]) -> _DayUsage:
-        """Return the day with its use sorted."""
+        """Group the usage by template."""
         all_user_days, by_template = tuple(user_days), defaultdict[int, list[UserDay]](list)
         for user_day in all_user_days:
             by_template[user_day.template].append(user_day)
         return cls(all_user_days, dict(by_template))
 
     def for_templates(self, templates: frozenset[int] | None) -> Sequence[UserDay]:
-        """Return the use of some templates, or of all."""
+        """Return the usage of some templates; None is all."""
         if templates is None:
             return self.user_days
         return [
@@ -64,15 +63,16 @@ class _DayUsage:
 
 @dataclass(slots=True)
 class World(ABC):
-    """Organizations, templates and users, and the use that subclasses tell of.
+    """Organizations, templates, users, and the usage that subclasses define.
 
-    ``templates`` and ``users`` are referred to by their place. ``collecting`` says whether usage statistics
-    are switched on, ``lateness`` which use the rollup learns of late.
+    Usage refers to ``templates`` and ``users`` by index. ``service_accounts`` are accounts without
+    workspaces. ``usage_stats_enabled`` is the deployment's switch. ``rollup_delay`` delays some of the usage.
     """
 
     organizations: Sequence[Organization]
     templates: tuple[Template, ...]
     users: tuple[User, ...]
+    service_accounts: tuple[User, ...] = ()
     usage_stats_enabled: bool = True
     rollup_delay: RollupDelay | None = None
     _day_cache: OrderedDict[date, _DayUsage] = field(default_factory=OrderedDict, repr=False)
@@ -83,24 +83,36 @@ class World(ABC):
 
     @abstractmethod
     def usage_on(self, day: date) -> Iterable[UserDay]:
-        """Return all use of a UTC day, also of its part that is still to come."""
+        """Return all usage of a UTC day, including the part that lies in the future."""
 
     @abstractmethod
     def workspaces(self, now: datetime) -> Sequence[Workspace]:
-        """Return the workspaces as they are at a moment."""
+        """Return the workspaces at a time, prebuilt ones included."""
 
     @abstractmethod
     def builds(
         self, start: datetime, end: datetime, templates: frozenset[int] | None = None
     ) -> Iterable[Build]:
-        """Return the builds created in a range, of some templates or of all."""
+        """Return the builds created in a range, of some templates; None is all."""
 
     @abstractmethod
     def last_seen(self, user: int, now: datetime) -> datetime | None:
         """Return when a user was last seen; None for never."""
 
+    def account_status(self, user: int, now: datetime) -> str:
+        """Return the status of an account; indexes beyond the users are service accounts.
+
+        While usage statistics are disabled, Coder turns accounts without any activity dormant.
+        """
+        if user >= len(self.users):
+            return self.service_accounts[user - len(self.users)].status
+        status = self.users[user].status
+        if status == "active" and not self.usage_stats_enabled and self.last_seen(user, now) is None:
+            return "dormant"
+        return status
+
     def usage(self, day: date, templates: frozenset[int] | None = None) -> Sequence[UserDay]:
-        """Return a day's use of some templates, or of all, from memory where it is known."""
+        """Return the usage of a day from the cache; ``templates`` are indexes, None is all."""
         with self._lock:
             cached = self._day_cache.get(day)
             if cached is None:
@@ -112,7 +124,7 @@ class World(ABC):
         return cached.for_templates(templates)
 
     def clear_caches(self) -> None:
-        """Compute everything anew, after the past was changed."""
+        """Drop cached usage; call this after a change of the history."""
         self._day_cache.clear()
         self._rollup_cache.clear()
 
@@ -125,9 +137,9 @@ class World(ABC):
         templates: frozenset[str] | None = None,
         client_resolver: ClientResolver = client_from_family,
     ) -> UsageRollup:
-        """Return what the rollup knew at ``now`` of a range; of all templates where none are named.
+        """Return the rollup of a range as of ``now``; ``templates`` are ids, None is all.
 
-        Several routes are asked about the same range one after the other, so it is remembered for a while.
+        Results are cached, since several routes request the same range in sequence.
         """
         key = (start, end, _last_rollup_time(now), templates, client_resolver, self.rollup_delay)
         with self._lock:
@@ -145,7 +157,7 @@ class World(ABC):
     def _visible_usage(
         self, start: datetime, end: datetime, now: datetime, templates: frozenset[str] | None
     ) -> Iterator[tuple[date, Sequence[UserDay]]]:
-        """Yield what the rollup knew at ``now`` of each day of a range."""
+        """Yield the usage that the rollup contained at ``now``, by day."""
         template_indexes = None if templates is None else self._template_indexes(templates)
         visible_until = _last_rollup_time(now)
         for day, mask in _half_hour_masks(start, min(end, visible_until), end):
@@ -165,7 +177,7 @@ class World(ABC):
     def active_users(
         self, start: datetime, end: datetime, *, now: datetime, templates: frozenset[str] | None = None
     ) -> tuple[int, frozenset[int]]:
-        """Return the number of distinct users of a range, and the templates they used."""
+        """Return the number of distinct users of a range, and the indexes of the templates they used."""
         active_pairs = [
             (user_day.user, user_day.template)
             for _, user_days in self._visible_usage(start, end, now, templates)
@@ -177,17 +189,23 @@ class World(ABC):
     def parameters(
         self, start: datetime, end: datetime, *, now: datetime, templates: frozenset[str] | None = None
     ) -> list[ParameterRow]:
-        """Return the values in the newest build of each workspace that was built in the range."""
-        newest: dict[str, Build] = {}
+        """Return the parameter values of the newest build that each workspace has in the range."""
         template_indexes = None if templates is None else self._template_indexes(templates)
-        for build in self.builds(start, min(end, now), template_indexes):
+        return _parameter_rows(self.newest_builds(start, min(end, now), template_indexes))
+
+    def newest_builds(
+        self, start: datetime, end: datetime, templates: frozenset[int] | None = None
+    ) -> Iterable[Build]:
+        """Return the newest build that each workspace has in a range."""
+        newest: dict[str, Build] = {}
+        for build in self.builds(start, end, templates):
             previous = newest.get(build.workspace_id)
             if previous is None or previous.number < build.number:
                 newest[build.workspace_id] = build
-        return _parameter_rows(newest.values())
+        return newest.values()
 
     def agent_reports(self, start: datetime, end: datetime) -> Iterator[AgentReport]:
-        """Yield what agents reported in [start, end), in the order of time within each day."""
+        """Yield the agent reports of [start, end) in ascending order of time."""
         for day, first, last in split_days(start, end + timedelta(minutes=1)):
             reports = [
                 report
@@ -207,8 +225,8 @@ class World(ABC):
             minute = (sessions & -sessions).bit_length() - 1
             sessions &= sessions - 1
             median = user_day.median_latency_ms.get(minute // 30)
-            # Pairs lie evenly around the half hour's median, so that it stays the median. Which of the two is
-            # the slower one changes, so that whoever looks once a minute sees both kinds.
+            # Both reports of a minute lie symmetrically around the half hour's median, which preserves it.
+            # The slower one alternates, so that a reader that samples once a minute sees both.
             spread = (minute * 7919 % 31) / 200 * (1 if minute % 2 else -1)
             open_sessions = {
                 family: 1 for family, used in user_day.session_masks.items() if used >> minute & 1
@@ -230,7 +248,7 @@ class World(ABC):
                 )
 
     def workspace_ids(self, template: int, user: int) -> tuple[str, str]:
-        """Return the ids of a user's workspace of a template, and of its agent."""
+        """Return the ids of the workspace of a template and a user, and of its agent."""
         return (
             f"55555555-0000-4000-8000-{template:04x}{user:08x}",
             f"88888888-0000-4000-8000-{template:04x}{user:08x}",
@@ -238,7 +256,7 @@ class World(ABC):
 
 
 def _last_rollup_time(now: datetime) -> datetime:
-    """Return up to when the rollup has come; it runs every five minutes."""
+    """Return the time of the last rollup run; it runs every five minutes."""
     now = now.astimezone(UTC)
     return now - (now - day_start(now.date())) % ROLLUP_INTERVAL
 
@@ -246,7 +264,7 @@ def _last_rollup_time(now: datetime) -> datetime:
 def _half_hour_masks(
     start: datetime, visible_until: datetime, end: datetime
 ) -> Iterator[tuple[date, int | None]]:
-    """Yield the days of a range with the known minutes of the half hours wholly inside; None is all."""
+    """Yield the days of a range with the visible minutes of complete half hours; None is the whole day."""
     half_hour = timedelta(minutes=30)
     epoch = datetime(2000, 1, 1, tzinfo=UTC)
     start = epoch + -(-(start - epoch) // half_hour) * half_hour

@@ -1,29 +1,26 @@
-"""Who may ask for what, and with which words the others are refused."""
+"""Authentication, roles, scopes and the lifetime of tokens."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from insights_exporter.simulator.api.accounts import Account
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.api.options import ApiOptions
-from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
+from insights_exporter.simulator.demo_deployment import DEMO_TOKEN
 from insights_exporter.simulator.generated_world import Size
-from tests.support.api_client import api_client
+from tests.support.api_client import NOW, WEEK, api_client, simulated_deployment
 
-NOW = datetime(2026, 11, 24, 14, 7, tzinfo=UTC)
-WEEK = {"start_time": "2026-11-18T00:00:00Z", "end_time": "2026-11-24T15:00:00Z"}
 NOT_FOUND_MESSAGE = "Resource not found or you do not have access to this resource"
 UNKNOWN_ID = "99999999-9999-4999-8999-999999999999"
 TOKEN = "somebodyxx-0123456789012345678901"
 
 
-def deployment_with_account(**fields: Any) -> SimulatedDeployment:
-    """Return a deployment where another account has these traits."""
-    deployment = demo_deployment(Size(6, 20), now=lambda: NOW, options=ApiOptions())
+def deployment_with_account(version: str = "v2.35.1+5e7d2c4", **fields: Any) -> SimulatedDeployment:
+    """Return a deployment with an account of the user ada."""
+    deployment = simulated_deployment(version=version)
     deployment.accounts.add(Account(token=TOKEN, user="ada", **fields))
     return deployment
 
@@ -60,9 +57,9 @@ async def test_roles_grant_the_same_routes_as_coder(role: str, expected: tuple[i
 
 
 @pytest.mark.parametrize(
-    ("role", "everybodys"), [("owner", True), ("template-admin", True), ("auditor", False), ("member", False)]
+    ("role", "sees_all"), [("owner", True), ("template-admin", True), ("auditor", False), ("member", False)]
 )
-async def test_unreadable_workspaces_are_omitted(role: str, *, everybodys: bool) -> None:
+async def test_unreadable_workspaces_are_omitted(role: str, *, sees_all: bool) -> None:
     deployment = deployment_with_account(roles=frozenset({role}))
     async with api_client(deployment) as client:
         response = await client("/workspaces", token=TOKEN)
@@ -70,7 +67,7 @@ async def test_unreadable_workspaces_are_omitted(role: str, *, everybodys: bool)
 
     assert response.status == 200
     assert response.body["count"] == len(response.body["workspaces"])
-    assert (owners > {"ada"}) if everybodys else (owners == {"ada"})
+    assert (owners > {"ada"}) if sees_all else (owners == {"ada"})
 
 
 async def test_error_messages_match_coder() -> None:
@@ -86,7 +83,7 @@ async def test_error_messages_match_coder() -> None:
 
 
 async def test_organization_roles_require_template_ids() -> None:
-    """One foreign id spoils the request, and so does naming none."""
+    """One unreadable id fails the request, and so does an empty list."""
     deployment = deployment_with_account(
         roles=frozenset({"member"}),
         organization_roles={"acme": frozenset({"organization-auditor"})},
@@ -142,13 +139,22 @@ async def test_unknown_template_does_not_expose_other_templates() -> None:
     assert response.body["report"]["users"] == []
 
 
-async def test_token_scopes_limit_permissions() -> None:
-    scopes = frozenset({"template:*", "user:read", "organization:read", "workspace:read"})
-    async with api_client(deployment_with_account(roles=frozenset({"owner"}), scopes=scopes)) as client:
+@pytest.mark.parametrize(
+    ("scopes", "insights_status"),
+    [
+        ({"template:*", "user:read", "organization:read", "workspace:read"}, 200),
+        ({"coder:templates.author"}, 200),
+        ({"template:read"}, 404),
+        ({"template:read", "template:use"}, 404),
+    ],
+)
+async def test_token_scopes_limit_permissions(scopes: set[str], insights_status: int) -> None:
+    deployment = deployment_with_account(roles=frozenset({"owner"}), scopes=frozenset(scopes))
+    async with api_client(deployment) as client:
         insights = await client("/insights/templates", WEEK, token=TOKEN)
         stats = await client("/deployment/stats", token=TOKEN)
 
-    assert (insights.status, stats.status) == (200, 403)
+    assert (insights.status, stats.status) == (insights_status, 403)
 
 
 # Tokens
@@ -173,7 +179,9 @@ async def test_invalid_tokens_have_distinct_errors(token: str, detail: str) -> N
         "You are signed out or your session has expired. Please sign in again to continue."
     )
     assert response.body["detail"].startswith(detail)
-    assert response.headers["WWW-Authenticate"].startswith('Bearer realm="coder"')
+    assert response.headers["WWW-Authenticate"].startswith(
+        'Bearer realm="coder", error="invalid_token", error_description="The access token has expired", '
+    )
 
 
 async def test_expired_token_error_has_the_expiry() -> None:
@@ -198,17 +206,57 @@ async def test_suspended_account_is_rejected_and_dormant_is_activated() -> None:
     assert (dormant.status, dormant.body["status"]) == (200, "active")
 
 
-async def test_using_a_token_extends_its_expiry() -> None:
-    deployment = deployment_with_account(expires_at=NOW + timedelta(days=1))
+@pytest.mark.parametrize(
+    ("version", "slides"),
+    [
+        ("v2.26.1", True),
+        ("v2.31.9", True),
+        ("v2.32.7", True),
+        ("v2.32.8", False),
+        ("v2.33.8", True),
+        ("v2.33.9", False),
+        ("v2.34.2", True),
+        ("v2.34.3", False),
+        ("v2.35.0", False),
+        ("v2.36.0", False),
+    ],
+)
+async def test_newer_versions_keep_the_expiry_of_tokens(version: str, *, slides: bool) -> None:
+    deployment = deployment_with_account(version=version, expires_at=NOW + timedelta(days=1))
+    async with api_client(deployment) as client:
+        response = await client("/users/me/keys/tokens", token=TOKEN)
+
+    assert response.body[0]["expires_at"] == ("2026-12-01T14:07:00Z" if slides else "2026-11-25T14:07:00Z")
+
+
+async def test_password_sessions_slide_in_every_version() -> None:
+    deployment = deployment_with_account(expires_at=NOW + timedelta(hours=12), login_type="password")
     async with api_client(deployment) as client:
         response = await client("/users/me/keys/tokens", token=TOKEN)
 
     assert response.body[0]["expires_at"] == "2026-12-01T14:07:00Z"
 
 
+async def test_template_admin_lacks_deployment_stats_and_config_only() -> None:
+    checks = {
+        name: {"object": {"resource_type": name}, "action": "read"}
+        for name in ("template", "user", "organization", "workspace", "deployment_stats", "deployment_config")
+    }
+    results = {}
+    for role in ("template-admin", "auditor"):
+        async with api_client(deployment_with_account(roles=frozenset({role}))) as client:
+            results[role] = (await client("/authcheck", token=TOKEN, body={"checks": checks})).body
+
+    assert {name for name, allowed in results["template-admin"].items() if not allowed} == {
+        "deployment_stats",
+        "deployment_config",
+    }
+    assert {name for name, allowed in results["auditor"].items() if not allowed} == {"workspace"}
+
+
 @pytest.mark.parametrize(("version", "status"), [("v2.24.0", 401), ("v2.25.0", 200)])
 async def test_bearer_tokens_depend_on_version(version: str, status: int) -> None:
-    deployment = demo_deployment(Size(2, 4), now=lambda: NOW, options=ApiOptions(version=version))
+    deployment = simulated_deployment(Size(2, 4), version=version)
     async with api_client(deployment) as client:
         response = await client("/users/me", token="", headers={"Authorization": f"Bearer {DEMO_TOKEN}"})
 
@@ -216,7 +264,7 @@ async def test_bearer_tokens_depend_on_version(version: str, status: int) -> Non
 
 
 async def test_authentication_precedes_all_other_checks() -> None:
-    """Neither the switch nor bad parameters are told to strangers."""
+    """Unauthenticated requests learn nothing about the switch or their parameters."""
     deployment = deployment_with_account()
     deployment.world.usage_stats_enabled = False
     async with api_client(deployment) as client:
@@ -229,64 +277,3 @@ async def test_authentication_precedes_all_other_checks() -> None:
         (404, "Not Found.", "Template insights are disabled."),
         200,
     )
-
-
-# Authcheck
-
-
-def check(resource_type: str, action: str, **resource_fields: Any) -> dict[str, Any]:
-    return {"object": {"resource_type": resource_type, **resource_fields}, "action": action}
-
-
-async def test_authcheck_returns_permissions_by_key() -> None:
-    deployment = deployment_with_account(
-        roles=frozenset({"member"}), organization_roles={"acme": frozenset({"organization-admin"})}
-    )
-    world = deployment.world
-    permitted_template = next(
-        template for template in world.templates if template.organization.name == "acme"
-    )
-    other_template = next(template for template in world.templates if template.organization.name != "acme")
-    checks = {
-        "site": check("template", "view_insights"),
-        "any": check("template", "view_insights", any_org=True),
-        "acme": check("template", "view_insights", organization_id=permitted_template.organization.id),
-        "other": check("template", "view_insights", organization_id=other_template.organization.id),
-        "own": check("template", "view_insights", resource_id=permitted_template.id),
-        "foreign": check("template", "view_insights", resource_id=other_template.id),
-        "nobodys": check("template", "view_insights", resource_id=UNKNOWN_ID),
-        "invented": check("starship", "launch"),
-    }
-    async with api_client(deployment) as client:
-        response = await client("/authcheck", token=TOKEN, body={"checks": checks})
-
-    assert response.body == {
-        "site": False,
-        "any": True,
-        "acme": True,
-        "other": False,
-        "own": True,
-        "foreign": False,
-        "nobodys": False,
-        "invented": False,
-    }
-
-
-@pytest.mark.parametrize(
-    "checks",
-    [
-        {"a": {"object": {}, "action": "read"}},
-        {"a": check("template", "read", resource_id="no-id")},
-        {"a": check("deployment_stats", "read", resource_id=UNKNOWN_ID)},
-        {str(n): check("template", "read", resource_id=UNKNOWN_ID) for n in range(11)},
-        {"a": "nonsense"},
-        ["nonsense"],
-    ],
-    ids=["no type", "bad id", "a type without ids", "too many", "no object", "no mapping"],
-)
-async def test_invalid_authchecks_are_rejected(checks: Any) -> None:
-    async with api_client(deployment_with_account()) as client:
-        response = await client("/authcheck", body={"checks": checks})
-
-    assert response.status == 400
-    assert response.body["message"]

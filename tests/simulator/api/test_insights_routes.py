@@ -1,4 +1,4 @@
-"""Numbers of the insights routes follow from the events, as Coder's rollup makes them."""
+"""Insights routes compute Coder's rollup from the simulated events."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from typing import Any
 import pytest
 
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import demo_deployment
 from insights_exporter.simulator.generated_world import GeneratedWorld, Size, generate_world
-from insights_exporter.simulator.lateness import RollupDelay
+from insights_exporter.simulator.options import ApiOptions
+from insights_exporter.simulator.rollup import RollupDelay
 from insights_exporter.simulator.usage import TERMINAL_SLUG, UserDay, minute_mask
-from tests.support.api_client import api_client
+from tests.support.api_client import NOW, WEEK, api_client, simulated_deployment
 
-NOW = datetime(2026, 11, 24, 14, 7, tzinfo=UTC)
-WEEK = {"start_time": "2026-11-18T00:00:00Z", "end_time": "2026-11-24T15:00:00Z"}
 DAY = {"start_time": "2026-11-20T00:00:00Z", "end_time": "2026-11-21T00:00:00Z"}
 DAY_OF_USE = date(2026, 11, 20)
 
 
 @dataclass(slots=True)
 class ScriptedUsageWorld(GeneratedWorld):
-    """A world in which only that happened which a test tells."""
+    """A world with the usage that a test defines."""
 
     user_days_by_date: Mapping[date, Iterable[UserDay]] = field(default_factory=dict)
 
     def usage_on(self, day: date) -> Iterable[UserDay]:
-        """Return what the test tells."""
+        """Return the usage of the test."""
         return self.user_days_by_date.get(day, ())
 
 
@@ -46,10 +44,6 @@ def deployment_with_usage(
         user_days_by_date={day: user_days},
     )
     return demo_deployment(Size(4, 6), now=lambda: NOW, world=world, options=options or ApiOptions())
-
-
-def simulated_deployment(**options: Any) -> SimulatedDeployment:
-    return demo_deployment(Size(4, 20), now=lambda: NOW, options=ApiOptions(**options))
 
 
 async def get_report(deployment: SimulatedDeployment, query: Mapping[str, str] = DAY) -> Any:
@@ -75,7 +69,7 @@ async def test_five_builtin_apps_come_first() -> None:
 
 
 async def test_user_seconds_are_capped_at_30_minutes_per_half_hour() -> None:
-    """Both templates see the whole half hour, the deployment sees it once."""
+    """Each template counts the whole half hour, the deployment counts it once."""
     hour = {"vscode": minute_mask(600, 660)}
     deployment = deployment_with_usage(UserDay(0, 0, hour), UserDay(1, 0, hour))
     world = deployment.world
@@ -111,7 +105,7 @@ async def test_overlapping_apps_count_once_in_user_activity() -> None:
 
 
 async def test_opens_count_runs_of_consecutive_half_hours() -> None:
-    """Twice in one half hour is once, over an edge is once, and after a gap it is once more."""
+    """Two uses in one half hour, or across its end, are one open; a use after a gap is another."""
     mask = minute_mask(600, 605) | minute_mask(620, 640) | minute_mask(720, 725)
     template_report = await get_report(
         deployment_with_usage(
@@ -132,7 +126,7 @@ async def test_terminal_app_counts_as_activity_without_a_row() -> None:
 
 
 async def test_half_hours_cut_by_range_bounds_are_excluded() -> None:
-    """At an offset of a quarter of an hour, midnight takes the half hour around it from both days."""
+    """With an offset of 15 minutes, the half hour around midnight belongs to neither day."""
     deployment = deployment_with_usage(UserDay(0, 0, {"vscode": minute_mask(0, 1440)}))
     query = {"start_time": "2026-11-20T00:00:00+05:45", "end_time": "2026-11-21T00:00:00+05:45"}
 
@@ -167,7 +161,7 @@ async def test_same_slug_with_two_display_names_has_two_rows() -> None:
 
 
 async def test_parameter_with_two_declarations_has_two_rows() -> None:
-    template_report = await get_report(demo_deployment(Size(4, 60), now=lambda: NOW), WEEK)
+    template_report = await get_report(simulated_deployment(Size(4, 60)), WEEK)
     regions = [
         parameter for parameter in template_report["parameters_usage"] if parameter["name"] == "region"
     ]
@@ -199,8 +193,8 @@ async def test_parameter_with_two_declarations_has_two_rows() -> None:
 
 
 async def test_client_apps_have_separate_rows() -> None:
-    family_report = await get_report(simulated_deployment(), WEEK)
-    client_app_report = await get_report(simulated_deployment(client_apps=True), WEEK)
+    family_report = await get_report(simulated_deployment(Size(4, 20)), WEEK)
+    client_app_report = await get_report(simulated_deployment(Size(4, 20), client_apps=True), WEEK)
     rows = [app for app in client_app_report["apps_usage"] if app["type"] == "builtin"]
     vscode = sum(app["seconds"] for app in rows if app["family"] == "vscode")
 
@@ -223,7 +217,7 @@ async def test_client_apps_have_separate_rows() -> None:
 )
 async def test_unrequested_sections_are_absent(sections: str, keys: set[str]) -> None:
     query = {**WEEK, "interval": "day"} | ({"sections": sections} if sections else {})
-    async with api_client(simulated_deployment()) as client:
+    async with api_client(simulated_deployment(Size(4, 20))) as client:
         response = await client("/insights/templates", query)
 
     assert response.body.keys() == keys
@@ -231,7 +225,7 @@ async def test_unrequested_sections_are_absent(sections: str, keys: set[str]) ->
 
 async def test_empty_interval_reports_are_absent() -> None:
     empty = {"start_time": WEEK["start_time"], "end_time": WEEK["start_time"]}
-    async with api_client(simulated_deployment()) as client:
+    async with api_client(simulated_deployment(Size(4, 20))) as client:
         without_interval = await client("/insights/templates", WEEK)
         without_range = await client("/insights/templates", {**empty, "interval": "day"})
 
@@ -246,7 +240,7 @@ async def test_all_parameter_errors_are_returned_together() -> None:
         ("foo", "1"),
         ("template_ids", "7,x"),
     ]
-    async with api_client(simulated_deployment()) as client:
+    async with api_client(simulated_deployment(Size(4, 20))) as client:
         response = await client("/insights/templates", query)
 
     assert response.status == 400
@@ -259,7 +253,7 @@ async def test_all_parameter_errors_are_returned_together() -> None:
 
 
 async def test_unknown_section_is_rejected() -> None:
-    async with api_client(simulated_deployment()) as client:
+    async with api_client(simulated_deployment(Size(4, 20))) as client:
         response = await client("/insights/templates", {**WEEK, "sections": "report,horoscope"})
 
     assert list(response.field_errors) == ["sections"]
@@ -267,14 +261,14 @@ async def test_unknown_section_is_rejected() -> None:
 
 
 async def test_user_activity_rejects_interval() -> None:
-    async with api_client(simulated_deployment()) as client:
+    async with api_client(simulated_deployment(Size(4, 20))) as client:
         response = await client("/insights/user-activity", {**WEEK, "interval": "day"})
 
     assert response.field_errors == {"interval": '"interval" is not a valid query param'}
 
 
 async def test_token_in_the_query_is_an_unknown_parameter() -> None:
-    async with api_client(simulated_deployment()) as client:
+    async with api_client(simulated_deployment(Size(4, 20))) as client:
         response = await client(
             "/insights/templates", {**WEEK, "coder_session_token": "insightsxp-demotokendemotokendemo"}
         )
@@ -288,7 +282,7 @@ async def test_response_keeps_requested_utc_offset() -> None:
         "end_time": "2026-11-21T00:00:00+02:00",
         "interval": "day",
     }
-    async with api_client(simulated_deployment()) as client:
+    async with api_client(simulated_deployment(Size(4, 20))) as client:
         response = await client("/insights/templates", query)
 
     assert response.body["report"]["start_time"] == query["start_time"]
@@ -301,7 +295,7 @@ async def test_response_keeps_requested_utc_offset() -> None:
 
 @pytest.mark.parametrize(("hour", "entries"), [(14, 61), (23, 60)])
 async def test_daily_users_cover_sixty_days(hour: int, entries: int) -> None:
-    deployment = simulated_deployment()
+    deployment = simulated_deployment(Size(4, 20))
     deployment.now = lambda: NOW.replace(hour=hour)
     async with api_client(deployment) as client:
         response = await client("/insights/daus")
@@ -314,14 +308,14 @@ async def test_daily_users_cover_sixty_days(hour: int, entries: int) -> None:
 
     assert len(response.body["entries"]) == entries
     assert by_date["2026-11-23"] == day.body["report"]["active_users"]
-    # The offset moves the label and not the day.
+    # The offset shifts the label, not the day.
     assert [entry["amount"] for entry in shifted.body["entries"]] == list(by_date.values())
     assert shifted.body["tz_hour_offset"] == -5
     assert invalid.status == 400
 
 
 async def test_disabled_usage_stats_affect_four_routes_only() -> None:
-    deployment = simulated_deployment()
+    deployment = simulated_deployment(Size(4, 20))
     deployment.world.usage_stats_enabled = False
     template_id = deployment.world.templates[0].id
     async with api_client(deployment) as client:
@@ -344,7 +338,7 @@ async def test_disabled_usage_stats_affect_four_routes_only() -> None:
 
 
 async def test_older_versions_ignore_disabled_usage_stats() -> None:
-    deployment = demo_deployment(Size(4, 20), now=lambda: NOW, options=ApiOptions(version="v2.29.0"))
+    deployment = simulated_deployment(Size(4, 20), version="v2.29.0")
     deployment.world.usage_stats_enabled = False
     async with api_client(deployment) as client:
         assert (await client("/insights/templates", WEEK)).status == 200
@@ -383,3 +377,41 @@ def test_delayed_usage_appears_within_two_hours_and_stays() -> None:
 
     assert delayed_steps > 200
     assert last_delayed == 6 * 1440
+
+
+# Users by status
+
+
+async def test_user_status_counts_end_at_midnight_of_the_time_zone() -> None:
+    """The last of 61 points is today's midnight, so a change of today is missing."""
+    async with api_client(simulated_deployment()) as client:
+        utc = (await client("/insights/user-status-counts")).body["status_counts"]
+        berlin = (await client("/insights/user-status-counts", {"timezone": "Europe/Berlin"})).body
+        west = (await client("/insights/user-status-counts", {"tz_offset": "-5"})).body
+
+    assert sum(rows[-1]["count"] for rows in utc.values()) == 20
+    assert {len(rows) for rows in utc.values()} == {61}
+    assert {rows[-1]["date"] for rows in utc.values()} == {"2026-11-24T00:00:00Z"}
+    assert berlin["status_counts"]["active"][-1]["date"] == "2026-11-24T00:00:00+01:00"
+    assert west["status_counts"]["active"][-1]["date"] == "2026-11-24T00:00:00-05:00"
+
+
+@pytest.mark.parametrize(
+    ("query", "message", "detail"),
+    [
+        (
+            {"timezone": "Europe/Berlin", "tz_offset": "1"},
+            'Provide either "timezone" or "tz_offset", not both.',
+            "",
+        ),
+        ({"timezone": "Mars/Olympus"}, "Invalid timezone.", "unknown time zone Mars/Olympus"),
+        ({"offset": "1"}, "Query parameters have invalid values.", ""),
+    ],
+)
+async def test_invalid_status_count_queries_are_rejected(
+    query: Mapping[str, str], message: str, detail: str
+) -> None:
+    async with api_client(simulated_deployment()) as client:
+        response = await client("/insights/user-status-counts", query)
+
+    assert response.error == (400, message, detail)

@@ -1,4 +1,4 @@
-"""Ranges of time are refused in Coder's words, the first fault alone."""
+"""Time ranges are validated with Coder's errors; the first error is returned alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ START, END = "2026-11-18T00:00:00Z", "2026-11-24T15:00:00Z"
 
 
 def rejected_field(start: str, end: str, *, interval: str = "", now: datetime = NOW) -> tuple[str, str]:
-    """Return field and detail of what is wrong."""
+    """Return field and detail of the error."""
     with pytest.raises(ApiError) as error_info:
         parse_range(start, end, now=now).validate_interval(interval)
     body = error_info.value.body
@@ -57,11 +57,11 @@ def rejected_field(start: str, end: str, *, interval: str = "", now: datetime = 
             START,
             "2026-11-24T14:30:00Z",
             "end_time",
-            'Query param "end_time" must have the clock set to HH:00:00, got 2026-11-24T14:30:00Z',
+            'Query param "end_time" must have the clock set to 14:00:00, got 2026-11-24T14:30:00Z',
         ),
-        # The end is what is wrong with both.
+        # A range error belongs to the end.
         (START, "2026-11-17T00:00:00Z", "end_time", 'Query param "end_time" must be after than "start_time"'),
-        # Of two faults the one of the start is told.
+        # The start is validated first.
         ("nonsense", "nonsense", "start_time", 'Query param "start_time" must be a valid date format'),
     ],
 )
@@ -76,15 +76,15 @@ def test_only_the_first_error_is_returned(start: str, end: str, field: str, deta
     ("start", "end"),
     [
         (START, END),
-        # Equal ends make an empty range.
+        # Equal bounds are an empty range.
         (START, START),
-        # Fractions of seconds pass the rule on clocks.
+        # The clock rule ignores fractions of seconds.
         ("2026-11-18T00:00:00.123Z", END),
-        # The ends may have different offsets, as over the end of summer time.
+        # The bounds may have different offsets, as across the end of daylight saving time.
         ("2026-10-20T00:00:00+02:00", "2026-11-24T00:00:00+01:00"),
-        # Today is the day of the offset that was asked for.
+        # "Today" depends on the requested offset.
         ("2026-11-18T00:00:00+09:00", "2026-11-24T23:00:00+09:00"),
-        # Nothing is too long.
+        # There is no maximum length.
         ("2016-01-01T00:00:00Z", END),
     ],
 )
@@ -131,7 +131,7 @@ def test_last_weekly_interval_needs_six_days(days: int, *, accepted: bool) -> No
 
 
 def test_four_weeks_and_one_hour_are_rejected() -> None:
-    """Over the end of summer time, ends of different offsets make such a range."""
+    """Across the end of daylight saving time, bounds with different offsets form such a range."""
     error = rejected_field("2026-10-20T00:00:00+02:00", "2026-11-17T00:00:00+01:00", interval="week")
 
     assert error == ("", "Last report interval should have at least 6 days.")
@@ -151,3 +151,19 @@ def test_intervals_keep_the_utc_offset_of_the_start() -> None:
         TimeRange(datetime(2026, 11, 23, tzinfo=east), datetime(2026, 11, 23, 15, tzinfo=east)),
     ]
     assert {interval.start.utcoffset() for interval in time_range.intervals("day")} == {timedelta(hours=2)}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("2026-11-18T00:00:00", ' as "2006-01-02T15:04:05Z07:00": cannot parse "" as "Z07:00"'),
+        ("2026-11-18", ' as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T"'),
+        ("yesterday", ' as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" as "2006"'),
+        ("2026-11-18T00:00:00Zjunk", ': extra text: "junk"'),
+        ("2026-11-31T00:00:00Z", ": day out of range"),
+    ],
+)
+def test_parse_errors_end_with_the_rest_of_the_text(text: str, reason: str) -> None:
+    _, detail = rejected_field(text, END)
+
+    assert detail.endswith(f'parsing time "{text}"{reason}')

@@ -1,40 +1,32 @@
-"""The simulator's own metrics of coderd are those that a real one was recorded with, flaws included."""
+"""The simulated coderd metrics match recordings of a real coderd, flaws included."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import aiohttp
-import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from insights_exporter.simulator.api.accounts import Account, Accounts
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.http_server import serve, serve_metrics
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.coderd.metric_vectors import DuplicateMetricError
 from insights_exporter.simulator.coderd.metrics import CoderdMetrics
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, OWNER_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size
 from insights_exporter.simulator.model import App, Build, Organization, Parameter
-from insights_exporter.simulator.options import MetricsOptions
+from insights_exporter.simulator.options import ApiOptions, MetricsOptions
 from insights_exporter.simulator.usage import UserDay, minute_mask
 from tests.support.clock import FakeClock
+from tests.support.goldens import golden
 from tests.support.scripted_world import ScriptedWorld, scripted_world, template
 
-GOLDENS = Path(__file__).parents[2] / "goldens"
 START = datetime(2026, 1, 14, 10, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 Labels = dict[str, str]
-
-
-def golden(name: str) -> Any:
-    return msgspec.json.decode((GOLDENS / name).read_bytes())
 
 
 def samples(exposition: str) -> list[tuple[str, Labels, float]]:
@@ -46,7 +38,7 @@ def samples(exposition: str) -> list[tuple[str, Labels, float]]:
 
 
 def values_by_labels(exposition: str, name: str, *labels: str) -> dict[tuple[str, ...], float]:
-    """Return a family's values by some of its labels."""
+    """Return the values of a family by some of its labels."""
     return {
         tuple(sample_labels[label] for label in labels): value
         for sample_name, sample_labels, value in samples(exposition)
@@ -55,7 +47,7 @@ def values_by_labels(exposition: str, name: str, *labels: str) -> dict[tuple[str
 
 
 def recorded_insights_world() -> ScriptedWorld:
-    """Return what the recorded deployment did: one minute in three apps, three in a custom one."""
+    """Return the usage of the recorded deployment: one minute in three apps, three in a custom one."""
     recorded_template = replace(
         template(0, "golden-template"),
         apps=(App("golden-slug", "Golden Slug"),),
@@ -68,7 +60,7 @@ def recorded_insights_world() -> ScriptedWorld:
     world = scripted_world(recorded_template, users=("ada", "grace"))
     workspace = world.add_workspace("dev")
     world.add_report(workspace, START + MINUTE, sessions={"vscode": 1, "jetbrains": 2, "ssh": 1})
-    # Who only uses a custom app is no active user here.
+    # A user of custom apps alone is not an active user in these metrics.
     world.usage_by_day[START.date()] = [UserDay(0, 1, app_masks={"golden-slug": minute_mask(601, 604)})]
     values = (("Foobar", "true", "789"), ("Baz", "true", "999"))
     for number, parameter_values in enumerate(values):
@@ -122,7 +114,7 @@ def test_duplicate_template_names_break_metrics_of_older_releases() -> None:
 
 
 def recorded_agents_world() -> ScriptedWorld:
-    """Return what the recorded agents said: each three times, one more each time."""
+    """Return the reports of the recorded agents: three each, with increasing values."""
     world = scripted_world(template(0, "one"), users=("testuser",))
     rows = (
         ("workspace-1", 1, 2, (3, 4, 5, 6), 7, 8),
@@ -166,7 +158,7 @@ def test_byte_gauges_reset_each_minute() -> None:
         for minute in range(5)
     ]
 
-    # Nothing at the start; a tick without reports leaves the last one.
+    # The first tick finds no reports; a later tick without reports keeps the values.
     assert bytes_by_minute == [{}, {("main",): 201}, {("main",): 205}, {("main",): 209}, {("main",): 209}]
 
 
@@ -226,15 +218,21 @@ def test_restart_clears_all_metrics() -> None:
     assert "coderd_agentstats_rx_bytes" in metrics.render(START + 3 * MINUTE)
 
 
-@pytest.mark.parametrize("options", [MetricsOptions(enable=False), MetricsOptions(collect_agent_stats=False)])
-def test_agent_stats_can_be_disabled(options: MetricsOptions) -> None:
-    world = scripted_world(template(0, "go"))
-    world.add_report_every_half_minute(world.add_workspace("dev"), START, 2)
+@pytest.mark.parametrize(
+    ("options", "has_insights", "has_agents"),
+    [
+        (MetricsOptions(), True, True),
+        (MetricsOptions(collect_agent_stats=False), True, False),
+        (MetricsOptions(enable=False), False, False),
+    ],
+    ids=["enabled", "without agent statistics", "disabled"],
+)
+def test_metrics_can_be_disabled(options: MetricsOptions, *, has_insights: bool, has_agents: bool) -> None:
+    exposition = CoderdMetrics(recorded_insights_world(), START, options).render(START + 5 * MINUTE)
 
-    exposition = CoderdMetrics(world, START, options).render(START + MINUTE)
-
-    assert "agentstats" not in exposition
-    assert "coderd_agents_" not in exposition
+    assert ("coderd_insights_" in exposition) is has_insights
+    assert ("coderd_agentstats_" in exposition) is has_agents
+    assert ("coderd_agents_up" in exposition) is has_agents
     assert "coderd_api_requests_processed_total" in exposition
 
 
@@ -255,21 +253,23 @@ async def test_metrics_port_serves_any_path_without_authentication() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "token", "status", "told"),
+    ("version", "token", "status", "expected"),
     [
         ("v2.35.1", OWNER_TOKEN, 200, "coderd_prometheusmetrics_agentstats_execution_seconds_count 61"),
         ("v2.35.1", DEMO_TOKEN, 403, "Forbidden."),
         ("v2.34.0", OWNER_TOKEN, 404, "Route not found."),
     ],
 )
-async def test_debug_metrics_route_requires_owner(version: str, token: str, status: int, told: str) -> None:
+async def test_debug_metrics_route_requires_owner(
+    version: str, token: str, status: int, expected: str
+) -> None:
     clock = FakeClock()
     deployment = demo_deployment(Size(2, 8), now=clock.now, options=ApiOptions(version=version))
     async with serve(deployment) as address:
         response = await http_get(f"{address}/api/v2/debug/metrics", token)
 
     assert response[0] == status
-    assert told in response[2]
+    assert expected in response[2]
 
 
 async def test_duplicate_metrics_return_status_500() -> None:

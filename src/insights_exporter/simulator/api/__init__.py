@@ -1,1 +1,1 @@
-"""The HTTP side of a simulated Coder: what a deployment answers, and how it fails."""
+"""The HTTP API of a simulated deployment, and its faults."""

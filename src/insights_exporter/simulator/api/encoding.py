@@ -1,4 +1,4 @@
-"""Bytes as Coder writes them."""
+"""JSON encoding as in Coder's responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from insights_exporter.simulator.api.errors import ApiError
 __all__ = ["METRICS_CONTENT_TYPE", "encode", "error_response", "json_response"]
 
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
-"""The media type of metrics."""
+"""The media type of Prometheus metrics."""
 
 _ENCODER = msgspec.json.Encoder(uuid_format="canonical", decimal_format="number")
 
@@ -26,22 +26,22 @@ _HTML_ESCAPES = (
 
 
 def encode(value: Any) -> bytes:
-    """Return compact JSON with a newline at the end and what matters in HTML escaped."""
+    """Return compact JSON with escaped HTML characters and a final newline, as Go's encoder."""
     body = _ENCODER.encode(value)
     for plain, escaped in _HTML_ESCAPES:
-        # These bytes occur only inside texts.
+        # These bytes occur only inside JSON strings.
         if plain in body:
             body = body.replace(plain, escaped)
     return body + b"\n"
 
 
 def json_response(value: Any, *, status: int = 200) -> web.Response:
-    """Return the answer as Coder sends it."""
+    """Return a JSON response."""
     return web.Response(body=encode(value), status=status, content_type="application/json", charset="utf-8")
 
 
 def error_response(error: ApiError) -> web.Response:
-    """Return a refusal as Coder sends it."""
+    """Return an error response."""
     response = json_response(error.body, status=error.status)
     response.headers.update(error.headers)
     return response

@@ -1,4 +1,4 @@
-"""Refusals in Coder's own words."""
+"""Error responses with Coder's texts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = [
 
 
 class FieldError(Struct, frozen=True):
-    """What is wrong with one field of a request."""
+    """The error of one field of a request."""
 
     field: str
     detail: str
 
 
 class ErrorBody(Struct, frozen=True, omit_defaults=True):
-    """The body of every error; empty parts are left out."""
+    """The body of an error; empty fields are omitted."""
 
     message: str
     detail: str = ""
@@ -39,7 +39,7 @@ class ErrorBody(Struct, frozen=True, omit_defaults=True):
 
 
 class ApiError(Exception):
-    """A request ends with this status and body."""
+    """Ends a request with a status and a body."""
 
     def __init__(self, status: int, body: ErrorBody, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(body.message)
@@ -49,40 +49,40 @@ class ApiError(Exception):
 
 
 def invalid_parameters(validations: Sequence[FieldError]) -> ApiError:
-    """Return the answer to parameters of which each is wrong for itself."""
+    """Return the error of parameters with one detail each."""
     return ApiError(400, ErrorBody("Query parameters have invalid values.", validations=validations))
 
 
 def invalid_parameter(*, field: str = "", detail: str) -> ApiError:
-    """Return the answer to the one parameter that was found wrong first."""
+    """Return the error of the first invalid parameter."""
     message = "Query parameter has invalid value."
     if not field:
         return ApiError(400, ErrorBody(message, detail))
     return ApiError(400, ErrorBody(message, validations=[FieldError(field, detail)]))
 
 
-def invalid_uuid(text: str, *, name: str) -> ApiError:
-    """Return the answer to a path with something else where an id belongs."""
-    return ApiError(
-        400,
-        ErrorBody(f'Invalid UUID "{text}".', validations=[FieldError(name, "Invalid UUID")]),
-    )
+def invalid_uuid(text: str, detail: str) -> ApiError:
+    """Return the error of a path with a malformed id."""
+    return ApiError(400, ErrorBody(f'Invalid UUID "{text}".', detail))
 
 
 def unauthorized(detail: str, *, access_url: str) -> ApiError:
-    """Return the answer to a token that is not good."""
+    """Return the error of an invalid token; Coder names an expired one, whatever the cause."""
     metadata = f"{access_url}/.well-known/oauth-protected-resource"
     return ApiError(
         401,
         ErrorBody(
             "You are signed out or your session has expired. Please sign in again to continue.", detail
         ),
-        headers={"WWW-Authenticate": f'Bearer realm="coder", resource_metadata="{metadata}"'},
+        headers={
+            "WWW-Authenticate": 'Bearer realm="coder", error="invalid_token", '
+            f'error_description="The access token has expired", resource_metadata="{metadata}"'
+        },
     )
 
 
 def account_not_active(status: str) -> ApiError:
-    """Return the answer to the good token of a user who may not sign in."""
+    """Return the error of a valid token whose user may not sign in."""
     return ApiError(
         401,
         ErrorBody(
@@ -92,7 +92,7 @@ def account_not_active(status: str) -> ApiError:
 
 
 def forbidden() -> ApiError:
-    """Return the answer where a missing permission is admitted."""
+    """Return the error of a missing permission on a route that discloses it."""
     return ApiError(
         403,
         ErrorBody(
@@ -105,22 +105,22 @@ def forbidden() -> ApiError:
 
 
 def not_found() -> ApiError:
-    """Return the answer that hides whether a thing is absent or forbidden."""
+    """Return the error that covers both a missing resource and a missing permission."""
     return ApiError(404, ErrorBody("Resource not found or you do not have access to this resource"))
 
 
 def route_not_found() -> ApiError:
-    """Return the answer to a path that this server does not know."""
+    """Return the error of an unknown path."""
     return ApiError(404, ErrorBody("Route not found."))
 
 
 def insights_disabled() -> ApiError:
-    """Return the answer of the insights routes where usage statistics are switched off."""
+    """Return the error of the insights routes while usage statistics are disabled."""
     return ApiError(404, ErrorBody("Not Found.", "Template insights are disabled."))
 
 
 def rate_limited(limit: int) -> ApiError:
-    """Return the answer to a caller who asked too often."""
+    """Return the error of an exceeded rate limit."""
     return ApiError(
         429,
         ErrorBody(f"You've been rate limited for sending more than {limit} requests in 1m0s."),

@@ -1,22 +1,17 @@
-"""Everything that can be made to go wrong, on demand.
+"""Injectable faults of the simulated API.
 
-A fault is set on an endpoint, written as the template of its path below ``/api/v2`` (``/insights/templates``,
-``/templates/{id}/daus``), or on ``*`` for all. Several faults of one endpoint apply one after the other:
-first the delay, say, then the status. ``share`` is the part of the requests that a fault strikes, drawn
-from a seeded source; ``times`` is how many it strikes before it is over, None for no end.
-
-Over HTTP (see ``control``) a fault is an object with its ``kind``:
-``{"kind": "status", "status": 500, "times": 2}``.
+A fault belongs to an endpoint: the path pattern below ``/api/v2`` (``/insights/templates``,
+``/templates/{id}/daus``), a method with it (``POST /users/me/keys/tokens``), or ``*`` for all. Several faults
+of one endpoint apply in order, such as a delay and then a status. ``probability`` is the share of affected
+requests, drawn from a seeded generator. ``max_count`` is the number of affected requests; None is unlimited.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
-
-from msgspec import Struct
 
 __all__ = [
     "AppendText",
@@ -30,7 +25,6 @@ __all__ = [
     "LoginPage",
     "NotANumber",
     "Redirect",
-    "SlowBody",
     "Status",
     "TruncateBody",
     "UnrelatedJson",
@@ -38,82 +32,86 @@ __all__ = [
 ]
 
 
-class _Base(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
-    """What all faults have in common."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """Fields of all faults."""
 
     probability: float = 1.0
     max_count: int | None = None
 
 
-class Status(_Base, tag="status", frozen=True, kw_only=True):
-    """Answer with a status and a body of Coder's form; as a proxy's page where ``html`` is set."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status(_Base):
+    """Answer with a status and Coder's error body, or with an HTML page as a proxy does."""
 
     status: int = 500
-    message: str = "Internal error fetching what you asked for."
-    detail: str = "the simulator was told to fail"
+    message: str = "Internal error fetching data."
+    detail: str = "injected fault"
     html: bool = False
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Delay(_Base, tag="delay", frozen=True, kw_only=True):
-    """Wait some seconds before anything else."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay(_Base):
+    """Wait before the response."""
 
     seconds: float
 
 
-class DropConnection(_Base, tag="drop", frozen=True, kw_only=True):
-    """Close the connection after so many bytes of the body; before the status line where that is None."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropConnection(_Base):
+    """Close the connection after some bytes of the body; None closes it before the status line."""
 
     after_bytes: int | None = None
 
 
-class TruncateBody(_Base, tag="truncate", frozen=True, kw_only=True):
-    """Keep only this part of the body, as if it were complete."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TruncateBody(_Base):
+    """Send only a part of the body, as a complete response."""
 
     kept_fraction: float = 0.5
 
 
-class UnrelatedJson(_Base, tag="foreign_json", frozen=True, kw_only=True):
-    """Answer with good JSON that has nothing to do with Coder."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnrelatedJson(_Base):
+    """Answer with valid JSON of another program."""
 
     body: str = '{"status":"ok","data":[1,2,3]}'
 
 
-class WrongTypes(_Base, tag="wrong_types", frozen=True, kw_only=True):
-    """Put a text where a number belongs in these fields, in every ``every``-th place; in all where empty."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongTypes(_Base):
+    """Replace every ``every``-th number of the fields by text; no fields means all."""
 
     fields: frozenset[str] = frozenset()
     every: int = 1
 
 
-class NotANumber(_Base, tag="not_a_number", frozen=True, kw_only=True):
-    """Write NaN, which is no JSON, for the first number."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotANumber(_Base):
+    """Replace the first number by NaN, which is invalid JSON."""
 
     literal: str = "NaN"
 
 
-class LoginPage(_Base, tag="login_page", frozen=True, kw_only=True):
-    """Answer as a proxy that asks people to sign in."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginPage(_Base):
+    """Answer with the sign-in page of a proxy."""
 
     status: int = 200
 
 
-class Redirect(_Base, tag="redirect", frozen=True, kw_only=True):
-    """Point elsewhere."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect(_Base):
+    """Answer with a redirect."""
 
     location: str = "https://login.example.test/"
     status: int = 302
 
 
-class SlowBody(_Base, tag="drip", frozen=True, kw_only=True):
-    """Send the body in small pieces with pauses of ``seconds`` between."""
-
-    chunk_size: int = 16
-    seconds: float = 0.05
-
-
-class AppendText(_Base, tag="texts", frozen=True, kw_only=True):
-    r"""Append ugly text to these fields, ``repeat`` times: newlines, quotes, emoji, great length."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendText(_Base):
+    r"""Append text with newlines, quotes and emoji to the fields, ``repeat`` times."""
 
     fields: frozenset[str] = frozenset(
         {"username", "owner_name", "name", "template_name", "display_name", "value"}
@@ -122,22 +120,25 @@ class AppendText(_Base, tag="texts", frozen=True, kw_only=True):
     repeat: int = 1
 
 
-class InvalidNumbers(_Base, tag="counts", frozen=True, kw_only=True):
-    """Set these numbers to a nonsensical value, in every ``every``-th place."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvalidNumbers(_Base):
+    """Set every ``every``-th number of the fields to an invalid value."""
 
     fields: frozenset[str] = frozenset({"seconds", "active_users", "times_used", "count", "amount"})
     value: float = -5
     every: int = 1
 
 
-class DuplicateRows(_Base, tag="duplicates", frozen=True, kw_only=True):
-    """List every row of these fields twice."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateRows(_Base):
+    """Duplicate the rows of these lists."""
 
     fields: frozenset[str] = frozenset({"apps_usage", "parameters_usage", "users", "workspaces"})
 
 
-class DeleteTemplate(_Base, tag="delete_template", frozen=True, kw_only=True):
-    """Delete a template from the moment of this request on."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteTemplate(_Base):
+    """Delete a template at this request."""
 
     template_id: str
 
@@ -152,7 +153,6 @@ Fault: TypeAlias = (
     | NotANumber
     | LoginPage
     | Redirect
-    | SlowBody
     | AppendText
     | InvalidNumbers
     | DuplicateRows
@@ -168,45 +168,37 @@ class _ActiveFault:
 
 @dataclass(slots=True)
 class FaultInjector:
-    """What goes wrong at the moment; the handle of tests.
-
-    ``struck`` counts how often each endpoint was struck.
-    """
+    """The active faults by endpoint."""
 
     seed: int = 0
-    struck: dict[str, int] = field(default_factory=dict)
     _random: random.Random = field(init=False, repr=False)
     _active: dict[str, list[_ActiveFault]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        """Prepare the source of chance."""
+        """Seed the random generator."""
         self._random = random.Random(self.seed)
 
     def inject(self, endpoint: str, *faults: Fault) -> None:
-        """Let these faults, in place of former ones, strike an endpoint from now on."""
+        """Replace the faults of an endpoint."""
         self._active[endpoint] = [_ActiveFault(fault, fault.max_count) for fault in faults]
 
     def clear(self, endpoint: str | None = None) -> None:
-        """End the faults of an endpoint, or all."""
+        """Remove the faults of an endpoint; None removes all."""
         if endpoint is None:
             self._active.clear()
         else:
             self._active.pop(endpoint, None)
 
-    def next_faults(self, endpoint: str) -> list[Fault]:
-        """Return the faults that strike this request, and count them off."""
+    def next_faults(self, *endpoints: str) -> list[Fault]:
+        """Return the faults of the next request to an endpoint with these names, and count them."""
         if not self._active:
             return []
-        selected = [active for active in self._candidates(endpoint) if self._applies(active)]
+        candidates = [active for name in ("*", *endpoints) for active in self._active.get(name, ())]
+        selected = [active for active in candidates if self._applies(active)]
         for active in selected:
             if active.remaining is not None:
                 active.remaining -= 1
-        if selected:
-            self.struck[endpoint] = self.struck.get(endpoint, 0) + 1
         return [active.fault for active in selected]
-
-    def _candidates(self, endpoint: str) -> Iterable[_ActiveFault]:
-        return [*self._active.get("*", ()), *self._active.get(endpoint, ())]
 
     def _applies(self, active: _ActiveFault) -> bool:
         if active.remaining == 0:

@@ -1,17 +1,18 @@
-"""The simulated deployment as an aiohttp application."""
+"""The HTTP server of a simulated deployment: routing, authentication, rate limit and faults."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from email.utils import format_datetime
-from typing import Any
+from ssl import SSLContext
+from typing import Any, Final
 
 from aiohttp import web
 
-from insights_exporter.simulator.api import insights_routes, inventory_routes, system_routes
+from insights_exporter.simulator.api import system_routes
 from insights_exporter.simulator.api.accounts import Account
 from insights_exporter.simulator.api.deployment import RequestContext, SimulatedDeployment
 from insights_exporter.simulator.api.encoding import (
@@ -20,31 +21,16 @@ from insights_exporter.simulator.api.encoding import (
     error_response,
     json_response,
 )
-from insights_exporter.simulator.api.errors import (
-    ApiError,
-    ErrorBody,
-    invalid_uuid,
-    rate_limited,
-    route_not_found,
-)
-from insights_exporter.simulator.api.fault_injection import (
-    Delay,
-    DeleteTemplate,
-    DropConnection,
-    Fault,
-    LoginPage,
-    Redirect,
-    SlowBody,
-    Status,
-)
-from insights_exporter.simulator.api.query_params import QueryParams, parse_uuid
-from insights_exporter.simulator.api.response_corruption import corrupt_response
+from insights_exporter.simulator.api.errors import ApiError, invalid_uuid, rate_limited, route_not_found
+from insights_exporter.simulator.api.fault_injection import Fault
+from insights_exporter.simulator.api.query_params import QueryParams, uuid_error
+from insights_exporter.simulator.api.responses import fault_response, redirect_response, send
+from insights_exporter.simulator.api.routes import ROUTES, Route
 from insights_exporter.simulator.api.version import Capability
 from insights_exporter.simulator.coderd.metric_vectors import DuplicateMetricError
 
 __all__ = [
     "METRICS_ROUTE",
-    "ROUTES",
     "build_info_handler",
     "create_app",
     "create_metrics_app",
@@ -53,84 +39,45 @@ __all__ = [
     "serve_metrics",
 ]
 
-METRICS_ROUTE = "(metrics)"
-"""What faults and counts know the separate address of metrics by."""
+METRICS_ROUTE: Final = "(metrics)"
+"""The name of coderd's Prometheus endpoint in faults and request counts."""
 
-_BASE = "/api/v2"
-_LOGIN_HTML = "<!doctype html><title>Sign in</title><form method=post><input name=user></form>"
+_BASE: Final = "/api/v2"
+_TLS_HANDSHAKE: Final = b"\x16"
+"""The first byte of a TLS connection."""
+_PLAIN_HTTP_BODY: Final = b"Client sent an HTTP request to an HTTPS server.\n"
 
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A path below ``/api/v2`` with what answers it; the answer is text where ``text`` is set."""
-
-    path: str
-    handler: Callable[[RequestContext], Any]
-    method: str = "GET"
-    since: Capability | None = None
-    is_text: bool = False
-
-
-ROUTES = (
-    Route("/users/me", system_routes.me),
-    Route("/users/me/keys/tokens", system_routes.tokens),
-    Route("/users/me/organizations", inventory_routes.my_organizations),
-    Route("/users/{user}", inventory_routes.user),
-    Route("/users", inventory_routes.users),
-    Route("/authcheck", system_routes.authcheck, method="POST"),
-    Route("/organizations", inventory_routes.organizations),
-    Route("/organizations/{id}/templates", inventory_routes.organization_templates),
-    Route("/templates", inventory_routes.templates),
-    Route("/templates/{id}", inventory_routes.template),
-    Route("/templates/{id}/daus", insights_routes.template_daus),
-    Route("/templateversions/{id}/rich-parameters", inventory_routes.rich_parameters),
-    Route("/workspaces", inventory_routes.workspaces),
-    Route("/insights/templates", insights_routes.template_insights),
-    Route("/insights/user-activity", insights_routes.user_activity),
-    Route("/insights/user-latency", insights_routes.user_latency),
-    Route("/insights/daus", insights_routes.daus),
-    Route(
-        "/insights/user-status-counts",
-        insights_routes.user_status_counts,
-        since=Capability.USER_STATUS_COUNTS,
-    ),
-    Route("/deployment/stats", system_routes.deployment_stats),
-    Route("/debug/health", system_routes.health),
-    Route("/debug/metrics", system_routes.debug_metrics, since=Capability.DEBUG_METRICS, is_text=True),
-    Route("/entitlements", system_routes.entitlements),
-)
+Handler = Callable[[web.Request], Any]
 
 
 def create_app(deployment: SimulatedDeployment) -> web.Application:
-    """Return an application that answers for the deployment."""
+    """Return the application with the API's routes."""
     app = web.Application()
     app.router.add_get("/healthz", _ok)
     app.router.add_get("/latency-check", _ok)
     app.router.add_get(_BASE + "/buildinfo", build_info_handler(deployment))
     for route in ROUTES:
-        app.router.add_route(route.method, _BASE + route.path, route_handler(deployment, route))
+        handler = route_handler(deployment, route)
+        for pattern in route.patterns:
+            app.router.add_route(route.method, _BASE + pattern, handler)
     app.router.add_route("*", "/{anything:.*}", _not_found_handler(deployment))
     return app
 
 
 def create_metrics_app(deployment: SimulatedDeployment) -> web.Application:
-    """Return an application that answers like coderd's address for Prometheus: any path, and no login."""
+    """Return the application of coderd's Prometheus endpoint: every path answers, without authentication."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         deployment.request_counts[METRICS_ROUTE] = deployment.request_counts.get(METRICS_ROUTE, 0) + 1
         faults = deployment.faults.next_faults(METRICS_ROUTE)
-        if (fault_response := await _fault_response(deployment, request, faults)) is not None:
-            return fault_response
+        if (response := await fault_response(deployment, request, faults)) is not None:
+            return response
         now = deployment.now()
         try:
             body = await asyncio.to_thread(lambda: deployment.metrics.render(now).encode())
         except DuplicateMetricError as error:
             return _gather_error_response(error)
-        response = await _send(deployment, request, _text_response(body), faults)
-        if not response.prepared:
-            # Only the API names its version.
-            response.headers.popall("X-Coder-Build-Version", None)
-        return response
+        return await send(deployment, request, _text_response(body), faults, api_headers=False)
 
     app = web.Application()
     app.router.add_get("/{anything:.*}", handle)
@@ -138,32 +85,88 @@ def create_metrics_app(deployment: SimulatedDeployment) -> web.Application:
 
 
 def serve(
-    deployment: SimulatedDeployment, *, host: str = "127.0.0.1", port: int = 0
+    deployment: SimulatedDeployment,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ssl_context: SSLContext | None = None,
 ) -> AbstractAsyncContextManager[str]:
-    """Serve the deployment while the context lasts; yield its address. Port 0 takes a free one."""
-    return _run_app(create_app(deployment), host, port)
+    """Serve the API within the context and yield its URL; port 0 selects a free port.
+
+    With an ``ssl_context`` the server requires TLS and answers plain HTTP requests with 400, as Go's does.
+    """
+    return _run_app(create_app(deployment), host, port, ssl_context)
 
 
 def serve_metrics(
     deployment: SimulatedDeployment, *, host: str = "127.0.0.1", port: int = 0
 ) -> AbstractAsyncContextManager[str]:
-    """Serve coderd's own metrics while the context lasts; yield their address. Port 0 takes a free one."""
-    return _run_app(create_metrics_app(deployment), host, port)
+    """Serve coderd's Prometheus endpoint within the context and yield its URL; port 0 selects a free port."""
+    return _run_app(create_metrics_app(deployment), host, port, None)
 
 
 @asynccontextmanager
-async def _run_app(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def _run_app(
+    app: web.Application, host: str, port: int, ssl_context: SSLContext | None
+) -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
-        address = runner.addresses[0]
-        yield f"http://{host}:{address[1]}"
+        if ssl_context is None:
+            await web.TCPSite(runner, host, port).start()
+            yield f"http://{host}:{runner.addresses[0][1]}"
+            return
+        with socket.create_server((host, port)) as listener:
+            listener.setblocking(False)
+            accept_task = asyncio.create_task(_accept_tls(listener, _protocol_factory(runner), ssl_context))
+            try:
+                yield f"https://{host}:{listener.getsockname()[1]}"
+            finally:
+                accept_task.cancel()
+                await asyncio.wait((accept_task,))
     finally:
         await runner.cleanup()
 
 
-Handler = Callable[[web.Request], Any]
+def _protocol_factory(runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
+    if runner.server is None:
+        raise RuntimeError("The runner must be set up first.")
+    return runner.server
+
+
+async def _accept_tls(
+    listener: socket.socket, factory: Callable[[], asyncio.BaseProtocol], ssl_context: SSLContext
+) -> None:
+    """Accept connections until cancelled; those without a TLS handshake get Go's plain-text 400."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as group:
+        while True:
+            connection, _ = await loop.sock_accept(listener)
+            group.create_task(_start_connection(connection, factory, ssl_context))
+
+
+async def _start_connection(
+    connection: socket.socket, factory: Callable[[], asyncio.BaseProtocol], ssl_context: SSLContext
+) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(connection, readable.set)
+    try:
+        await readable.wait()
+    except asyncio.CancelledError:
+        loop.remove_reader(connection)
+        connection.close()
+        raise
+    loop.remove_reader(connection)
+    # A client that closes the connection or rejects the certificate reports the error itself.
+    with contextlib.suppress(OSError):
+        if connection.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE:
+            await loop.connect_accepted_socket(factory, connection, ssl=ssl_context)
+            return
+        with connection:
+            head = f"HTTP/1.0 400 Bad Request\r\nContent-Length: {len(_PLAIN_HTTP_BODY)}\r\n\r\n"
+            await loop.sock_recv(connection, 1 << 16)
+            await loop.sock_sendall(connection, head.encode() + _PLAIN_HTTP_BODY)
 
 
 async def _ok(_: web.Request) -> web.Response:
@@ -175,56 +178,71 @@ def _access_url(deployment: SimulatedDeployment, request: web.Request) -> str:
 
 
 def build_info_handler(deployment: SimulatedDeployment) -> Handler:
-    """Return what answers the one route that needs no token."""
+    """Return the handler of the one API route without authentication."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         faults = deployment.faults.next_faults("/buildinfo")
-        if (fault_response := await _fault_response(deployment, request, faults)) is not None:
-            return fault_response
-        payload = system_routes.build_info(deployment.release.version, _access_url(deployment, request))
+        if (response := await _early_response(deployment, request, faults)) is not None:
+            return response
+        payload = system_routes.build_info(deployment, _access_url(deployment, request))
 
         async def respond() -> web.Response:
             return json_response(payload)
 
-        return await _send(deployment, request, await _apply_rate_limit(deployment, request, respond), faults)
+        return await send(deployment, request, await _apply_rate_limit(deployment, request, respond), faults)
 
     return handle
 
 
 def _not_found_handler(deployment: SimulatedDeployment) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
+        if (response := await _early_response(deployment, request, [])) is not None:
+            return response
+
         async def respond() -> web.Response:
             raise route_not_found()
 
-        return await _send(deployment, request, await _apply_rate_limit(deployment, request, respond), [])
+        return await send(deployment, request, await _apply_rate_limit(deployment, request, respond), [])
 
     return handle
 
 
 def route_handler(deployment: SimulatedDeployment, route: Route) -> Handler:
-    """Return what answers a route, faults and limits included."""
+    """Return the handler of a route, including faults and the rate limit."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         deployment.request_counts[route.path] = deployment.request_counts.get(route.path, 0) + 1
-        faults = deployment.faults.next_faults(route.path)
-        if (fault_response := await _fault_response(deployment, request, faults)) is not None:
-            return fault_response
+        faults = deployment.faults.next_faults(route.path, f"{route.method} {route.path}")
+        if (response := await _early_response(deployment, request, faults)) is not None:
+            return response
 
         async def respond() -> web.Response:
             return await _call_route(deployment, request, route)
 
-        return await _send(deployment, request, await _apply_rate_limit(deployment, request, respond), faults)
+        return await send(deployment, request, await _apply_rate_limit(deployment, request, respond), faults)
 
     return handle
+
+
+async def _early_response(
+    deployment: SimulatedDeployment, request: web.Request, faults: list[Fault]
+) -> web.Response | None:
+    """Return the response of a fault or of the redirect to the access URL; None to call the route."""
+    if (response := await fault_response(deployment, request, faults)) is not None:
+        return response
+    options = deployment.options
+    if options.redirect_to_access_url and str(request.url.origin()) != options.access_url:
+        return redirect_response(deployment, options.access_url)
+    return None
 
 
 async def _apply_rate_limit(
     deployment: SimulatedDeployment, request: web.Request, respond: Callable[[], Awaitable[web.Response]]
 ) -> web.Response:
-    """Return the answer or the refusal, with what is left of the caller's requests in its headers."""
+    """Return the response, or the error 429, with the rate limit headers."""
     caller = request.remote or ""
     if deployment.supports(Capability.LIMIT_PER_USER):
-        caller = _session_token(deployment, request).partition("-")[0] or caller
+        caller = deployment.accounts.username_of(_session_token(deployment, request)) or caller
     limit_status = deployment.rate_limiter.acquire(request.path, caller)
     try:
         if limit_status and not limit_status.allowed:
@@ -242,12 +260,9 @@ async def _call_route(deployment: SimulatedDeployment, request: web.Request, rou
     now = deployment.now()
     account = _authenticate(deployment, request)
     resource_id = request.match_info.get("id")
-    if (
-        resource_id is not None
-        and not route.path.startswith("/organizations")
-        and parse_uuid(resource_id) is None
-    ):
-        raise invalid_uuid(resource_id, name="id")
+    has_name = resource_id is None or route.path.startswith("/organizations")
+    if resource_id is not None and not has_name and (error := uuid_error(resource_id)):
+        raise invalid_uuid(resource_id, error)
     context = RequestContext(
         deployment, account, QueryParams(request.query), request.match_info, await request.read(), now
     )
@@ -256,9 +271,11 @@ async def _call_route(deployment: SimulatedDeployment, request: web.Request, rou
             return _text_response(await asyncio.to_thread(lambda: route.handler(context).encode()))
         except DuplicateMetricError as error:
             return _gather_error_response(error)
-    # Large worlds take their time; the loop serves others meanwhile.
+    # A thread keeps the event loop responsive while a large world is computed.
     body = await asyncio.to_thread(lambda: encode(route.handler(context)))
-    return web.Response(body=body, content_type="application/json", charset="utf-8")
+    if route.status == 204:
+        return web.Response(status=204)
+    return web.Response(body=body, status=route.status, content_type="application/json", charset="utf-8")
 
 
 def _text_response(body: bytes) -> web.Response:
@@ -266,13 +283,16 @@ def _text_response(body: bytes) -> web.Response:
 
 
 def _gather_error_response(error: DuplicateMetricError) -> web.Response:
-    """Return what Prometheus' handler answers where it cannot gather everything."""
+    """Return the error of Prometheus' handler after a failed gathering."""
     return web.Response(status=500, text=f"An error has occurred while serving metrics:\n\n{error}\n")
 
 
 def _authenticate(deployment: SimulatedDeployment, request: web.Request) -> Account:
     return deployment.accounts.authenticate(
-        _session_token(deployment, request), now=deployment.now(), access_url=_access_url(deployment, request)
+        _session_token(deployment, request),
+        now=deployment.now(),
+        access_url=_access_url(deployment, request),
+        tokens_slide=not deployment.supports(Capability.FIXED_TOKEN_EXPIRY),
     )
 
 
@@ -289,77 +309,3 @@ def _session_token(deployment: SimulatedDeployment, request: web.Request) -> str
         or request.query.get("access_token")
         or ""
     )
-
-
-async def _fault_response(
-    deployment: SimulatedDeployment, request: web.Request, faults: list[Fault]
-) -> web.Response | None:
-    """Return the answer of a fault that comes before anything else."""
-    for fault in faults:
-        match fault:
-            case Delay():
-                await asyncio.sleep(fault.seconds)
-            case DropConnection(after_bytes=None):
-                if request.transport is not None:
-                    request.transport.abort()
-                return web.Response()
-            case Status(html=True):
-                return _add_standard_headers(
-                    deployment,
-                    web.Response(
-                        status=fault.status, text=_LOGIN_HTML, content_type="text/html", headers=fault.headers
-                    ),
-                )
-            case Status():
-                response = json_response(ErrorBody(fault.message, fault.detail), status=fault.status)
-                response.headers.update(fault.headers)
-                return _add_standard_headers(deployment, response)
-            case LoginPage():
-                return web.Response(status=fault.status, text=_LOGIN_HTML, content_type="text/html")
-            case Redirect():
-                return web.Response(status=fault.status, headers={"Location": fault.location})
-            case DeleteTemplate():
-                deployment.deleted_template_ids.add(fault.template_id)
-            case _:
-                pass
-    return None
-
-
-def _add_standard_headers(deployment: SimulatedDeployment, response: web.Response) -> web.Response:
-    response.headers["X-Coder-Build-Version"] = deployment.release.version
-    # The deployment's own time, which tests move: clients correct their clock by it.
-    response.headers["Date"] = format_datetime(deployment.now(), usegmt=True)
-    return response
-
-
-async def _send(
-    deployment: SimulatedDeployment, request: web.Request, response: web.Response, faults: list[Fault]
-) -> web.StreamResponse:
-    _add_standard_headers(deployment, response)
-    body = response.body
-    if not faults or not isinstance(body, bytes):
-        return response
-    for fault in faults:
-        body = corrupt_response(body, fault)
-    response.body = body
-    for fault in faults:
-        if isinstance(fault, SlowBody | DropConnection):
-            return await _stream_with_fault(request, response, body, fault)
-    return response
-
-
-async def _stream_with_fault(
-    request: web.Request, response: web.Response, body: bytes, fault: SlowBody | DropConnection
-) -> web.StreamResponse:
-    stream = web.StreamResponse(status=response.status, headers=response.headers)
-    stream.content_length = len(body)
-    await stream.prepare(request)
-    if isinstance(fault, DropConnection):
-        await stream.write(body[: fault.after_bytes])
-        if request.transport is not None:
-            request.transport.abort()
-        return stream
-    for offset in range(0, len(body), fault.chunk_size):
-        await stream.write(body[offset : offset + fault.chunk_size])
-        await asyncio.sleep(fault.seconds)
-    return stream

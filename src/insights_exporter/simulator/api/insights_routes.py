@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from insights_exporter.simulator.api.client_apps import CLIENT_APPS, client_app
 from insights_exporter.simulator.api.deployment import RequestContext, format_timestamp
-from insights_exporter.simulator.api.errors import forbidden, insights_disabled, invalid_parameter, not_found
+from insights_exporter.simulator.api.errors import (
+    ApiError,
+    ErrorBody,
+    forbidden,
+    insights_disabled,
+    invalid_parameter,
+    not_found,
+)
 from insights_exporter.simulator.api.time_ranges import TimeRange, parse_range
 from insights_exporter.simulator.api.version import Capability
+from insights_exporter.simulator.model import CLIENT_APPS, client_app
 from insights_exporter.simulator.rollup import UsageRollup, client_from_family
 from insights_exporter.simulator.world import ParameterRow
 
@@ -35,7 +42,7 @@ _DAU_DAYS = 60
 
 
 def template_insights(context: RequestContext) -> Any:
-    """Answer ``/insights/templates``."""
+    """Handle ``GET /insights/templates``."""
     _require_usage_stats(context)
     start, end = (
         context.query.string("start_time", required=True),
@@ -47,10 +54,8 @@ def template_insights(context: RequestContext) -> Any:
     context.query.raise_for_errors(strict=True)
     time_range = parse_range(start, end, now=context.now)
     time_range.validate_interval(interval)
-    if unknown := [section for section in sections if section not in {"interval_reports", "report"}]:
-        raise invalid_parameter(
-            field="sections", detail=f"must be one of [interval_reports report]: {unknown[0]}"
-        )
+    if not set(sections) <= {"interval_reports", "report"}:
+        raise invalid_parameter(field="sections", detail="must be one of [interval_reports report]")
     _require_insights_permission(context, ids)
     response: dict[str, Any] = {}
     template_ids = _template_id_filter(ids)
@@ -67,12 +72,12 @@ def template_insights(context: RequestContext) -> Any:
 
 
 def user_activity(context: RequestContext) -> Any:
-    """Answer ``/insights/user-activity``."""
+    """Handle ``GET /insights/user-activity``."""
     time_range, ids = _parse_common_params(context)
     if not context.account.can("template", "view_insights") and any(
         context.deployment.template(template_id) is None for template_id in ids
     ):
-        # The refusal of an id that nobody knows is taken for a range without use here, and only here.
+        # This route alone answers an unknown id with an empty report.
         return {"report": _users_report(context, time_range, UsageRollup(), [])}
     _require_insights_permission(context, ids)
     report = _rollup(context, time_range, _template_id_filter(ids))
@@ -84,7 +89,7 @@ def user_activity(context: RequestContext) -> Any:
 
 
 def user_latency(context: RequestContext) -> Any:
-    """Answer ``/insights/user-latency``."""
+    """Handle ``GET /insights/user-latency``."""
     time_range, ids = _parse_common_params(context)
     _require_insights_permission(context, ids)
     report = _rollup(context, time_range, _template_id_filter(ids))
@@ -96,7 +101,7 @@ def user_latency(context: RequestContext) -> Any:
 
 
 def daus(context: RequestContext) -> Any:
-    """Answer ``/insights/daus``."""
+    """Handle ``GET /insights/daus``."""
     _require_usage_stats(context)
     if not context.account.can("deployment_config", "read"):
         raise forbidden()
@@ -105,30 +110,31 @@ def daus(context: RequestContext) -> Any:
 
 
 def template_daus(context: RequestContext) -> Any:
-    """Answer ``/templates/{id}/daus``."""
+    """Handle ``GET /templates/{id}/daus``."""
     template = context.readable_template()
     _require_insights_permission(context, [template.id])
     return _daus(context, frozenset({template.id}))
 
 
 def user_status_counts(context: RequestContext) -> Any:
-    """Answer ``/insights/user-status-counts``."""
+    """Handle ``GET /insights/user-status-counts``."""
     offset, zone = context.query.string("tz_offset"), ""
-    context.query.integer("tz_offset", 0)
+    offset_hours = context.query.integer("tz_offset", 0)
     context.query.integer("interval", 86400)
     if context.deployment.supports(Capability.TIMEZONE):
         zone = context.query.string("timezone")
     context.query.raise_for_errors(strict=True)
     if zone and offset:
-        raise invalid_parameter(detail="Only one of timezone and tz_offset may be given.")
-    if zone:
-        _validate_time_zone(zone)
+        raise ApiError(400, ErrorBody('Provide either "timezone" or "tz_offset", not both.'))
+    time_zone = _time_zone(zone) if zone else timezone(timedelta(hours=offset_hours))
     if not context.account.can("user", "read"):
         raise forbidden()
-    last = context.now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    first = last.replace(hour=0) - timedelta(days=_DAU_DAYS)
-    moments = [first + timedelta(days=day) for day in range(_DAU_DAYS + 1)]
-    moments += [last] if last > moments[-1] else []
+    # The last point is today's midnight, so changes of today are missing.
+    last_date = context.now.astimezone(time_zone).date()
+    moments = [
+        datetime.combine(last_date - timedelta(days=days_ago), time(), tzinfo=time_zone)
+        for days_ago in range(_DAU_DAYS, -1, -1)
+    ]
     counts: dict[str, list[dict[str, Any]]] = {}
     for status in ("active", "dormant", "suspended"):
         created_times = [
@@ -145,11 +151,11 @@ def user_status_counts(context: RequestContext) -> Any:
     return {"status_counts": counts}
 
 
-def _validate_time_zone(zone: str) -> None:
+def _time_zone(zone: str) -> ZoneInfo:
     try:
-        ZoneInfo(zone)
+        return ZoneInfo(zone)
     except (ValueError, ZoneInfoNotFoundError):
-        raise invalid_parameter(field="timezone", detail=f"unknown time zone {zone}") from None
+        raise ApiError(400, ErrorBody("Invalid timezone.", f"unknown time zone {zone}")) from None
 
 
 def _parse_common_params(context: RequestContext) -> tuple[TimeRange, list[str]]:
@@ -239,7 +245,7 @@ def _builtin_app(
 
 def _builtin_apps(context: RequestContext, report: UsageRollup) -> list[dict[str, Any]]:
     if not context.deployment.options.client_apps:
-        return [_builtin_app(context, report, family, names) for family, *names in _BUILTIN_APPS]  # type: ignore[arg-type] # Three are left.
+        return [_builtin_app(context, report, family, names) for family, *names in _BUILTIN_APPS]  # type: ignore[arg-type] # Three names remain.
     return [
         {
             **_builtin_app(context, report, app.name, (app.name, app.display_name, app.icon)),

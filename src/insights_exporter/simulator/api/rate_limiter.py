@@ -1,4 +1,4 @@
-"""Coder's limit of requests per minute."""
+"""Coder's rate limit: a sliding window of one minute by path and caller."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from datetime import datetime
 __all__ = ["RateLimitStatus", "RateLimiter"]
 
 WINDOW_SECONDS = 60
-"""Seconds."""
 
 MAX_KEYS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitStatus:
-    """What is left for a caller on a path; ``reset`` is in seconds since 1970."""
+    """The budget of a caller on a path; ``reset`` is a Unix time in seconds."""
 
     limit: int
     remaining: int
@@ -24,7 +23,7 @@ class RateLimitStatus:
     allowed: bool
 
     def headers(self) -> dict[str, str]:
-        """Return the budget as Coder tells it."""
+        """Return the budget as response headers."""
         return {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),
@@ -41,14 +40,14 @@ class _WindowCounts:
 
 @dataclass(slots=True)
 class RateLimiter:
-    """Counts in a window that slides: the last minute's requests weigh what is left of it."""
+    """A sliding window counter: requests of the previous minute are weighted by its remaining share."""
 
     limit: int
     now: Callable[[], datetime]
     _counts: dict[tuple[str, str], _WindowCounts] = field(default_factory=dict)
 
     def acquire(self, path: str, caller: str) -> RateLimitStatus | None:
-        """Count a request; None where nothing is limited."""
+        """Count a request and return the budget; None without a limit."""
         if self.limit <= 0:
             return None
         seconds = self.now().timestamp()

@@ -1,4 +1,4 @@
-"""Answers made hostile."""
+"""Corruption of response bodies by injected faults."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["corrupt_response"]
 _NUMBER = re.compile(rb"(?<=:)-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?=[,}\]])")
 
 
-def corrupt_response(body: bytes, fault: Fault) -> bytes:
-    """Return the body as the fault leaves it; faults of other kinds leave it as it is."""
+def corrupt_response(body: bytes, fault: Fault) -> bytes:  # noqa: PLR0911 # One return for each fault.
+    """Return the body with the fault applied; other kinds of faults leave it unchanged."""
     match fault:
         case TruncateBody():
             return body[: int(len(body) * fault.kept_fraction)]
@@ -57,7 +57,7 @@ def _transform_json(body: bytes, visitor: Visitor) -> bytes:
     try:
         document = msgspec.json.decode(body)
     except msgspec.DecodeError:
-        # It is text, which has no fields.
+        # A text response has no fields.
         return body
     return encode(_transform_value(document, visitor))
 

@@ -1,93 +1,70 @@
-"""Routes on the deployment itself and on who is asking."""
+"""Routes of the deployment: permissions, statistics, health and licence."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from insights_exporter.simulator.api.deployment import RequestContext, format_timestamp
-from insights_exporter.simulator.api.errors import ApiError, ErrorBody, forbidden, route_not_found
-from insights_exporter.simulator.api.query_params import parse_uuid
+from insights_exporter.simulator.api.deployment import RequestContext, SimulatedDeployment, format_timestamp
+from insights_exporter.simulator.api.errors import (
+    ApiError,
+    ErrorBody,
+    FieldError,
+    forbidden,
+    route_not_found,
+)
+from insights_exporter.simulator.api.query_params import uuid_error
+from insights_exporter.simulator.api.version import Capability
 from insights_exporter.simulator.rollup import percentile
+from insights_exporter.simulator.usage import SESSION_FAMILIES
 
-__all__ = ["authcheck", "debug_metrics", "deployment_stats", "entitlements", "health", "me", "tokens"]
+__all__ = ["authcheck", "build_info", "debug_metrics", "deployment_stats", "entitlements", "health"]
 
 DEPLOYMENT_ID = "aaaaaaaa-0000-4000-8000-000000000001"
 _MAX_CHECKS_WITH_RESOURCE_ID = 10
 _RESOURCE_TYPES_WITH_ID = frozenset({"workspace", "template", "user", "group"})
-_SESSION_FAMILIES = ("vscode", "ssh", "jetbrains", "reconnecting_pty")
-
-
-def me(context: RequestContext) -> Any:
-    """Answer ``/users/me``."""
-    return {
-        "id": "4fffffff-0000-4000-8000-000000000001",
-        "username": context.account.user,
-        "name": "",
-        "avatar_url": "",
-        "email": f"{context.account.user}@example.test",
-        "created_at": format_timestamp(context.now - timedelta(days=90)),
-        "updated_at": format_timestamp(context.now - timedelta(days=90)),
-        "last_seen_at": format_timestamp(context.now),
-        "status": context.account.status,
-        "login_type": "token",
-        "organization_ids": [organization.id for organization in context.world.organizations],
-        "roles": [{"name": role, "display_name": role} for role in sorted(context.account.roles)],
-    }
-
-
-def tokens(context: RequestContext) -> Any:
-    """Answer ``/users/me/keys/tokens``."""
-    expires = context.account.expires_at or context.now + context.account.lifetime
-    return [
-        {
-            "id": context.account.key_id,
-            "user_id": "4fffffff-0000-4000-8000-000000000001",
-            "last_used": format_timestamp(context.now),
-            "expires_at": format_timestamp(expires),
-            "created_at": format_timestamp(context.now - timedelta(days=1)),
-            "updated_at": format_timestamp(context.now - timedelta(days=1)),
-            "login_type": "token",
-            "scope": "all",
-            "token_name": "insights-exporter",
-            "lifetime_seconds": int(context.account.lifetime.total_seconds()),
-        }
-    ]
+_METERS: Final = {
+    "managed_agent_limit": (Capability.MANAGED_AGENTS, 120),
+    "ai_governance_user_limit": (Capability.AI_METERS, 4),
+    "agent_runtime_hours": (Capability.AI_METERS, 310),
+}
+"""Licence meters besides the seats: the release that has them, and their use under a licence."""
 
 
 def authcheck(context: RequestContext) -> Any:
-    """Answer ``/authcheck``."""
+    """Handle ``POST /authcheck``."""
     try:
-        checks: dict[str, Any] = msgspec.json.decode(context.body)["checks"]
+        checks: dict[str, Any] = msgspec.json.decode(context.body).get("checks", {})
         requested = {key: (check.get("object", {}), check.get("action", "")) for key, check in checks.items()}
-    except (msgspec.DecodeError, AttributeError, KeyError, TypeError):
+    except (msgspec.DecodeError, AttributeError, TypeError):
         raise _bad_request("Request body must be valid JSON.") from None
-    if (
-        sum(bool(resource.get("resource_id")) for resource, _ in requested.values())
-        > _MAX_CHECKS_WITH_RESOURCE_ID
-    ):
+    with_id = sum(bool(resource.get("resource_id")) for resource, _ in requested.values())
+    if with_id > _MAX_CHECKS_WITH_RESOURCE_ID:
         raise _bad_request(
-            f"Endpoint only supports using {_MAX_CHECKS_WITH_RESOURCE_ID} checks with a resource_id."
+            f'Endpoint only supports using "resource_id" field {_MAX_CHECKS_WITH_RESOURCE_ID} times, '
+            f"found {with_id} usages. "
+            f"Remove {with_id - _MAX_CHECKS_WITH_RESOURCE_ID} objects with this field set."
         )
-    for resource, _ in requested.values():
-        _validate_resource(resource)
+    for key, (resource, _) in requested.items():
+        _validate_resource(key, resource)
     return {key: _is_allowed(context, resource, action) for key, (resource, action) in requested.items()}
 
 
-def _bad_request(message: str) -> ApiError:
-    return ApiError(400, ErrorBody(message))
+def _bad_request(message: str, validations: Sequence[FieldError] = ()) -> ApiError:
+    return ApiError(400, ErrorBody(message, validations=validations))
 
 
-def _validate_resource(resource: dict[str, Any]) -> None:
+def _validate_resource(key: str, resource: dict[str, Any]) -> None:
     resource_type = resource.get("resource_type", "")
     if not resource_type:
-        raise _bad_request('Object\'s "resource_type" field must be defined.')
+        raise _bad_request(f'Object\'s "resource_type" field must be defined for key "{key}".')
     for name in ("resource_id", "organization_id", "owner_id"):
-        if (text := resource.get(name)) and parse_uuid(text) is None:
-            raise _bad_request(f'Object {name} "{text}" is not a valid UUID.')
+        if (text := resource.get(name)) and (error := uuid_error(text)):
+            raise _bad_request(f'Object "{text}" id is not a valid uuid.', [FieldError(name, error)])
     if resource.get("resource_id") and resource_type not in _RESOURCE_TYPES_WITH_ID:
         raise _bad_request(f'Object type "{resource_type}" does not support "resource_id" field.')
 
@@ -115,7 +92,7 @@ def _is_allowed(context: RequestContext, resource: dict[str, Any], action: str) 
 
 
 def deployment_stats(context: RequestContext) -> Any:
-    """Answer ``/deployment/stats``."""
+    """Handle ``GET /deployment/stats``."""
     if not context.account.can("deployment_stats", "read"):
         raise forbidden()
     since = context.now - timedelta(minutes=15)
@@ -144,61 +121,90 @@ def deployment_stats(context: RequestContext) -> Any:
         },
         "session_count": {
             family: sum(item.sessions.get(family, 0) for item in newest_reports.values())
-            for family in _SESSION_FAMILIES
+            for family in SESSION_FAMILIES
         },
     }
 
 
 def health(context: RequestContext) -> Any:
-    """Answer ``/debug/health``."""
+    """Handle ``GET /debug/health``."""
     if not context.account.can("debug_info", "read"):
         raise forbidden()
-    healthy = {"healthy": True, "severity": "ok", "warnings": []}
+    section: dict[str, Any] = {"error": None, "severity": "ok", "warnings": [], "dismissed": False}
+    healthy = {**section, "healthy": True}
     return {
         "time": format_timestamp(context.now),
-        **healthy,
+        "healthy": True,
+        "severity": "ok",
         "derp": healthy,
         "access_url": healthy,
         "websocket": healthy,
-        "database": {**healthy, "reachable": True, "latency_ms": 2, "threshold_ms": 15},
+        "database": {**healthy, "reachable": True, "latency": "2ms", "latency_ms": 2, "threshold_ms": 15},
         "workspace_proxy": healthy,
-        "provisioner_daemons": healthy,
+        # This section has no `healthy`.
+        "provisioner_daemons": {**section, "items": []},
         "coder_version": context.deployment.release.version,
     }
 
 
 def debug_metrics(context: RequestContext) -> Any:
-    """Answer ``/debug/metrics``, which is text."""
+    """Handle ``GET /debug/metrics``, which returns text."""
     if not context.account.can("debug_info", "read"):
         raise forbidden()
     return context.deployment.metrics.render(context.now)
 
 
 def entitlements(context: RequestContext) -> Any:
-    """Answer ``/entitlements``."""
+    """Handle ``GET /entitlements``."""
     options = context.deployment.options
-    if not options.licensed:
+    if options.open_source:
         raise route_not_found()
-    seats: dict[str, Any] = {"entitlement": "entitled", "enabled": options.user_limit is not None}
-    if options.user_limit is not None:
-        seats["limit"] = options.user_limit
-        seats["actual"] = sum(user.status == "active" and not user.deleted for user in context.world.users)
+    is_licensed = options.user_limit is not None
+    features = {"user_limit": _not_entitled() | {"actual": 1}}
+    if is_licensed:
+        features["user_limit"] = _entitled(options.user_limit, _licensed_users(context))
+    for feature, (capability, actual) in _METERS.items():
+        if context.deployment.supports(capability):
+            features[feature] = _not_entitled()
+            if is_licensed and feature in options.feature_limits:
+                features[feature] = _entitled(options.feature_limits[feature], actual)
     return {
-        "features": {"user_limit": seats},
+        "features": features,
         "warnings": [],
         "errors": [],
-        "has_license": True,
+        "has_license": is_licensed,
         "trial": False,
         "require_telemetry": False,
         "refreshed_at": format_timestamp(context.now),
     }
 
 
-def build_info(version: str, access_url: str) -> dict[str, Any]:
-    """Return the answer of ``/buildinfo``, which needs no token."""
+def _entitled(limit: int | None, actual: int) -> dict[str, Any]:
+    payload: dict[str, Any] = {"entitlement": "entitled", "enabled": True, "actual": actual}
+    return payload if limit is None else payload | {"limit": limit}
+
+
+def _not_entitled() -> dict[str, Any]:
+    return {"entitlement": "not_entitled", "enabled": False}
+
+
+def _licensed_users(context: RequestContext) -> int:
+    """Return the number of used seats: active users, before v2.32 with service accounts."""
+    world = context.world
+    people = sum(
+        world.account_status(index, context.now) == "active" and not user.deleted
+        for index, user in enumerate(world.users)
+    )
+    is_excluded = context.deployment.supports(Capability.SERVICE_ACCOUNTS)
+    return people if is_excluded else people + len(world.service_accounts)
+
+
+def build_info(deployment: SimulatedDeployment, access_url: str) -> dict[str, Any]:
+    """Return the body of ``/buildinfo``, which needs no token."""
+    has_push_key = deployment.supports(Capability.RECENT_FIELDS)
     return {
         "external_url": "https://github.com/coder/coder/commit/5e7d2c4",
-        "version": version,
+        "version": deployment.release.version,
         "dashboard_url": access_url,
         "telemetry": False,
         "workspace_proxy": False,
@@ -206,4 +212,5 @@ def build_info(version: str, access_url: str) -> dict[str, Any]:
         "provisioner_api_version": "1.0",
         "upgrade_message": "",
         "deployment_id": DEPLOYMENT_ID,
+        **({"webpush_public_key": "BEwebpushpublickey"} if has_push_key else {}),
     }

@@ -1,1 +1,1 @@
-"""What coderd tells Prometheus itself, computed from the same events as the answers of the API."""
+"""The Prometheus endpoint of a simulated coderd, computed from the same events as the API."""

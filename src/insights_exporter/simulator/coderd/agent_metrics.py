@@ -1,13 +1,12 @@
-"""The statistics of agents, as coderd gathers them once a minute."""
+"""Agent statistics, which coderd collects once a minute."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from insights_exporter.simulator.api.client_apps import CLIENT_APPS, client_app
 from insights_exporter.simulator.coderd.metric_vectors import MetricVec
-from insights_exporter.simulator.model import Agent, AgentReport, Workspace
+from insights_exporter.simulator.model import CLIENT_APPS, Agent, AgentReport, Workspace, client_app
 from insights_exporter.simulator.options import AGGREGATION_LABELS, MetricsOptions
 from insights_exporter.simulator.usage import SESSION_FAMILIES
 from insights_exporter.simulator.world import World
@@ -17,12 +16,12 @@ __all__ = ["AgentStatsMetrics", "agent_status_metrics", "pushed_agent_metrics"]
 _FAMILY_BY_CLIENT = {one.name.replace("-", "_"): one.family for one in CLIENT_APPS}
 _AGENT_LABELS = ("agent_name", "username", "workspace_name")
 _DEFAULT_AGENT_NAME = "main"
-"""What an agent is called of which nothing but its reports is left."""
+"""The name of an agent that no longer exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class _AgentUpdate:
-    """What an agent said since the last tick: its newest report with a measured latency, and its bytes."""
+    """The newest report of an agent with a latency since the last tick, and the sum of its bytes."""
 
     newest: AgentReport
     received: int
@@ -30,9 +29,9 @@ class _AgentUpdate:
 
 
 class AgentStatsMetrics:
-    """What is read from the table of reports; a tick without any reports leaves everything as it was.
+    """Metrics from the table of reports; a tick without reports leaves them unchanged.
 
-    Under fewer labels the bytes add up, and of everything else the last agent wins.
+    With fewer labels, bytes are summed and other values are overwritten by the last agent.
     """
 
     def __init__(self, options: MetricsOptions) -> None:
@@ -42,7 +41,7 @@ class AgentStatsMetrics:
         self.vectors: list[MetricVec] = []
 
     def tick(self, world: World, reports: Iterable[AgentReport], workspaces: Mapping[str, Workspace]) -> None:
-        """Take the reports since the last tick."""
+        """Update the metrics from the reports since the last tick."""
         updates = _collect_updates(reports)
         if not updates:
             return
@@ -88,7 +87,7 @@ class AgentStatsMetrics:
         vectors: Mapping[str, MetricVec],
         user_indexes: Mapping[str, int],
     ) -> None:
-        """Count sessions by client, which add up under fewer labels."""
+        """Add the sessions by client program; with fewer labels they are summed."""
         if not self._options.client_sessions:
             return
         for name, count in update.newest.sessions.items():
@@ -119,7 +118,7 @@ class AgentStatsMetrics:
 
 
 def _collect_updates(reports: Iterable[AgentReport]) -> Sequence[_AgentUpdate]:
-    """Return what each agent said; one that measured no latency said nothing."""
+    """Return the update of each agent; agents without a latency are left out."""
     newest: dict[str, AgentReport] = {}
     received: dict[str, int] = {}
     sent: dict[str, int] = {}
@@ -138,7 +137,7 @@ def _iter_agents(workspaces: Iterable[Workspace]) -> Iterator[tuple[Workspace, A
 
 
 def agent_status_metrics(workspaces: Sequence[Workspace]) -> list[MetricVec]:
-    """Return which agents are up, how they are connected, and their apps."""
+    """Return the metrics of agents, their connections and their apps."""
     up = MetricVec(
         "coderd_agents_up",
         "The number of active agents per workspace.",
@@ -170,7 +169,7 @@ def agent_status_metrics(workspaces: Sequence[Workspace]) -> list[MetricVec]:
 
 
 def pushed_agent_metrics(workspaces: Sequence[Workspace], options: MetricsOptions) -> list[MetricVec]:
-    """Return some of what agents push themselves; under fewer labels these add up."""
+    """Return metrics that agents push; with fewer labels they are summed."""
     label_names = tuple(label for label in AGGREGATION_LABELS if label in options.aggregate_agent_stats_by)
     peers = MetricVec(
         "coderd_agentstats_currently_reachable_peers",

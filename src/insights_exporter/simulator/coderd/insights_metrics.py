@@ -1,4 +1,4 @@
-"""The gauges of insights: what happened in the five minutes before coderd last computed them."""
+"""Insights gauges: the usage of the five minutes before the last computation."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _DISPLAY_NAMES = {
 def insights_metrics(
     world: World, collected_at: datetime, *, organizations: bool, reports: Iterable[AgentReport]
 ) -> list[MetricVec]:
-    """Return the families as computed at a moment, from the reports of the window before it.
+    """Return the families computed at a time from the reports of the preceding window.
 
-    Without ``organizations``, as in older releases, templates of one name collide.
+    Without ``organizations``, as in older releases, templates with the same name collide.
     """
     start = collected_at - INSIGHTS_INTERVAL
 
@@ -52,7 +52,9 @@ def insights_metrics(
     _add_session_usage(world, reports, usage, users, labels)
     _add_app_usage(world, start, collected_at, usage, labels)
     templates = {item.id: item for item in world.templates}
-    for (template_id, *label_values), count in _count_parameters(world.builds(start, collected_at)).items():
+    for (template_id, *label_values), count in _count_parameters(
+        world.newest_builds(start, collected_at)
+    ).items():
         parameters.set_unique(count, *labels(templates[template_id]), *label_values)
     return [usage, users, parameters]
 
@@ -64,7 +66,7 @@ def _add_session_usage(
     users: MetricVec,
     labels: Callable[[Template], tuple[str, ...]],
 ) -> None:
-    """Count distinct minutes with sessions by template and user, where anybody was connected."""
+    """Count distinct minutes with sessions by template, for users with a connection."""
     minutes_by_family: dict[tuple[str, str], dict[str, set[datetime]]] = defaultdict(lambda: defaultdict(set))
     connected: set[tuple[str, str]] = set()
     for report in reports:
@@ -109,13 +111,8 @@ def _add_app_usage(
 
 
 def _count_parameters(builds: Iterable[Build]) -> Counter[tuple[str, str, str, str]]:
-    newest: dict[str, Build] = {}
-    for build in builds:
-        previous = newest.get(build.workspace_id)
-        if previous is None or previous.number < build.number:
-            newest[build.workspace_id] = build
     return Counter(
         (build.template.id, parameter.name, parameter.type, build.values.get(parameter.name, ""))
-        for build in newest.values()
+        for build in builds
         for parameter in build.parameters or build.template.parameters
     )

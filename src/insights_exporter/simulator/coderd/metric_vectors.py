@@ -1,4 +1,4 @@
-"""Families with labels, written as the Go client of Prometheus writes them."""
+"""Labelled metric families in the text format of Prometheus' Go client."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
 class DuplicateMetricError(Exception):
-    """Two things have the same labels; coderd then has no page at all to show."""
+    """Two series have the same labels; coderd then fails the whole scrape."""
 
 
 class MetricVec:
-    """A family; without children it is not written."""
+    """A metric family; without series it is not written."""
 
     def __init__(
         self, name: str, help_text: str, labels: Iterable[str] = (), *, metric_type: str = "gauge"
@@ -28,15 +28,15 @@ class MetricVec:
         self._histogram: tuple[int, float] | None = None
 
     def set(self, value: float, *labels: str) -> None:
-        """Set a child; whatever it was before is overwritten."""
+        """Set a series; an earlier value is overwritten."""
         self.values[labels] = value
 
     def add(self, value: float, *labels: str) -> None:
-        """Add to a child."""
+        """Add to a series."""
         self.values[labels] = self.values.get(labels, 0.0) + value
 
     def set_unique(self, value: float, *labels: str) -> None:
-        """Set a child that must not be there yet."""
+        """Set a new series; raise DuplicateMetricError for an existing one."""
         if labels in self.values:
             raise DuplicateMetricError(
                 f'collected metric "{self.name}" was collected before with the same labels'
@@ -44,11 +44,11 @@ class MetricVec:
         self.values[labels] = value
 
     def set_histogram(self, count: int, total: float) -> None:
-        """Make it a histogram of so many observations, all of them short."""
+        """Turn the family into a histogram of short observations."""
         self._histogram = count, total
 
     def lines(self) -> Iterable[str]:
-        """Yield the lines of the family; labels are in the order of their names."""
+        """Yield the lines of the family with sorted labels."""
         if not self.values and self._histogram is None:
             return
         yield f"# HELP {self.name} {self.help}"
@@ -70,13 +70,13 @@ class MetricVec:
 
 
 def format_metrics(vectors: Iterable[MetricVec]) -> str:
-    """Return a page; families are in the order of their names."""
+    """Return the exposition with sorted families."""
     sorted_vectors = sorted(vectors, key=lambda vector: vector.name)
     return "".join(f"{line}\n" for vector in sorted_vectors for line in vector.lines())
 
 
 def _format_float(value: float) -> str:
-    """Return the shortest form as Go has it: an exponent from a million on."""
+    """Return Go's shortest form, with an exponent from 1e6 on."""
     if value == int(value) and abs(value) < 1_000_000:
         return str(int(value))
     exact = Decimal(repr(float(value))).normalize()

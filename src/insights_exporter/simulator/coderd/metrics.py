@@ -1,4 +1,4 @@
-"""coderd's page of metrics, which changes at ticks and not with each scrape."""
+"""The metrics of coderd, which change at ticks and not with each scrape."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["CoderdMetrics"]
 
 COLLECT_INTERVAL = timedelta(minutes=1)
 _MAX_MISSED_TICKS = 600
-"""How far back a page that nobody asked for looks for what would still stand on it."""
+"""The number of ticks that the first scrape after a pause looks back."""
 
 
 @dataclass(slots=True)
 class CoderdMetrics:
-    """The metrics of one replica since ``started``; agents are gathered each minute, insights every five.
+    """The metrics of one replica since ``started_at``: agents each minute, insights every five minutes.
 
-    ``organizations`` says whether the release tells templates of one name apart.
+    ``organization_label`` is whether the release labels templates with their organization.
     """
 
     world: World
     started_at: datetime
-    options: MetricsOptions = MetricsOptions()
+    options: MetricsOptions = field(default_factory=MetricsOptions)
     organization_label: bool = True
     _agent_stats: AgentStatsMetrics = field(init=False)
     _tick: int = field(default=0, init=False)
@@ -43,21 +43,21 @@ class CoderdMetrics:
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def __post_init__(self) -> None:
-        """Begin with nothing."""
+        """Create the empty agent metrics."""
         self._agent_stats = AgentStatsMetrics(self.options)
 
     def restart(self, at: datetime) -> None:
-        """Forget everything, as a new process does."""
+        """Reset all metrics, as a restart does."""
         with self._lock:
             self.started_at, self._tick, self._cycle, self._rendered = at, 0, -1, None
             self._agent_vectors, self._insights_vectors = [], []
             self._agent_stats = AgentStatsMetrics(self.options)
 
     def render(self, now: datetime) -> str:
-        """Return the page as it stands; raise DuplicateError where coderd has none to show."""
+        """Return the current exposition; raise DuplicateMetricError for colliding series."""
         with self._lock:
             elapsed = max(timedelta(0), now - self.started_at)
-            # The first tick comes with the start, and finds nothing.
+            # The first tick is at the start and finds no reports.
             tick_and_cycle = 1 + elapsed // COLLECT_INTERVAL, elapsed // INSIGHTS_INTERVAL
             if self._rendered is None or self._rendered[0] != tick_and_cycle:
                 if self.options.enable:
@@ -79,7 +79,7 @@ class CoderdMetrics:
             self._cycle = cycle
 
     def _collect_agents(self, tick: int) -> None:
-        """Look at every minute since the last time whose reports still show: the last ones with any."""
+        """Process the ticks since the last scrape; for gauges the latest one with a latency suffices."""
         missed = range(max(self._tick + 1, tick - _MAX_MISSED_TICKS, 2), tick + 1)
         workspace_list = self.world.workspaces(self.started_at + (tick - 1) * COLLECT_INTERVAL)
         workspaces = {item.id: item for item in workspace_list}
@@ -114,7 +114,7 @@ class CoderdMetrics:
             return vectors
         vectors += self._insights_vectors
         if self.options.collect_agent_stats:
-            # A histogram; its number of observations is the number of ticks.
+            # A histogram with one observation per tick.
             ticks = MetricVec(
                 "coderd_prometheusmetrics_agentstats_execution_seconds",
                 "Histogram for duration of agent stats metrics collection in seconds.",
