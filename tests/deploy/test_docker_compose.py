@@ -13,8 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from insights_exporter.cli import main
-from insights_exporter.config.source import environment_variable
-from insights_exporter.config.spec import keys
+from insights_exporter.config.schema import environment_variable, keys
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN
 from tests.support.dashboards import DASHBOARD_SLUGS
 
@@ -173,7 +172,7 @@ def test_the_demo_profile_works_without_settings(
 
 def test_exporter_environment_variables_are_known_settings(services: dict[str, Any]) -> None:
     variables = {
-        environment_variable(path) + suffix for path, _, _ in keys() for suffix in ("", "_FILE", "_ENV")
+        environment_variable(key.path) + suffix for key in keys() for suffix in ("", "_FILE", "_ENV")
     }
 
     assert set(services["exporter"]["environment"]) <= variables
