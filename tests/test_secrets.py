@@ -89,7 +89,7 @@ def test_unchanged_file_is_cached(tmp_path: Path) -> None:
 
 
 def test_missing_file_error_names_path(tmp_path: Path) -> None:
-    with pytest.raises(SecretError, match=r"token: No such file.*Expected a readable file"):
+    with pytest.raises(SecretError, match=r"expected a readable file.*token: No such file"):
         FileSecret(tmp_path / "token").read()
 
 
@@ -108,7 +108,7 @@ def test_binary_file_error_hides_content(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_bytes(TOKEN.encode() + b"\xff")
 
-    with pytest.raises(SecretError, match="not text") as caught:
+    with pytest.raises(SecretError, match="not UTF-8") as caught:
         FileSecret(path).read()
 
     assert caught.value.__cause__ is None

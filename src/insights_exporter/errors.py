@@ -1,39 +1,43 @@
-"""Everything that can go wrong in a way the exporter knows.
+"""The exception hierarchy.
 
     ExporterError
-    ├── ConfigError                  the configuration cannot be used
-    │   └── SecretError              a token or key cannot be read
-    └── UpstreamError                Coder did not give a usable answer
-        ├── Unreachable              no connection, or it broke
-        │   └── TimedOut             one request took too long
-        ├── DeadlineExceeded         the poll's time is over
-        ├── TlsFailed                certificates do not match
-        ├── AuthError                401, the token is missing or unknown
-        │   ├── TokenExpired         401, the token's time is over
-        │   ├── TokenInvalid         401, the text is no token of this deployment
-        │   └── UserSuspended        401, the token's owner is suspended
+    ├── ConfigError                  the configuration is invalid
+    │   └── SecretError              a secret cannot be read
+    ├── AgentStatsError              agent reports cannot be read
+    └── UpstreamError                Coder returned no usable response
+        ├── Unreachable              connection failed or broke
+        │   └── RequestTimeout       one request took too long
+        ├── DeadlineExceeded         the poll is out of time
+        ├── TLSError                 a certificate was not accepted
+        ├── AuthError                401, token missing or unknown
+        │   ├── ExpiredToken         401, token expired
+        │   ├── InvalidToken         401, not a token of this deployment
+        │   └── UserSuspended        401, account suspended
         ├── Forbidden                403
-        ├── NotPermitted             404, hidden by permissions or absent
-        ├── RouteMissing             404, the server is too old
-        ├── InsightsDisabled         404, usage statistics are switched off
+        ├── NotFoundOrForbidden      404, absent or hidden by permissions
+        ├── UnsupportedEndpoint      404, server too old or edition without the endpoint
+        ├── InsightsDisabled         404, usage statistics disabled
         ├── RateLimited              429
-        ├── BadRequest               400 and other refusals of the request itself
+        ├── BadRequest               400 and other rejections of the request
         ├── ServerError              5xx
-        ├── NotReady                 425 or 503, the answer is still in the making
-        ├── LoginPage                HTML where JSON belongs
-        ├── RedirectRefused          a redirect that must not carry the token
-        ├── ResponseTooLarge         more bytes than we are willing to hold
-        └── BadResponse              truncated, foreign or nonsensical JSON
+        ├── NotReady                 425 or 503, response not computed yet
+        ├── LoginPageReturned        HTML in place of JSON
+        ├── RedirectRefused          redirect that must not receive the token
+        ├── ResponseTooLarge         more bytes or rows than the limit
+        └── BadResponse              truncated or unexpected JSON
 
-Each class has a stable ``reason`` that serves as a metric label. ``heals`` says whether a new try can help.
-Messages tell what to do and never contain a token.
+Each class has a stable ``reason``, which is a metric label; ``retryable`` says whether a retry can succeed.
+Messages contain the remedy and never a token.
 """
+
+# ruff: noqa: N818  # Names state the condition, as in httpx and requests.
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 __all__ = [
+    "AgentStatsError",
     "AuthError",
     "BadRequest",
     "BadResponse",
@@ -63,28 +67,38 @@ __all__ = [
 
 
 class ExporterError(Exception):
-    """The root of all errors that the exporter raises on purpose."""
+    """Base class of all expected errors."""
 
     reason: ClassVar[str] = "error"
 
 
 class ConfigError(ExporterError):
-    """The configuration cannot be used as it stands."""
+    """The configuration is invalid."""
 
     reason = "config"
 
 
 class SecretError(ConfigError):
-    """A secret cannot be read from the place that the configuration names."""
+    """A secret cannot be read from its configured source."""
 
     reason = "secret"
 
 
-class UpstreamError(ExporterError):
-    """Coder did not give a usable answer.
+class AgentStatsError(ExporterError):
+    """Agent reports could not be read; ``reason`` is chosen by the source and serves as a metric label."""
 
-    ``endpoint`` is the template of the path, never one with ids; ``status`` is the HTTP status, None where
-    no answer came.
+    reason = "source"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        # Every error of a source has its own reason; other errors have a class per reason.
+        self.reason = reason  # type: ignore[misc] # As above.
+
+
+class UpstreamError(ExporterError):
+    """Coder returned no usable response.
+
+    ``endpoint`` is the path template, without ids; ``status`` is the HTTP status, None without a response.
     """
 
     reason = "upstream"
@@ -97,32 +111,32 @@ class UpstreamError(ExporterError):
         self.status = status
 
     def __str__(self) -> str:
-        """Return the endpoint, the status if there is one, and what to do."""
+        """Return endpoint, status and message."""
         prefix = self.endpoint if self.status is None else f"{self.endpoint}: HTTP {self.status}"
         return f"{prefix}: {self.message}"
 
 
 class Unreachable(UpstreamError):
-    """No connection could be made, or it broke before the answer was complete."""
+    """The connection failed, or broke before the response was complete."""
 
     reason = "unreachable"
     retryable = True
 
 
 class RequestTimeout(Unreachable):
-    """One request took longer than the configured timeout."""
+    """A request took longer than its timeout."""
 
     reason = "timeout"
 
 
 class DeadlineExceeded(UpstreamError):
-    """The time that the poll grants to all of its requests is over."""
+    """The deadline of the poll's requests passed."""
 
     reason = "deadline"
 
 
 class TLSError(UpstreamError):
-    """The server's certificate was not accepted, or ours was not."""
+    """The certificate of the server or of the exporter was not accepted."""
 
     reason = "tls"
 
@@ -134,49 +148,49 @@ class AuthError(UpstreamError):
 
 
 class ExpiredToken(AuthError):
-    """The session token was good once and its time is over."""
+    """The session token expired."""
 
     reason = "token_expired"
 
 
 class InvalidToken(AuthError):
-    """The text is not a session token that this deployment knows."""
+    """The text is not a session token of this deployment."""
 
     reason = "token_invalid"
 
 
 class UserSuspended(AuthError):
-    """The account that the token belongs to is not active."""
+    """The account of the token is suspended."""
 
     reason = "user_suspended"
 
 
 class Forbidden(UpstreamError):
-    """The account lacks a permission, and Coder says so."""
+    """The account lacks a permission."""
 
     reason = "forbidden"
 
 
 class NotFoundOrForbidden(UpstreamError):
-    """The thing does not exist or the account may not see it; Coder does not tell which."""
+    """The resource does not exist, or permissions hide it; Coder returns the same response for both."""
 
     reason = "not_permitted"
 
 
 class UnsupportedEndpoint(UpstreamError):
-    """The server does not know this route: it is too old, or an edition without it."""
+    """The server does not have the endpoint: it is too old, or its edition lacks the feature."""
 
     reason = "route_missing"
 
 
 class InsightsDisabled(UpstreamError):
-    """The deployment's collection of usage statistics is switched off."""
+    """The deployment does not collect usage statistics."""
 
     reason = "insights_disabled"
 
 
 class RateLimited(UpstreamError):
-    """Coder asks us to wait ``retry_after`` seconds."""
+    """Coder limited the request rate; retry after ``retry_after`` seconds."""
 
     reason = "rate_limited"
     retryable = True
@@ -187,13 +201,13 @@ class RateLimited(UpstreamError):
 
 
 class BadRequest(UpstreamError):
-    """Coder refuses the request as we wrote it."""
+    """Coder rejected the request as invalid."""
 
     reason = "bad_request"
 
 
 class ServerError(UpstreamError):
-    """Coder, or a proxy before it, failed."""
+    """Coder or a proxy before it failed."""
 
     reason = "server_error"
     retryable = True
@@ -203,31 +217,31 @@ class ServerError(UpstreamError):
 
 
 class NotReady(UpstreamError):
-    """The answer is still being computed; the next poll will find it."""
+    """The response is not computed yet; the next poll retries."""
 
     reason = "not_ready"
 
 
 class LoginPageReturned(UpstreamError):
-    """A page for people arrived where data belongs: a proxy asks for a login."""
+    """HTML was returned in place of JSON: a proxy requires a login."""
 
     reason = "login_page"
 
 
 class RedirectRefused(UpstreamError):
-    """The server points elsewhere, and the token does not go there."""
+    """The server redirected to a place to which the token must not be sent."""
 
     reason = "redirect_refused"
 
 
 class ResponseTooLarge(UpstreamError):
-    """The answer is larger than the configured limit."""
+    """The response exceeds the limit of bytes or rows."""
 
     reason = "response_too_large"
 
 
 class BadResponse(UpstreamError):
-    """The answer is not the JSON that this endpoint gives; ``heals`` is true where it was cut short."""
+    """The response is not the JSON of this endpoint; a truncated one is retryable."""
 
     reason = "bad_response"
 
@@ -239,7 +253,7 @@ class BadResponse(UpstreamError):
 
 
 def all_reasons(error_type: type[ExporterError] = UpstreamError) -> frozenset[str]:
-    """Return the reasons of a kind of errors and of all kinds of it."""
+    """Return the reasons of an error class and its subclasses."""
     return frozenset({error_type.reason}).union(
         *(all_reasons(subclass) for subclass in error_type.__subclasses__())
     )

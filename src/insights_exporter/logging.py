@@ -1,7 +1,8 @@
-"""Log lines: an event with keys, as text or JSON, without secrets.
+"""Log events with keys, as text or JSON, without secrets.
 
-``logger.info("Poll finished.", extra={"seconds": 1.5})`` becomes
-``2026-01-14T10:20:00.000Z info Poll finished. seconds=1.5``.
+Modules log through structlog: ``logger.info("poll finished", seconds=1.5)`` becomes
+``2026-01-14T10:20:00.000Z info    poll finished seconds=1.5``. Records of libraries that use the standard
+library's logging pass through the same processors.
 """
 
 from __future__ import annotations
@@ -11,46 +12,54 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import IO, Any, Final
 from urllib.parse import unquote, urlsplit
 
+import structlog
+from structlog.typing import EventDict, Processor
+
 from insights_exporter.config.settings import LogFormat, LogSettings, Settings
 from insights_exporter.errors import SecretError
-from insights_exporter.secrets import MASK, SecretSource
+from insights_exporter.secrets import MASK, SecretSource, mask_secrets
 
-__all__ = ["JsonFormatter", "Redactor", "TextFormatter", "configure", "secret_sources"]
+__all__ = ["Redactor", "configure", "configure_structlog", "create_formatter", "secret_sources"]
 
 TOKEN_PATTERN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{10}-[0-9A-Za-z]{22}(?![0-9A-Za-z])")
-"""What a session token of Coder looks like, so that one that was rotated away stays hidden, too."""
+"""The format of Coder's session tokens; redacts also tokens that were rotated out of their file."""
 
 URL_PASSWORD_PATTERN: Final = re.compile(r"(?<=://)[^\s/@]*:[^\s/@]*(?=@)")
 
-_STANDARD_ATTRIBUTES = frozenset(
-    vars(logging.LogRecord("", 0, "", 0, "", (), None)) | {"message": "", "asctime": "", "taskName": ""}
-)
-_RESERVED_KEYS = frozenset(("time", "level", "event", "logger"))
+_RESERVED_KEYS = ("time", "level", "event", "logger")
 _UNQUOTED_PATTERN = re.compile(r'[^\s"=\\]+')
-_MIN_SECRET_LENGTH = 4
-"""Texts shorter than this are no secrets, and hiding them would hide everything."""
+_LIBRARY_LEVELS: Final[Mapping[str, int]] = {
+    # Debug logs of these describe single connections of the library.
+    "asyncio": logging.INFO,
+    "aiohttp": logging.INFO,
+    "opentelemetry": logging.INFO,
+    "urllib3": logging.INFO,
+    # These log every failed export, some with headers; `otlp.pusher` logs failures on change.
+    "opentelemetry.exporter.otlp": logging.CRITICAL,
+    "opentelemetry.util.re": logging.CRITICAL,
+}
+"""Minimum levels of libraries' loggers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Replaces secrets in texts by their mask; the sources are read at use, as secrets rotate."""
+    """Replaces secrets in text by ``***``; reads the sources at each call, because secrets rotate."""
 
     sources: Sequence[SecretSource] = field(default=(), repr=False)
 
     def __call__(self, text: str) -> str:
-        """Return the text without any secret."""
-        for secret in self._secrets():
-            text = text.replace(secret, MASK)
+        """Return the text with all secrets, session tokens and URL passwords masked."""
+        text = mask_secrets(text, self._secrets())
         return URL_PASSWORD_PATTERN.sub(MASK, TOKEN_PATTERN.sub(MASK, text))
 
-    def _secrets(self) -> list[str]:
+    def _secrets(self) -> set[str]:
         secrets: set[str] = set()
         for source in self.sources:
             try:
@@ -58,14 +67,13 @@ class Redactor:
             except SecretError:
                 continue
             secrets |= {secret, *_secret_components(secret)}
-        # A secret may hold another.
-        return sorted((text for text in secrets if len(text) >= _MIN_SECRET_LENGTH), key=len, reverse=True)
+        return secrets
 
 
 def _secret_components(secret: str) -> Iterable[str]:
-    """Return what of a secret is one by itself.
+    """Return the parts of a secret that are secret by themselves.
 
-    That is the password of an address, as it is written and as it is meant, and the values of headers
+    Those are the password of a URL, percent-encoded and decoded, and the values of headers
     (``name=Bearer value,name=value``) with and without their scheme.
     """
     if "://" not in secret:
@@ -81,7 +89,7 @@ def _secret_components(secret: str) -> Iterable[str]:
 
 
 def secret_sources(settings: Settings) -> list[SecretSource]:
-    """Return the places of all secrets that the settings name."""
+    """Return the sources of all secrets in the settings."""
     sources = (
         settings.coder.token,
         settings.privacy.hash_key,
@@ -93,65 +101,115 @@ def secret_sources(settings: Settings) -> list[SecretSource]:
     return [source for source in sources if source is not None]
 
 
-class _Formatter(logging.Formatter):
-    """Collects what a line says."""
+def configure(
+    settings: LogSettings,
+    *,
+    redact: Callable[[str], str],
+    stream: IO[str] | None = None,
+    min_level: int = logging.NOTSET,
+) -> None:
+    """Send all log events of the process, also unhandled exceptions, to ``stream`` (standard error).
 
-    def __init__(self, redact: Callable[[str], str]) -> None:
-        super().__init__()
-        self._redact = redact
+    ``min_level`` raises the level of the settings.
+    """
+    configure_structlog()
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(create_formatter(settings.format, redact))
+    root = logging.getLogger()
+    for existing_handler in list(root.handlers):
+        root.removeHandler(existing_handler)
+    root.addHandler(handler)
+    level = max(min_level, logging.getLevelNamesMapping()[settings.level.upper()])
+    root.setLevel(level)
+    for name, minimum in _LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(max(minimum, level))
+    sys.excepthook = _log_unhandled_exception
+    threading.excepthook = _log_unhandled_thread_exception
+    sys.unraisablehook = _log_unraisable_exception
 
-    def _event_dict(self, record: logging.LogRecord) -> dict[str, Any]:
-        fields = {
-            self._redact(key): self._redact_value(value)
-            for key, value in vars(record).items()
-            if key not in _STANDARD_ATTRIBUTES
-        }
-        timestamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        return {
-            "time": timestamp.replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "event": self._redact(record.getMessage()),
-            "logger": record.name,
-            **{f"{key}_" if key in _RESERVED_KEYS else key: value for key, value in fields.items()},
-        }
+
+def configure_structlog() -> None:
+    """Pass structlog's events to the standard library's loggers, whose handlers render them."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def create_formatter(
+    log_format: LogFormat, redact: Callable[[str], str]
+) -> structlog.stdlib.ProcessorFormatter:
+    """Return the formatter; the redaction runs last before rendering, so that nothing is added after it."""
+    renderer: Processor = _render_text
+    if log_format is LogFormat.JSON:
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
+        processors=[
+            _add_metadata,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _merge_tracebacks,
+            _RedactionProcessor(redact),
+            renderer,
+        ],
+        use_get_message=True,
+    )
+
+
+def _add_metadata(_: object, __: str, event: EventDict) -> EventDict:
+    """Put time, level, event and logger first; keys of the event with these names get an underscore."""
+    record: logging.LogRecord = event["_record"]
+    timestamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    message = event.pop("event")
+    return {
+        "time": timestamp.replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "event": str(message),
+        "logger": record.name,
+        **{f"{key}_" if key in _RESERVED_KEYS else key: value for key, value in event.items()},
+    }
+
+
+def _merge_tracebacks(_: object, __: str, event: EventDict) -> EventDict:
+    # The standard library renders the stack itself, into `stack_info`.
+    parts = [event.pop(key, None) for key in ("exception", "stack", "stack_info")]
+    if trace := "\n".join(part for part in parts if part):
+        event["trace"] = trace
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class _RedactionProcessor:
+    """Masks secrets in every key and value of an event; converts values to JSON scalars."""
+
+    redact: Callable[[str], str]
+
+    def __call__(self, _: object, __: str, event: EventDict) -> EventDict:
+        """Return the event without secrets."""
+        return {self.redact(key): self._redact_value(value) for key, value in event.items()}
 
     def _redact_value(self, value: object) -> object:
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, datetime):
             return value.isoformat()
-        return self._redact(str(value))
-
-    def _format_traceback(self, record: logging.LogRecord) -> str:
-        if record.exc_info and not record.exc_text:
-            record.exc_text = self.formatException(record.exc_info)
-        parts = [record.exc_text, self.formatStack(record.stack_info) if record.stack_info else None]
-        return self._redact("\n".join(part for part in parts if part))
+        return self.redact(str(value))
 
 
-class TextFormatter(_Formatter):
-    """Lines for people: time, level, event, then keys."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, with the traceback on lines below it."""
-        event = self._event_dict(record)
-        event.pop("logger")
-        timestamp, level, message = event.pop("time"), event.pop("level"), event.pop("event")
-        keys = [f"{key}={_quote_value(value)}" for key, value in event.items()]
-        line = " ".join([timestamp, f"{level:7}", _escape_control_characters(message), *keys])
-        traceback = self._format_traceback(record)
-        return f"{line}\n{traceback}" if traceback else line
-
-
-class JsonFormatter(_Formatter):
-    """Lines for machines: one JSON object each."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        event = self._event_dict(record)
-        if traceback := self._format_traceback(record):
-            event["trace"] = traceback
-        return json.dumps(event, ensure_ascii=False, default=str)
+def _render_text(_: object, __: str, event: EventDict) -> str:
+    """Return ``time level event key=value ...``, with the traceback on the lines below."""
+    del event["logger"]
+    trace = event.pop("trace", "")
+    timestamp, level, message = event.pop("time"), event.pop("level"), event.pop("event")
+    keys = [f"{_escape_control_characters(key)}={_quote_value(value)}" for key, value in event.items()]
+    line = " ".join([timestamp, f"{level:7}", _escape_control_characters(message), *keys])
+    return f"{line}\n{trace}" if trace else line
 
 
 def _escape_control_characters(text: str) -> str:
@@ -166,34 +224,13 @@ def _quote_value(value: object) -> str:
     return text if unquoted else json.dumps(text, ensure_ascii=not text.isprintable())
 
 
-def configure(settings: LogSettings, *, redact: Callable[[str], str], stream: IO[str] | None = None) -> None:
-    """Write all log lines of this process in that form, also of exceptions that nobody caught."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    formatter_class = JsonFormatter if settings.format is LogFormat.JSON else TextFormatter
-    handler.setFormatter(formatter_class(redact))
-    root = logging.getLogger()
-    for existing_handler in list(root.handlers):
-        root.removeHandler(existing_handler)
-    root.addHandler(handler)
-    root.setLevel(settings.level.upper())
-    # Libraries tell every connection at the level of debugging, which is not ours to debug.
-    for name in ("asyncio", "aiohttp", "opentelemetry", "urllib3"):
-        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(settings.level.upper())))
-    # These tell each failed push, some with headers in it; we tell when pushes begin to fail, and why.
-    for name in ("opentelemetry.exporter.otlp", "opentelemetry.util.re"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    sys.excepthook = _log_unhandled_exception
-    threading.excepthook = _log_unhandled_thread_exception
-    sys.unraisablehook = _log_unraisable_exception
-
-
 def _log_unhandled_exception(
     exc_type: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
     if issubclass(exc_type, KeyboardInterrupt):
         return
-    logging.getLogger("insights_exporter").critical(
-        "Nobody caught this.", exc_info=(exc_type, error, traceback)
+    structlog.stdlib.get_logger("insights_exporter").critical(
+        "unhandled exception", exc_info=(exc_type, error, traceback)
     )
 
 

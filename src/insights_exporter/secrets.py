@@ -1,22 +1,41 @@
-"""Values that must not be shown, and the places they are read from."""
+"""Secrets, which are masked in every text form, and the sources that they are read from."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from insights_exporter.errors import SecretError
 
-__all__ = ["EnvironmentSecret", "FileSecret", "LiteralSecret", "Secret", "SecretSource"]
+__all__ = [
+    "MASK",
+    "EnvironmentSecret",
+    "FileSecret",
+    "LiteralSecret",
+    "Secret",
+    "SecretSource",
+    "mask_secrets",
+]
 
 MASK = "***"
 
+_MIN_SECRET_LENGTH = 4
+"""Shorter texts occur by chance; masking them would make other text unreadable."""
+
+
+def mask_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return the text with each secret replaced by the mask; secrets below four characters stay."""
+    # Longest first, as one secret may contain another.
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK) if len(secret) >= _MIN_SECRET_LENGTH else text
+    return text
+
 
 class Secret:
-    """A text that only ``reveal`` shows."""
+    """A secret text that only ``reveal`` returns."""
 
     __slots__ = ("_text",)
 
@@ -24,7 +43,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text itself, for the one place that sends it."""
+        """Return the secret text, to send it."""
         return self._text
 
     def __repr__(self) -> str:
@@ -47,20 +66,20 @@ class Secret:
         return bool(self._text)
 
     def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
-        raise TypeError("A secret is not pickled.")
+        raise TypeError("A secret must not be pickled.")
 
 
 class SecretSource(Protocol):
-    """A place that a secret is read from each time it is needed."""
+    """A source that is read at each use, because secrets rotate."""
 
     def read(self) -> Secret:
-        """Return the secret as it stands now; raise SecretError where there is none."""
+        """Return the current secret; raise SecretError without one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LiteralSecret:
-    """A secret that the configuration holds itself."""
+    """A secret in the configuration itself."""
 
     secret: Secret
 
@@ -71,13 +90,13 @@ class LiteralSecret:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSecret:
-    """A secret in a variable of the environment."""
+    """A secret in an environment variable."""
 
     name: str
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     def read(self) -> Secret:
-        """Return the variable without surrounding blanks; raise SecretError where it is unset or empty."""
+        """Return the stripped variable; raise SecretError if it is unset or empty."""
         return _parse_secret(
             self.environment.get(self.name, ""), source=f"the environment variable {self.name}"
         )
@@ -85,9 +104,9 @@ class EnvironmentSecret:
 
 @dataclass(slots=True)
 class FileSecret:
-    """A secret in a file, read anew whenever the file has changed, so that it can be rotated.
+    """A secret in a file, which is read again after each change of the file.
 
-    Two are equal that name the same file, whatever was read of it.
+    Sources of the same path are equal, whatever they have cached.
     """
 
     path: Path
@@ -95,7 +114,7 @@ class FileSecret:
     _secret: Secret = field(default_factory=lambda: Secret(""), init=False, repr=False, compare=False)
 
     def read(self) -> Secret:
-        """Return the text without surrounding blanks; raise SecretError where it is unreadable or empty."""
+        """Return the stripped text; raise SecretError if the file is unreadable or empty."""
         try:
             stat = self.path.stat()
             stat_key = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
@@ -106,13 +125,12 @@ class FileSecret:
                 self._stat_key = stat_key
         except OSError as error:
             raise SecretError(
-                f"Cannot read the file {self.path}: {error.strerror}. "
-                "Expected a readable file that holds the secret and nothing else."
+                f"expected a readable file with the secret, got {self.path}: {error.strerror}"
             ) from error
         except UnicodeDecodeError:
-            # The cause would quote the bytes of the secret.
+            # Raised `from None`, because the cause quotes bytes of the secret.
             raise SecretError(
-                f"The file {self.path} is not text. Expected a file that holds the secret and nothing else."
+                f"expected a text file with the secret, got {self.path}, which is not UTF-8"
             ) from None
         return self._secret
 
@@ -120,7 +138,7 @@ class FileSecret:
 def _parse_secret(text: str, *, source: str) -> Secret:
     stripped = text.strip()
     if not stripped:
-        raise SecretError(f"Found nothing in {source}. Expected the secret there, on a line of its own.")
+        raise SecretError(f"expected a secret in {source}, got nothing")
     if not stripped.isprintable():
-        raise SecretError(f"Found more than one line or control characters in {source}. Expected one line.")
+        raise SecretError(f"expected one line in {source}, got several lines or control characters")
     return Secret(stripped)

@@ -1,7 +1,7 @@
-"""What the exporter knows after a poll; nothing here knows of HTTP or of Prometheus.
+"""The data model: everything that the exporter knows after a poll, independent of HTTP and Prometheus.
 
-Numbers are seconds, moments are aware datetimes in UTC. Everything is frozen. A part that a poll did not
-fetch anew is the same object as before, so whoever derives something from it may keep that by identity.
+Durations are seconds, times are aware datetimes in UTC. All types are immutable. A part that a poll did not
+fetch again is the identical object, so that derived values can be cached by identity.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
-
-from insights_exporter.metrics.packed_counts import unpack_counts
 
 __all__ = [
     "Agent",
@@ -45,7 +43,7 @@ T = TypeVar("T")
 
 
 class TemplateKey(NamedTuple):
-    """A template's identity for people: names repeat across organizations."""
+    """Organization and name of a template; template names repeat across organizations."""
 
     organization_name: str
     template_name: str
@@ -55,7 +53,7 @@ class TemplateKey(NamedTuple):
 
 
 class ParameterOption(Struct, frozen=True, gc=False):
-    """A value that a template offers, and the name to show for it."""
+    """An option of a parameter with its display name."""
 
     value: str
     name: str = ""
@@ -63,7 +61,7 @@ class ParameterOption(Struct, frozen=True, gc=False):
 
 
 class Parameter(Struct, frozen=True, gc=False):
-    """A parameter as the template's active version declares it."""
+    """A parameter of the template's active version."""
 
     name: str
     type: str = ""
@@ -73,7 +71,7 @@ class Parameter(Struct, frozen=True, gc=False):
 
 
 class BuildDuration(Struct, frozen=True, gc=False):
-    """Seconds of a template's latest builds; None without builds."""
+    """Percentiles of a template's last builds in seconds; None without builds."""
 
     p50: float | None = None
     p95: float | None = None
@@ -93,7 +91,7 @@ class Template(Struct, frozen=True, gc=False):
 
 
 class App(Struct, frozen=True, gc=False):
-    """An app that an agent offers; an external one is a link, whose use nobody measures."""
+    """An app of an agent; an external app is a link without usage data."""
 
     slug: str
     display_name: str = ""
@@ -103,7 +101,7 @@ class App(Struct, frozen=True, gc=False):
 
 
 class Agent(Struct, frozen=True, gc=False):
-    """An agent of a workspace; the relay is the preferred one, its round trip in seconds."""
+    """An agent of a workspace; ``relay`` is its preferred DERP relay, with the round-trip time in seconds."""
 
     id: str
     name: str
@@ -116,7 +114,10 @@ class Agent(Struct, frozen=True, gc=False):
 
 
 class Workspace(Struct, frozen=True, gc=False):
-    """A workspace; ``status`` is that of its newest build, or ``dormant``."""
+    """A workspace; ``status`` is that of its latest build, also while the workspace is dormant.
+
+    ``has_autostop`` is whether the latest build has a deadline; ``daily_cost`` is in units of Coder's quota.
+    """
 
     id: str
     name: str
@@ -126,6 +127,11 @@ class Workspace(Struct, frozen=True, gc=False):
     outdated: bool = False
     last_used: datetime | None = None
     agents: tuple[Agent, ...] = ()
+    is_prebuild: bool = False
+    is_dormant: bool = False
+    deleting_at: datetime | None = None
+    has_autostop: bool = False
+    daily_cost: int = 0
 
 
 class User(Struct, frozen=True, gc=False):
@@ -141,18 +147,20 @@ class User(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What exists. A part that the token may not see is empty."""
+    """Templates, workspaces and users; a list that the token may not read is empty."""
 
     templates: Sequence[Template] = ()
     workspaces: Sequence[Workspace] = ()
     users: Sequence[User] = ()
+    templates_complete: bool = True
+    """Whether the template list had no invalid rows; only then is a missing template deleted."""
 
 
 # Insights ------------------------------------------------------------------------------------------------
 
 
 class AppUsage(Struct, frozen=True, gc=False):
-    """Use of one app in a window; ``opens`` is None on servers that do not count it."""
+    """Usage of one app in a window; ``opens`` is None on servers that do not count opens."""
 
     slug: str
     type: str
@@ -163,7 +171,7 @@ class AppUsage(Struct, frozen=True, gc=False):
 
 
 class ParameterUsage(Struct, frozen=True, gc=False):
-    """How many workspaces have each value of a parameter; declared options that nobody chose are 0."""
+    """Workspaces by value of a parameter; declared options without workspaces are 0."""
 
     name: str
     type: str
@@ -173,7 +181,7 @@ class ParameterUsage(Struct, frozen=True, gc=False):
 
 
 class UserLatency(Struct, frozen=True, gc=False):
-    """A user's round trip in seconds; None where nothing was measured."""
+    """A user's round-trip time in seconds; None without a measurement."""
 
     username: str
     p50: float | None
@@ -181,9 +189,9 @@ class UserLatency(Struct, frozen=True, gc=False):
 
 
 class Latency(Struct, frozen=True, gc=False):
-    """Round trips in seconds by username, of those who have one; ``users`` are all whom Coder names.
+    """Round-trip times in seconds by username; ``users`` includes users without a measurement.
 
-    Columns, as families read one of the two for thousands of users at a time.
+    Stored as columns, because each family reads one percentile of thousands of users.
     """
 
     users: tuple[str, ...] = ()
@@ -192,7 +200,7 @@ class Latency(Struct, frozen=True, gc=False):
 
     @classmethod
     def from_rows(cls, rows: Iterable[UserLatency]) -> Latency:
-        """Return the round trips of users, each of whom comes once."""
+        """Return the columns of rows with distinct usernames."""
         rows = tuple(rows)
         return cls(
             tuple(row.username for row in rows),
@@ -201,18 +209,18 @@ class Latency(Struct, frozen=True, gc=False):
         )
 
     def rows(self) -> Iterator[UserLatency]:
-        """Yield user after user."""
+        """Yield one row per user."""
         for user in self.users:
             yield UserLatency(user, self.p50.get(user), self.p95.get(user))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowUsage:
-    """The use of one template, or of all, in one window.
+    """Usage of one template, or of all, in one window.
 
-    ``apps`` holds each (slug, type) once, the known and unused ones with 0. ``activity`` is seconds by
-    username; a user without a name goes by id. ``active_users`` is None where the server does not tell.
-    ``seconds`` is the time of all users together.
+    ``apps`` holds each (slug, type) once; known apps without usage have 0 seconds. ``activity`` is seconds by
+    username, or by id if the server sent no name. ``active_users`` is None if unknown. ``seconds`` is the sum
+    over all users.
     """
 
     window: str
@@ -228,7 +236,7 @@ class WindowUsage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Totals:
-    """Anchored totals in seconds since ``since``; they fall only when the anchor moves.
+    """Totals in seconds since the anchor ``since``; they decrease only when the anchor moves.
 
     ``apps`` is keyed by (slug, type), ``users`` by username.
     """
@@ -241,9 +249,9 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TemplateUsage:
-    """All that is known of the use of one template; of all together where ``key`` is None.
+    """Usage of one template, or of all templates if ``key`` is None.
 
-    ``days[n]`` and ``weeks[n]`` are the distinct users ``n`` days or weeks ago; None is unknown.
+    ``days[n]`` and ``weeks[n]`` are the active users ``n`` days or weeks ago; None is unknown.
     """
 
     key: TemplateKey | None
@@ -255,11 +263,15 @@ class TemplateUsage:
 
 @dataclass(frozen=True, slots=True)
 class Insights:
-    """How templates are used; ``collection_enabled`` is None on servers that do not tell."""
+    """Usage of all templates; ``collection_enabled`` is None on servers that do not report it."""
 
     deployment: TemplateUsage
     templates: Sequence[TemplateUsage] = ()
     collection_enabled: bool | None = None
+    pending_totals: Mapping[TemplateKey | None, str] = field(default_factory=dict)
+    """Why totals wait for a response, by template; the deployment's key is None."""
+    warm_up_ratio: float = 1.0
+    """Share of the needed responses that were fetched since the start; 1 after the first complete poll."""
 
 
 # Deployment ----------------------------------------------------------------------------------------------
@@ -267,22 +279,24 @@ class Insights:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The deployment as a whole; None is unknown. ``users`` is keyed by status."""
+    """Version, users by status, and the licence's limits and use by feature; without a limit if unlimited."""
 
     version: str
     dashboard_url: str = ""
     deployment_id: str = ""
     users: Mapping[str, int] = field(default_factory=dict)
-    license_user_limit: int | None = None
+    license_limits: Mapping[str, float] = field(default_factory=dict)
+    license_used: Mapping[str, float] = field(default_factory=dict)
 
 
 # Agent reports -------------------------------------------------------------------------------------------
 
 
 class LatencyHistogram(Struct, frozen=True, gc=False, eq=False):
-    """Observations by bucket, side by side in ``lanes``: one place per bound and one above all.
+    """Observations by bucket: ``packed_counts`` holds one count per bound and one for ``+Inf``.
 
-    ``fine`` has them by exponential bucket, where these are counted.
+    ``metrics.packed_counts`` packs and unpacks them. ``exponential_buckets`` holds the same observations by
+    exponential bucket, if these are counted.
     """
 
     packed_counts: int
@@ -291,19 +305,14 @@ class LatencyHistogram(Struct, frozen=True, gc=False, eq=False):
     created: datetime
     exponential_buckets: Mapping[int, int] = {}
 
-    @property
-    def bucket_counts(self) -> tuple[int, ...]:
-        """The observations of each bucket, none cumulative."""
-        return unpack_counts(self.packed_counts, self.bucket_count)
-
 
 @dataclass(frozen=True, slots=True)
 class AgentStats:
-    """What agents reported.
+    """Statistics of agent reports.
 
-    Numbers that differ by user are kept by user within a place, which is an organization and a template, and
-    for sessions an app; other keys are the label values of the families, in their order. ``exponential``
-    says that distributions have exponential buckets as well.
+    Keys are the label values of the families in their order: organization, template, and for sessions the
+    app. Values by user are nested mappings with the served usernames: pseudonymized when they are counted.
+    ``exponential`` says whether histograms have exponential buckets.
     """
 
     since: datetime
@@ -322,7 +331,7 @@ class AgentStats:
 
 @dataclass(frozen=True, slots=True)
 class Timestamped(Generic[T]):
-    """What one collector last found, and when."""
+    """The last data of a collector, and when it was collected."""
 
     value: T
     at: datetime
@@ -330,7 +339,7 @@ class Timestamped(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that is known; a part that was never read, or is too old to be believed, is None."""
+    """All data; a part that was never collected, or is older than ``max_staleness``, is None."""
 
     collected_at: datetime
     inventory: Timestamped[Inventory] | None = None

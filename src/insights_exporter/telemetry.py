@@ -1,107 +1,189 @@
-"""What the exporter tells of itself; who listens decides what becomes of it."""
+"""The events that the exporter reports about itself, as one base class with empty methods."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
 
-from insights_exporter.coder.observer import NullObserver, Observer
-
-__all__ = ["NullTelemetry", "Telemetry"]
+__all__ = ["FanOutTelemetry", "Telemetry"]
 
 
-class Telemetry(Observer, Protocol):
-    """Receives what happens inside, from any thread; it never raises and never waits."""
+class Telemetry:
+    """Receives events from any thread and ignores them; override the methods whose events are needed.
+
+    Overrides must neither raise nor block. Durations are seconds. ``endpoint`` is a path template such as
+    ``/insights/templates``; ``reason`` is the ``reason`` of an ``ExporterError``, or ``internal``.
+    """
+
+    # Requests to Coder
+
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
+        """Record a finished request; ``code`` is the HTTP status, or the error's reason."""
+
+    def request_retried(self, endpoint: str, reason: str) -> None:
+        """Record that a request is sent again."""
+
+    def rate_limit_waited(self, seconds: float) -> None:
+        """Record the time that a request waited for Coder's rate limit."""
+
+    def rows_dropped(self, endpoint: str, count: int, example: str) -> None:
+        """Record dropped parts of a response; ``example`` describes the first invalid part."""
+
+    def version_changed(self, version: str) -> None:
+        """Record the server's version when a response reports a new one."""
+
+    # Polls
 
     def poll_finished(self, result: str, seconds: float) -> None:
-        """Note the end of a poll: ``ok``, ``partial`` or ``failed``."""
-        ...
+        """Record a finished poll; ``result`` is ``ok``, ``partial`` or ``failed``."""
 
     def collector_finished(self, collector: str, seconds: float, *, success: bool, at: datetime) -> None:
-        """Note that a collector ran."""
-        ...
+        """Record a finished collector run."""
 
     def collector_error(self, collector: str, reason: str) -> None:
-        """Note a fault of a collector or of a part of its run; ``reason`` is that of the error."""
-        ...
+        """Record an error of a collector, or of a part of its run."""
 
     def permission_checked(self, resource: str, action: str, *, granted: bool) -> None:
-        """Note what the token may do."""
-        ...
+        """Record whether the token's account has a permission."""
 
     def token_expiry_updated(self, at: datetime | None) -> None:
-        """Note when the token expires; None where that is unknown."""
-        ...
+        """Record when the token expires; None if unknown."""
 
     def counters_corrected(self, count: int) -> None:
-        """Note that totals fell in Coder and were held."""
-        ...
+        """Record totals that decreased in Coder and were held at their last value."""
+
+    # Exposition
 
     def exposition_rendered(
         self, series: Mapping[str, int], folded: Mapping[str, int], sizes: Mapping[str, int]
     ) -> None:
-        """Note a rendered page: series and folded series by family name, bytes by format."""
-        ...
+        """Record a rendered exposition: series and folded series by family, bytes by format."""
 
     def scrape_finished(self, code: int, seconds: float) -> None:
-        """Note an answered scrape."""
-        ...
+        """Record a scrape and its HTTP status."""
+
+    # Configuration
 
     def config_reloaded(self, *, success: bool, at: datetime) -> None:
-        """Note that the configuration was read, or that the last good one stays."""
-        ...
+        """Record a reload of the configuration; after a failure the previous configuration stays."""
+
+    def config_applied(self, *, poll_interval: float) -> None:
+        """Record the poll interval of the configuration in use."""
+
+    # Agent statistics and OTLP
 
     def agent_rows_processed(self, result: str, count: int) -> None:
-        """Note what became of agent reports."""
-        ...
+        """Record processed agent reports by result."""
 
     def agent_lag_updated(self, seconds: float) -> None:
-        """Note the age of the newest agent report."""
-        ...
+        """Record the age of the newest agent report."""
 
     def export_finished(self, result: str, count: int = 1) -> None:
-        """Note pushes to the OpenTelemetry collector; a count of 0 says that there may be some."""
-        ...
+        """Record OTLP exports; a count of 0 initializes the result's series."""
+
+    def export_error(self, reason: str, count: int = 1) -> None:
+        """Record failed or partially rejected OTLP exports; a count of 0 initializes the reason's series."""
 
 
-class NullTelemetry(NullObserver):
-    """Ignores everything."""
+class FanOutTelemetry(Telemetry):
+    """Forwards every event to each of several receivers, in their order."""
+
+    def __init__(self, *receivers: Telemetry) -> None:
+        self._receivers = receivers
+
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.request_finished(endpoint, code, seconds)
+
+    def request_retried(self, endpoint: str, reason: str) -> None:
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.request_retried(endpoint, reason)
+
+    def rate_limit_waited(self, seconds: float) -> None:
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.rate_limit_waited(seconds)
+
+    def rows_dropped(self, endpoint: str, count: int, example: str) -> None:
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.rows_dropped(endpoint, count, example)
+
+    def version_changed(self, version: str) -> None:
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.version_changed(version)
 
     def poll_finished(self, result: str, seconds: float) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.poll_finished(result, seconds)
 
     def collector_finished(self, collector: str, seconds: float, *, success: bool, at: datetime) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.collector_finished(collector, seconds, success=success, at=at)
 
     def collector_error(self, collector: str, reason: str) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.collector_error(collector, reason)
 
     def permission_checked(self, resource: str, action: str, *, granted: bool) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.permission_checked(resource, action, granted=granted)
 
     def token_expiry_updated(self, at: datetime | None) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.token_expiry_updated(at)
 
     def counters_corrected(self, count: int) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.counters_corrected(count)
 
     def exposition_rendered(
         self, series: Mapping[str, int], folded: Mapping[str, int], sizes: Mapping[str, int]
     ) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.exposition_rendered(series, folded, sizes)
 
     def scrape_finished(self, code: int, seconds: float) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.scrape_finished(code, seconds)
 
     def config_reloaded(self, *, success: bool, at: datetime) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.config_reloaded(success=success, at=at)
+
+    def config_applied(self, *, poll_interval: float) -> None:
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.config_applied(poll_interval=poll_interval)
 
     def agent_rows_processed(self, result: str, count: int) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.agent_rows_processed(result, count)
 
     def agent_lag_updated(self, seconds: float) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.agent_lag_updated(seconds)
 
     def export_finished(self, result: str, count: int = 1) -> None:
-        """Ignore the event."""
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.export_finished(result, count)
+
+    def export_error(self, reason: str, count: int = 1) -> None:
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.export_error(reason, count)

@@ -1,17 +1,16 @@
-"""The whole exporter in this process, against a simulated Coder."""
+"""The application in this process, against a simulated Coder."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import ClientSession
 
 from insights_exporter.app.application import Application
-from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.config.settings import PollSettings, ServerSettings, Settings
+from insights_exporter.config.settings import CoderSettings, PollSettings, ServerSettings, Settings
 from insights_exporter.errors import ConfigError
 from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
@@ -24,7 +23,7 @@ WAIT = 20.0
 
 @dataclass
 class Exporter:
-    """An exporter that runs, and what its configuration says when it is read anew."""
+    """A running exporter; a reload loads the last of ``configurations``."""
 
     application: Application
     address: str
@@ -33,24 +32,18 @@ class Exporter:
     configurations: list[Settings | ConfigError] = field(default_factory=list)
 
     async def get(self, path: str, **headers: str) -> tuple[int, str]:
-        """Return an answer's status and text."""
+        """Return status and text of a page."""
         async with self.session.get(self.address + path, headers=headers) as response:
             return response.status, await response.text()
 
     async def metrics(self, path: str = "/metrics") -> str:
-        """Return a scrape."""
+        """Return the metrics."""
         status, text = await self.get(path)
         assert status == 200
         return text
 
-    async def wait_until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Wait until something holds."""
-        async with asyncio.timeout(WAIT):
-            while not await condition():
-                await asyncio.sleep(0.01)
-
     async def is_ready(self) -> bool:
-        """Say whether fresh numbers are served."""
+        """Return whether the exporter is ready."""
         return (await self.get("/-/ready"))[0] == 200
 
 
@@ -67,8 +60,9 @@ async def run_exporter(
     customize: Callable[[Settings], Settings] = lambda settings: settings,
     *,
     prepare: Callable[[SimulatedDeployment], None] = lambda _: None,
+    metrics_path: str = "/metrics",
 ) -> AsyncIterator[Exporter]:
-    """Run an exporter against a deployment of three templates."""
+    """Run an exporter against a simulated deployment with three templates."""
     async with AsyncExitStack() as stack:
         deployment = demo_deployment(Size(templates=3, users=10))
         prepare(deployment)
@@ -81,7 +75,7 @@ async def run_exporter(
                 raise configurations[-1]
             return configurations[-1]
 
-        application = Application(settings, load=load)
+        application = Application(settings, load=load, metrics_path=metrics_path)
         stop = asyncio.Event()
         task = asyncio.create_task(application.run(stop))
         try:

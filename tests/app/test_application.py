@@ -1,10 +1,9 @@
-"""How the exporter begins, answers, reads its configuration anew and ends."""
+"""Startup, readiness, pages, reloads and shutdown of the application."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -35,15 +34,18 @@ from insights_exporter.simulator.api.fault_injection import Status
 from insights_exporter.simulator.api.http_server import serve
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size
-from insights_exporter.telemetry import NullTelemetry
-from tests.app.exporter_harness import WAIT, Exporter, make_settings, run_exporter
+from insights_exporter.telemetry import Telemetry
+from tests.app.exporter_harness import Exporter, make_settings, run_exporter
+from tests.landing_page.fakes import fake_snapshot
+from tests.support.clock import FakeClock
 from tests.support.otlp_receiver import HttpReceiver, http_receiver, translate_to_prometheus
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
 async def exporter() -> AsyncIterator[Exporter]:
     async with run_exporter() as running_exporter:
-        await running_exporter.wait_until(running_exporter.is_ready)
+        await wait_until(running_exporter.is_ready)
         yield running_exporter
 
 
@@ -85,9 +87,9 @@ async def test_not_ready_reason_names_failing_collectors() -> None:
     async with run_exporter(prepare=lambda coder: coder.faults.inject("*", Status(status=503))) as exporter:
 
         async def is_stale() -> bool:
-            return "younger than" in (await exporter.get("/-/ready"))[1]
+            return "is older than" in (await exporter.get("/-/ready"))[1]
 
-        await exporter.wait_until(is_stale)
+        await wait_until(is_stale)
 
         status, reason = await exporter.get("/-/ready")
         assert status == 503
@@ -110,15 +112,17 @@ async def test_landing_page_and_config_redact_secrets(exporter: Exporter) -> Non
 async def test_reload_applies_limits_and_privacy_without_requests_to_coder(
     exporter: Exporter,
 ) -> None:
-    before = dict(exporter.deployment.request_counts)
+    # While Coder is down, a reload can serve only data that was collected before.
+    exporter.deployment.faults.inject("*", Status(status=503))
     assert isinstance(exporter.configurations[0], Settings)
     exporter.configurations.append(
-        replace(
-            exporter.configurations[0],
-            privacy=PrivacySettings(
-                users=UsernameMode.HASHED, hash_key=LiteralSecret(Secret("0123456789abcdef"))
-            ),
-            limits=LimitSettings(families={catalogue.USER_INFO.name: 0}),
+        exporter.configurations[0].model_copy(
+            update={
+                "privacy": PrivacySettings(
+                    users=UsernameMode.HASHED, hash_key=LiteralSecret(Secret("0123456789abcdef"))
+                ),
+                "limits": LimitSettings(families={catalogue.USER_INFO.name: 0}),
+            }
         )
     )
 
@@ -127,16 +131,22 @@ async def test_reload_applies_limits_and_privacy_without_requests_to_coder(
     text = await exporter.metrics()
     assert 'username="user-' in text
     assert catalogue.USER_INFO.name + "{" not in text
-    assert exporter.deployment.request_counts == before or set(exporter.deployment.request_counts) == set(
-        before
-    )
     assert f"{catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL.name} 1.0" in text
+
+
+async def test_metrics_path_moves_metrics() -> None:
+    async with run_exporter(metrics_path="/probe/metrics") as exporter:
+        status, text = await exporter.get("/probe/metrics")
+        default_status, _ = await exporter.get("/metrics")
+
+    assert (status, default_status) == (200, 404)
+    assert catalogue.BUILD_INFO.name in text
 
 
 async def test_reload_serves_new_windows_immediately(exporter: Exporter) -> None:
     assert isinstance(exporter.configurations[0], Settings)
     exporter.configurations.append(
-        replace(exporter.configurations[0], insights=InsightsSettings(windows=("today", "14d")))
+        exporter.configurations[0].model_copy(update={"insights": InsightsSettings(windows=("today", "14d"))})
     )
 
     await exporter.application.reload()
@@ -151,7 +161,7 @@ async def test_reload_drops_denied_template_immediately(exporter: Exporter) -> N
     name = exporter.deployment.world.templates[0].name
     assert f'template_name="{name}"' in await exporter.metrics()
     denied = FilterSettings(templates=NameFilter(deny=(name,)))
-    exporter.configurations.append(replace(exporter.configurations[0], filters=denied))
+    exporter.configurations.append(exporter.configurations[0].model_copy(update={"filters": denied}))
 
     await exporter.application.reload()
 
@@ -179,10 +189,14 @@ async def test_reload_over_http_reports_status_and_metric(exporter: Exporter, st
 @pytest.mark.parametrize(
     "change",
     [
-        lambda settings: replace(settings, server=replace(settings.server, port=1)),
-        lambda settings: replace(settings, coder=replace(settings.coder, ca_file=Path(__file__))),
-        lambda settings: replace(
-            settings, server=replace(settings.server, web_config_file=Path("/none/web.yaml"))
+        lambda settings: settings.model_copy(
+            update={"server": settings.server.model_copy(update={"port": 1})}
+        ),
+        lambda settings: settings.model_copy(
+            update={"coder": settings.coder.model_copy(update={"ca_file": Path(__file__)})}
+        ),
+        lambda settings: settings.model_copy(
+            update={"server": settings.server.model_copy(update={"web_config_file": Path("/none/web.yaml")})}
         ),
     ],
 )
@@ -203,11 +217,11 @@ async def test_invalid_reload_changes_nothing(
 
 
 async def test_scrapes_are_consistent_during_reloads(exporter: Exporter) -> None:
-    """Odd readings hash names, even ones leave users out: no page has both or neither."""
+    """Reloads alternate between hashed and hidden users; no page mixes both."""
     assert isinstance(exporter.configurations[0], Settings)
     base, key = exporter.configurations[0], LiteralSecret(Secret("0123456789abcdef"))
-    hashed = replace(base, privacy=PrivacySettings(users=UsernameMode.HASHED, hash_key=key))
-    off = replace(base, privacy=PrivacySettings(users=UsernameMode.OFF))
+    hashed = base.model_copy(update={"privacy": PrivacySettings(users=UsernameMode.HASHED, hash_key=key)})
+    off = base.model_copy(update={"privacy": PrivacySettings(users=UsernameMode.OFF)})
     exporter.configurations.append(hashed)
     await exporter.application.reload()
     done = asyncio.Event()
@@ -235,7 +249,7 @@ async def test_scrapes_are_consistent_during_reloads(exporter: Exporter) -> None
 async def test_port_in_use_fails_startup_with_setting_name(exporter: Exporter) -> None:
     assert isinstance(exporter.configurations[0], Settings)
     port = int(exporter.address.rpartition(":")[2])
-    taken = replace(exporter.configurations[0], server=ServerSettings(port=port))
+    taken = exporter.configurations[0].model_copy(update={"server": ServerSettings(port=port)})
 
     with pytest.raises(ConfigError, match=r"server\.host, server\.port: expected a free address"):
         await Application(taken).run(asyncio.Event())
@@ -243,15 +257,13 @@ async def test_port_in_use_fails_startup_with_setting_name(exporter: Exporter) -
 
 async def test_push_only_mode_flushes_on_shutdown() -> None:
     async with serve(demo_deployment(Size(templates=1, users=3))) as url, http_receiver() as otlp_receiver:
-        settings = replace(
-            make_settings(url), otlp=OtlpSettings(enabled=True, endpoint=otlp_receiver.address)
+        settings = make_settings(url).model_copy(
+            update={"otlp": OtlpSettings(enabled=True, endpoint=otlp_receiver.address)}
         )
         application = Application(settings, serve_http=False)
         stop = asyncio.Event()
         task = asyncio.create_task(application.run(stop))
-        async with asyncio.timeout(WAIT):
-            while not otlp_receiver.paths:
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: bool(otlp_receiver.paths))
         stop.set()
         await task
     exported = {name for name, _ in translate_to_prometheus(otlp_receiver.requests).series}
@@ -269,12 +281,12 @@ async def test_reload_switches_otlp_endpoint() -> None:
     async with http_receiver() as first, http_receiver() as second:
 
         def push_to(target: HttpReceiver) -> Callable[[Settings], Settings]:
-            return lambda settings: replace(
-                settings, otlp=OtlpSettings(enabled=True, endpoint=target.address)
+            return lambda settings: settings.model_copy(
+                update={"otlp": OtlpSettings(enabled=True, endpoint=target.address)}
             )
 
         async with run_exporter(push_to(first)) as exporter:
-            await exporter.wait_until(exporter.is_ready)
+            await wait_until(exporter.is_ready)
             assert isinstance(exporter.configurations[0], Settings)
             exporter.configurations.append(push_to(second)(exporter.configurations[0]))
             await exporter.application.reload()
@@ -282,7 +294,7 @@ async def test_reload_switches_otlp_endpoint() -> None:
             async def arrived() -> bool:
                 return bool(first.paths and second.paths)
 
-            await exporter.wait_until(arrived)
+            await wait_until(arrived)
             text = await exporter.metrics()
 
     assert (
@@ -296,10 +308,12 @@ async def test_invalid_otlp_settings_reject_reload(exporter: Exporter) -> None:
     assert isinstance(exporter.configurations[0], Settings)
     invalid_headers = LiteralSecret(Secret("no pair at all"))
     exporter.configurations.append(
-        replace(exporter.configurations[0], otlp=OtlpSettings(enabled=True, headers=invalid_headers))
+        exporter.configurations[0].model_copy(
+            update={"otlp": OtlpSettings(enabled=True, headers=invalid_headers)}
+        )
     )
 
-    with pytest.raises(ConfigError, match=r"otlp\.headers: expected pairs"):
+    with pytest.raises(ConfigError, match=r"otlp\.headers: expected comma-separated pairs"):
         await exporter.application.reload()
 
     assert await exporter.is_ready()
@@ -307,14 +321,36 @@ async def test_invalid_otlp_settings_reject_reload(exporter: Exporter) -> None:
 
 @pytest.mark.parametrize(("enabled", "counted"), [(True, True), (False, False)])
 async def test_exponential_buckets_are_counted_only_when_exported(*, enabled: bool, counted: bool) -> None:
-    settings = replace(
-        make_settings("http://127.0.0.1:1"),
-        agent_stats=AgentStatsSettings(source=AgentStatsSource.CODERD_METRICS),
-        otlp=OtlpSettings(enabled=enabled, exponential_histograms=True),
+    settings = make_settings("http://127.0.0.1:1").model_copy(
+        update={
+            "agent_stats": AgentStatsSettings(source=AgentStatsSource.CODERD_METRICS),
+            "otlp": OtlpSettings(enabled=enabled, exponential_histograms=True),
+        }
     )
-    dependencies = Dependencies(clock=SystemClock(), random=Random(1), telemetry=NullTelemetry())
+    dependencies = Dependencies(clock=SystemClock(), random=Random(1), telemetry=Telemetry())
     async with Runtime(settings, dependencies) as runtime:
         state = runtime.poller.state.agent_stats
 
     assert state is not None
     assert state[1].exponential is counted
+
+
+async def test_landing_page_shows_warming_up_then_the_age_of_the_data() -> None:
+    clock = FakeClock()
+    settings = make_settings("http://127.0.0.1:1")
+    dependencies = Dependencies(
+        clock=clock, random=Random(1), telemetry=Telemetry(), metrics_path="/probe/metrics"
+    )
+    async with Runtime(settings, dependencies) as runtime:
+        before = (await runtime.landing_page()).body.decode()
+        await runtime.publish(fake_snapshot(1))
+        clock.advance(2 * settings.poll.interval)
+        fresh = (await runtime.landing_page()).body.decode()
+        clock.advance(1)
+        old = (await runtime.landing_page()).body.decode()
+
+    assert "warming up" in before
+    assert 'href="probe/metrics"' in before
+    assert "warming up" not in fresh
+    assert 'class="chip none" title="Time of the insights: 2026-01-14 10:20:00 UTC">data 2 h ago' in fresh
+    assert 'class="chip fair" title="Time of the insights: 2026-01-14 10:20:00 UTC">' in old

@@ -1,10 +1,9 @@
-"""The configuration is read anew again and again while scrapes go on."""
+"""Reloads from files: consistency under concurrent scrapes, resource leaks, and kept state."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -21,17 +20,20 @@ import pytest
 from insights_exporter.app.application import Application
 from insights_exporter.app.runtime import Runtime
 from insights_exporter.coder.client import CoderClient
-from insights_exporter.config import load
+from insights_exporter.config.loading import load
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.server.auth import WebConfigReloader
+from insights_exporter.simulator.api.deployment import SimulatedDeployment
+from insights_exporter.simulator.api.fault_injection import Status
 from insights_exporter.simulator.api.http_server import serve
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size, generate_world
+from tests.support.waiting import wait_until
 
 WAIT = 60.0
 SCRAPE_INTERVAL = 0.1
-"""Seconds that each scraper rests between pages."""
+"""Seconds between two scrapes of a scraper."""
 LIMITED_FAMILY = catalogue.USER_ACTIVITY_WINDOW.name
 LOGIN = aiohttp.encode_basic_auth("ada", "correct horse")
 TRACKED_TYPES = (
@@ -46,14 +48,14 @@ TRACKED_TYPES = (
 
 @dataclass(frozen=True)
 class Configuration:
-    """What one configuration says; all of it must be on a page, or nothing."""
+    """Values of one configuration; a page must show all of them or none."""
 
     hash_key_file: str
     limit: int
     interval: int
 
     def to_yaml(self, url: str, filters: str = "") -> str:
-        """Return the file."""
+        """Return the configuration file."""
         return (
             f"coder: {{url: '{url}', token_file: token, retries: 0}}\n"
             f"poll: {{interval: {self.interval}, offset: 0, jitter: 0, max_staleness: 9000}}\n"
@@ -71,26 +73,27 @@ INVALID_YAML = "poll: {interval: often}\n"
 
 @dataclass
 class ExporterProcess:
-    """A folder of files that an exporter reads, and that exporter."""
+    """A running exporter, the folder of its files, and its simulated deployment."""
 
     folder: Path
     coder: str
+    deployment: SimulatedDeployment
     application: Application
     address: str
     session: aiohttp.ClientSession
 
     def write_config(self, text: str) -> None:
-        """Replace the configuration."""
+        """Write the configuration file."""
         (self.folder / "exporter.yaml").write_text(text)
 
     async def reload(self) -> int:
-        """Ask for a reading and return the status."""
+        """Reload over HTTP and return the status."""
         async with self.session.post(self.address + "/-/reload") as response:
             await response.read()
             return response.status
 
     async def scrape(self, session: aiohttp.ClientSession) -> str:
-        """Return a page."""
+        """Return the metrics."""
         async with session.get(self.address + "/metrics") as response:
             assert response.status == 200
             return await response.text()
@@ -98,7 +101,7 @@ class ExporterProcess:
 
 @asynccontextmanager
 async def run_exporter(folder: Path) -> AsyncIterator[ExporterProcess]:
-    """Run an exporter that reads all it is told from files of a folder."""
+    """Run an exporter whose configuration and secrets are files in the folder."""
     for name, text in (
         (CONFIG_A.hash_key_file, "odd" * 8),
         (CONFIG_B.hash_key_file, "even" * 8),
@@ -108,10 +111,11 @@ async def run_exporter(folder: Path) -> AsyncIterator[ExporterProcess]:
     write_web_config(folder, 0)
     file = folder / "exporter.yaml"
     size, today = Size(templates=2, users=8), datetime.combine(datetime.now(UTC), time(tzinfo=UTC))
-    # Today nobody works, or another rollup might change who is within the limit.
+    # Without usage today, a new rollup cannot change which users are within the limit.
     world = replace(generate_world(size), usage_stats_disabled_at=today)
     async with AsyncExitStack() as stack:
-        coder = await stack.enter_async_context(serve(demo_deployment(size, world=world)))
+        deployment = demo_deployment(size, world=world)
+        coder = await stack.enter_async_context(serve(deployment))
         file.write_text(CONFIG_B.to_yaml(coder))
         application = Application(load(file, {}), load=lambda: load(file, {}))
         stop = asyncio.Event()
@@ -121,10 +125,12 @@ async def run_exporter(folder: Path) -> AsyncIterator[ExporterProcess]:
                 address = await application.address
             headers = {"Authorization": LOGIN}
             session = await stack.enter_async_context(aiohttp.ClientSession(headers=headers))
-            exporter = ExporterProcess(folder, coder, application, address, session)
-            async with asyncio.timeout(WAIT):
-                while LIMITED_FAMILY not in await exporter.scrape(session):
-                    await asyncio.sleep(0.01)
+            exporter = ExporterProcess(folder, coder, deployment, application, address, session)
+
+            async def is_polled() -> bool:
+                return LIMITED_FAMILY in await exporter.scrape(session)
+
+            await wait_until(is_polled, timeout=WAIT)
             yield exporter
         finally:
             stop.set()
@@ -132,7 +138,7 @@ async def run_exporter(folder: Path) -> AsyncIterator[ExporterProcess]:
 
 
 def write_web_config(folder: Path, version: int) -> None:
-    """Write a web configuration in which one user stays and another is new."""
+    """Write a web configuration with an unchanged user and a new user."""
     ada = (
         (folder / "ada").read_text()
         if version
@@ -143,7 +149,7 @@ def write_web_config(folder: Path, version: int) -> None:
 
 
 def page_fingerprint(page: str) -> tuple[float, int, int, frozenset[str]]:
-    """Return what tells one configuration's page from another's."""
+    """Return the poll interval, the reported and actual series of the limited family, and the usernames."""
     interval = re.search(rf"^{catalogue.POLL_INTERVAL.name} (\S+)$", page, re.MULTILINE)
     reported_series = re.search(
         rf'^{catalogue.SERIES.name}{{family="{LIMITED_FAMILY}"}} (\S+)$', page, re.MULTILINE
@@ -156,13 +162,13 @@ def page_fingerprint(page: str) -> tuple[float, int, int, frozenset[str]]:
 
 
 def resource_usage() -> dict[str, Any]:
-    """Return what this process holds."""
+    """Return file descriptors, tasks and instances of this process."""
     gc.collect()
     kinds = Counter(
         type(tracked).__name__ for tracked in gc.get_objects() if isinstance(tracked, TRACKED_TYPES)
     )
     return {
-        "descriptors": len(os.listdir("/proc/self/fd")),
+        "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
         "tasks": len(asyncio.all_tasks()),
         "kinds": dict(kinds),
     }
@@ -206,7 +212,7 @@ async def test_reloads_fail_no_scrape_mix_nothing_and_leak_nothing(
     assert statuses == {200: readings * 9 // 10, 500: readings // 10}
     assert sum(pages.values()) >= readings // 5
     by_interval = {interval: (counted, series, names) for interval, counted, series, names in pages}
-    assert len(by_interval) == len(pages) == 2, "Some page is of neither configuration."
+    assert len(by_interval) == len(pages) == 2, "A page mixes both configurations."
     assert {(CONFIG_A.interval, CONFIG_A.limit), (CONFIG_B.interval, CONFIG_B.limit)} == {
         (interval, series) for interval, _, series, _ in pages
     }
@@ -216,7 +222,7 @@ async def test_reloads_fail_no_scrape_mix_nothing_and_leak_nothing(
     assert usage_at_end["kinds"] == usage_midway["kinds"]
     assert usage_at_end["tasks"] <= usage_midway["tasks"] + 10
     assert usage_at_end["descriptors"] <= usage_midway["descriptors"] + 10
-    assert new_objects < 2000, "That is more than chance."
+    assert new_objects < 2000
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -228,3 +234,28 @@ async def test_shutdown_cancels_running_reload(tmp_path: Path, status: int) -> N
     await asyncio.gather(*reloads, return_exceptions=True)
 
     assert all(reload.done() for reload in reloads)
+
+
+async def test_reload_with_equal_secret_files_serves_last_data_while_coder_is_down(tmp_path: Path) -> None:
+    """Secrets that were read again belong to the same account, so the collected data stays."""
+    async with run_exporter(tmp_path) as exporter:
+        exporter.deployment.faults.inject("*", Status(status=503))
+        exporter.write_config(CONFIG_A.to_yaml(exporter.coder))
+
+        assert await exporter.reload() == 200
+
+        interval, reported, series, names = page_fingerprint(await exporter.scrape(exporter.session))
+        assert (interval, reported, series) == (CONFIG_A.interval, CONFIG_A.limit, CONFIG_A.limit)
+        assert names
+
+
+async def test_reload_with_another_account_starts_without_data(tmp_path: Path) -> None:
+    async with run_exporter(tmp_path) as exporter:
+        exporter.deployment.faults.inject("*", Status(status=503))
+        (tmp_path / "other-token").write_text(DEMO_TOKEN)
+        exporter.write_config(
+            CONFIG_A.to_yaml(exporter.coder).replace("token_file: token", "token_file: other-token")
+        )
+
+        assert await exporter.reload() == 200
+        assert LIMITED_FAMILY + "{" not in await exporter.scrape(exporter.session)

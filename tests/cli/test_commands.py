@@ -1,9 +1,10 @@
-"""The command line, in this process."""
+"""The command line in this process: flags, exit codes and output."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import runpy
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from insights_exporter import __version__
+from insights_exporter import __version__, commands
 from insights_exporter import logging as exporter_logging
 from insights_exporter.cli import main
+from insights_exporter.config.settings import LogFormat, ServerSettings, Settings
 from insights_exporter.simulator.api.http_server import serve
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size
-from tools import docs
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def no_logging(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def coder() -> Iterator[str]:
-    """Serve a deployment from another thread: a command brings its own loop."""
+    """Serve a simulated deployment from another thread, because a command runs its own event loop."""
     urls: list[str] = []
     started, stopped = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
@@ -88,7 +89,8 @@ def test_invalid_config_exits_with_2_and_lists_all_problems(
 
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 3
-    assert errors[0].startswith(f"{file}:3: pol: expected one of")
+    assert errors[0].startswith(f"{file}:2: coder.url: expected an http(s) URL")
+    assert errors[1].startswith(f"{file}:3: pol: expected one of")
     assert all(line.startswith(str(file)) for line in errors)
 
 
@@ -103,7 +105,7 @@ def test_config_path_from_environment(
 
 def test_demo_rejects_zero_users(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--users", "0"]) == 2
-    assert "--templates, --users: expected at least 1 of each" in capsys.readouterr().err
+    assert "--users: expected at least 1, got 0" in capsys.readouterr().err
 
 
 def test_check_prints_findings_and_severity(
@@ -112,8 +114,10 @@ def test_check_prints_findings_and_severity(
     code = main(["check", "--config", write_config(tmp_path, coder)])
 
     out = capsys.readouterr().out
-    assert code in {0, 1}
-    assert f"ok       address: {coder} answers in" in out
+    warnings = [line for line in out.splitlines() if line.startswith("warning ")]
+    assert (code, len(warnings)) == (1, 1)
+    assert warnings[0].startswith("warning  token expiry: The token expires at")
+    assert f"ok       address: {coder} responds in" in out
     assert "series. The largest families:" in out
     assert "problem" not in out
     assert DEMO_TOKEN not in out
@@ -135,20 +139,143 @@ def test_check_of_unreachable_coder_exits_with_2(tmp_path: Path, capsys: pytest.
     assert "problem  address: " in capsys.readouterr().out
 
 
-def test_docs_writes_and_checks_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = str(tmp_path)
-
-    assert docs.main(["--check", "--folder", folder]) == 1
-    assert docs.main(["--folder", folder]) == 0
-    assert docs.main(["--check", "--folder", folder]) == 0
-    assert (tmp_path / "metrics.md").read_text() == docs.metrics_page()
-    assert "stale; run make generate" in capsys.readouterr().out
-
-
-def test_the_package_can_be_run_as_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    import runpy
-
+def test_package_runs_as_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["insights-exporter", "--version"])
 
     with pytest.raises(SystemExit):
         runpy.run_module("insights_exporter", run_name="__main__")
+
+
+def run_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Settings, dict[str, object]]:
+    """Run `run` with a stub of the application; return its settings and options."""
+    calls: list[tuple[Settings, dict[str, object]]] = []
+
+    class StubApplication:
+        def __init__(self, settings: Settings, **options: object) -> None:
+            calls.append((settings, options))
+
+        def install_signal_handlers(self, stop: asyncio.Event) -> None:
+            """Ignore the event."""
+
+        async def run(self, stop: asyncio.Event) -> None:
+            """Return at once."""
+
+    monkeypatch.setattr(commands, "Application", StubApplication)
+    monkeypatch.setattr(commands, "tune_gc_and_gil", lambda: None)
+    assert main(["run", *arguments]) == 0
+    return calls[0]
+
+
+def test_run_flags_override_file_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_config(tmp_path, "http://coder.test")
+    Path(file).write_text(Path(file).read_text() + "server: {port: 1}\nlog: {level: error}\n")
+    (tmp_path / "web.yml").write_text("{}")
+    monkeypatch.setenv("INSIGHTS_EXPORTER_LOG_FORMAT", "text")
+    settings, options = run_with(
+        monkeypatch,
+        f"--config.file={file}",
+        "--web.listen-address=[::1]:9000",
+        f"--web.config.file={tmp_path / 'web.yml'}",
+        "--web.telemetry-path=/coder",
+        "--log.level=warn",
+        "--log.format=json",
+    )
+
+    assert (settings.server.host, settings.server.port) == ("::1", 9000)
+    assert settings.server.web_config_file == tmp_path / "web.yml"
+    assert (settings.log.level, settings.log.format) == ("warning", LogFormat.JSON)
+    assert options["metrics_path"] == "/coder"
+
+
+def test_run_without_flags_uses_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_config(tmp_path, "http://coder.test")
+    settings, options = run_with(monkeypatch, "--config", file)
+
+    assert settings.server == ServerSettings()
+    assert options["metrics_path"] == "/metrics"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (":9766", ("0.0.0.0", 9766)),  # noqa: S104  # Compared, not bound.
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("localhost:80", ("localhost", 80)),
+    ],
+)
+def test_listen_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, expected: tuple[str, int]
+) -> None:
+    file = write_config(tmp_path, "http://coder.test")
+    settings, _ = run_with(monkeypatch, "--config", file, "--web.listen-address", address)
+
+    assert (settings.server.host, settings.server.port) == expected
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--web.listen-address=9766",
+        "--web.listen-address=::1:9766",
+        "--web.listen-address=:http",
+        "--web.telemetry-path=metrics",
+        "--web.telemetry-path=/",
+        "--web.telemetry-path=/-/ready",
+        "--web.telemetry-path=/{name}",
+        "--log.level=loud",
+        "--log.format=xml",
+    ],
+)
+def test_invalid_flag_exits_with_2(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(["run", flag])
+
+    assert exit_info.value.code == 2
+    assert flag.partition("=")[0] in capsys.readouterr().err
+
+
+def test_invalid_value_of_a_flag_names_the_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_config(tmp_path, "http://coder.test")
+
+    assert main(["run", "--config", file, "--web.listen-address", ":70000"]) == 2
+    assert capsys.readouterr().err.startswith("--web.listen-address: server.port: expected")
+
+
+def test_token_rotate_replaces_the_token_file(
+    coder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_config(tmp_path, coder)
+
+    assert main(["token", "rotate", "--config", file, "--dry-run"]) == 0
+    assert (tmp_path / "token").read_text() == DEMO_TOKEN
+    assert main(["token", "rotate", "--config", file, "--lifetime", "30d", "--revoke-delay", "0s"]) == 0
+
+    new_token = (tmp_path / "token").read_text().strip()
+    output = capsys.readouterr().out
+    assert new_token != DEMO_TOKEN
+    assert new_token not in output
+    assert "for 30 days" in output
+    assert main(["check", "--no-poll", "--config", file]) == 0
+
+
+def test_token_rotate_of_unreachable_coder_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_config(tmp_path, "http://127.0.0.1:9")
+    Path(file).write_text(Path(file).read_text() + "  retries: 0\n")
+
+    assert main(["token", "rotate", "--config", file]) == 1
+    assert capsys.readouterr().err.startswith("token rotation failed, the token is unchanged: ")
+    assert (tmp_path / "token").read_text() == DEMO_TOKEN
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--interval", "0"), ("--interval", "nan"), ("--port", "65536"), ("--coder-port", "-1")]
+)
+def test_invalid_demo_flags_exit_with_2(
+    arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", *arguments])
+
+    assert f"argument {arguments[0]}: expected" in capsys.readouterr().err

@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.metrics.family import MetricType
-from tests.cli.test_subprocesses import start_program
 from tests.support.exposition_parsing import parse_families, promtool_check
+from tests.support.program import start_program
+from tests.support.waiting import wait_until
 
 DISABLED_FEATURES = frozenset({"otlp.enabled"})
 """What the demo has no use for: it pushes nowhere."""
@@ -32,7 +33,7 @@ async def test_every_family_is_served_and_nothing_undocumented() -> None:
         async def all_served() -> bool:
             return documented <= await served()
 
-        await demo.wait_until(all_served)
+        await wait_until(all_served)
         page = (await demo.fetch(demo.output["Metrics"])).encode()
         await demo.stop(signal.SIGTERM)
     served_families = {

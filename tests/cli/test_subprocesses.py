@@ -1,84 +1,18 @@
-"""The commands as processes of their own: what they print, and how signals end or change them."""
+"""The commands as subprocesses: output, signals and imports."""
 
 from __future__ import annotations
 
-import asyncio
 import signal
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-
-from aiohttp import ClientError, ClientSession
 
 from insights_exporter.metrics import catalogue
 from insights_exporter.simulator.api.http_server import serve
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size
-
-WAIT = 30.0
-
-
-@dataclass
-class Program:
-    """A program that runs, and the lines that it wrote."""
-
-    process: Process
-    session: ClientSession
-    output: dict[str, str] = field(default_factory=dict)
-    log: list[str] = field(default_factory=list)
-
-    async def fetch(self, address: str) -> str:
-        """Return a page; nothing where nobody answers."""
-        try:
-            async with self.session.get(address) as response:
-                return await response.text()
-        except ClientError:
-            return ""
-
-    async def wait_until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Wait until something holds."""
-        async with asyncio.timeout(WAIT):
-            while not await condition():
-                await asyncio.sleep(0.02)
-
-    async def stop(self, signum: signal.Signals) -> int:
-        """Send a signal and return the exit code."""
-        self.process.send_signal(signum)
-        async with asyncio.timeout(WAIT):
-            return await self.process.wait()
-
-
-@asynccontextmanager
-async def start_program(*arguments: str) -> AsyncIterator[Program]:
-    """Start the program and read what it writes."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "insights_exporter", *arguments, stdout=PIPE, stderr=PIPE
-    )
-    async with ClientSession() as session:
-        program = Program(process, session)
-
-        async def read_output() -> None:
-            assert process.stdout is not None
-            async for line in process.stdout:
-                name, _, value = line.decode().partition(": ")
-                program.output[name.strip()] = value.strip()
-
-        async def read_log() -> None:
-            assert process.stderr is not None
-            async for line in process.stderr:
-                program.log.append(line.decode())
-
-        reading = asyncio.gather(read_output(), read_log())
-        try:
-            yield program
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            await reading
+from tests.support.program import start_program
+from tests.support.waiting import wait_until
 
 
 async def test_demo_prints_urls_and_stops_on_sigterm() -> None:
@@ -90,7 +24,7 @@ async def test_demo_prints_urls_and_stops_on_sigterm() -> None:
             page = demo.output.get("Landing page")
             return page is not None and await demo.fetch(f"{page}-/ready") == "Ready.\n"
 
-        await demo.wait_until(ready)
+        await wait_until(ready)
         page = await demo.fetch(demo.output["Landing page"])
         metrics = await demo.fetch(demo.output["Metrics"])
         code = await demo.stop(signal.SIGTERM)
@@ -107,7 +41,7 @@ async def test_simulate_prints_url_and_token() -> None:
         async def token_printed() -> bool:
             return "Session token" in simulator.output
 
-        await simulator.wait_until(token_printed)
+        await wait_until(token_printed)
         headers = {"Coder-Session-Token": simulator.output["Session token"]}
         address = simulator.output["Simulated Coder"] + "/api/v2/users/me"
         async with simulator.session.get(address, headers=headers) as response:
@@ -131,11 +65,13 @@ async def test_run_reloads_on_sighup_and_keeps_last_valid_config(tmp_path: Path)
         async with start_program("run", "--config", str(file)) as exporter:
 
             async def poll_finished() -> bool:
-                return any("Poll finished." in line for line in exporter.log)
+                return any("poll finished" in line for line in exporter.log)
 
-            await exporter.wait_until(poll_finished)
+            await wait_until(poll_finished)
             address = (
-                next(line for line in exporter.log if "Listening." in line).partition("address=")[2].strip()
+                next(line for line in exporter.log if "server started" in line)
+                .partition("address=")[2]
+                .strip()
             )
 
             async def shows(text: str) -> bool:
@@ -145,12 +81,23 @@ async def test_run_reloads_on_sighup_and_keeps_last_valid_config(tmp_path: Path)
 
             write("insights: {windows: [9d]}\n")
             exporter.process.send_signal(signal.SIGHUP)
-            await exporter.wait_until(lambda: shows('window="9d"'))
+            await wait_until(lambda: shows('window="9d"'))
 
             write("insights: {windows: [never]}\n")
             exporter.process.send_signal(signal.SIGHUP)
-            await exporter.wait_until(lambda: shows(f"{catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL.name} 0.0"))
+            await wait_until(lambda: shows(f"{catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL.name} 0.0"))
 
             assert await shows('window="9d"')
             assert any("insights.windows: expected" in line for line in exporter.log)
             assert await exporter.stop(signal.SIGINT) == 0
+
+
+def test_run_and_check_load_no_simulator() -> None:
+    script = (
+        "import sys; from insights_exporter import cli, commands; "
+        "print([name for name in sys.modules if name.startswith("
+        "('insights_exporter.simulator', 'insights_exporter.demo', 'insights_exporter.bundle'))])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "[]\n"

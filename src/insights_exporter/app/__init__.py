@@ -1,0 +1,1 @@
+"""The running exporter: application, runtime of one configuration, and poll loop."""

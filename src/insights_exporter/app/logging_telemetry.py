@@ -1,74 +1,59 @@
-"""Own metrics that also tell what happens in the log, each fault once."""
+"""Telemetry that logs events for operators; a repeated event is logged once."""
 
 from __future__ import annotations
 
 import logging
 from datetime import datetime
 
-from insights_exporter.metrics.self_metrics import SelfMetrics
+import structlog
+
+from insights_exporter.telemetry import Telemetry
 
 __all__ = ["LoggingTelemetry"]
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 _MAX_SEEN_EVENTS = 1000
 _OPTIONAL_RESOURCES = frozenset({"debug_info"})
-"""What only the owner may do, and hardly anybody needs."""
+"""Only owners may read these, and the exporter works without them."""
 
 
-class LoggingTelemetry(SelfMetrics):
-    """Measures, and writes what a person should know to the log when it begins or changes."""
+class LoggingTelemetry(Telemetry):
+    """Logs polls, dropped rows, retries, the server's version, missing permissions and reloads."""
 
-    def poll_finished(self, result: str, seconds: float) -> None:
-        """Count a poll and tell how it went."""
-        super().poll_finished(result, seconds)
-        level = logging.INFO if result == "ok" else logging.WARNING
-        logger.log(level, "Poll finished.", extra={"result": result, "seconds": round(seconds, 3)})
-
-    def rows_dropped(self, endpoint: str, count: int, example: str) -> None:
-        """Count parts of answers that could not be used, and name the first of each kind."""
-        super().rows_dropped(endpoint, count, example)
-        if self._first_time("rows", endpoint, example):
-            extra = {"endpoint": endpoint, "count": count, "example": example}
-            logger.warning("Parts of an answer could not be used.", extra=extra)
+    def __init__(self) -> None:
+        self._seen_rows: set[tuple[str, str]] = set()
+        self._granted: dict[tuple[str, str], bool] = {}
 
     def request_retried(self, endpoint: str, reason: str) -> None:
-        """Count a request that is tried once more."""
-        super().request_retried(endpoint, reason)
-        logger.debug("Trying again.", extra={"endpoint": endpoint, "reason": reason})
+        """Log the retry at debug level."""
+        logger.debug("request retried", endpoint=endpoint, reason=reason)
+
+    def rows_dropped(self, endpoint: str, count: int, example: str) -> None:
+        """Log the first occurrence of each example; the set of examples is bounded."""
+        key = (endpoint, example)
+        if key in self._seen_rows or len(self._seen_rows) >= _MAX_SEEN_EVENTS:
+            return
+        self._seen_rows.add(key)
+        logger.warning("invalid rows dropped", endpoint=endpoint, count=count, example=example)
 
     def version_changed(self, version: str) -> None:
-        """Tell the server's version when it changes."""
-        super().version_changed(version)
-        logger.info("Coder told its version.", extra={"version": version})
+        """Log the server's version."""
+        logger.info("coder version changed", version=version)
+
+    def poll_finished(self, result: str, seconds: float) -> None:
+        """Log the result at info level, or at warning level if anything failed."""
+        level = logging.INFO if result == "ok" else logging.WARNING
+        logger.log(level, "poll finished", result=result, seconds=round(seconds, 3))
 
     def permission_checked(self, resource: str, action: str, *, granted: bool) -> None:
-        """Note what the token may do, and tell when that changes for the worse."""
-        super().permission_checked(resource, action, granted=granted)
-        if (
-            self._changed(f"{resource} {action}", granted)
-            and not granted
-            and resource not in _OPTIONAL_RESOURCES
-        ):
-            extra = {"resource": resource, "action": action}
-            logger.warning("The token lacks a permission; some series are missing.", extra=extra)
+        """Log a permission that is missing, once until it is granted."""
+        previous = self._granted.get((resource, action))
+        self._granted[resource, action] = granted
+        if previous != granted and not granted and resource not in _OPTIONAL_RESOURCES:
+            logger.warning("permission missing", resource=resource, action=action)
 
-    def config_reloaded(self, *, success: bool, at: datetime) -> None:
-        """Note a reading of the configuration."""
-        super().config_reloaded(success=success, at=at)
+    def config_reloaded(self, *, success: bool, at: datetime) -> None:  # noqa: ARG002  # The log has a time.
+        """Log a loaded configuration; a failure is logged with its error where it occurs."""
         if success:
-            logger.info("The configuration was read.")
-
-    def _first_time(self, *event: str) -> bool:
-        """Say whether this was not told yet; what is told is bounded."""
-        seen: set[tuple[str, ...]] = self.__dict__.setdefault("_told", set())
-        if event in seen or len(seen) >= _MAX_SEEN_EVENTS:
-            return False
-        seen.add(event)
-        return True
-
-    def _changed(self, key: str, value: object) -> bool:
-        last_values: dict[str, object] = self.__dict__.setdefault("_known", {})
-        changed = last_values.get(key) != value
-        last_values[key] = value
-        return changed
+            logger.info("config loaded")

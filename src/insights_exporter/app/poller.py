@@ -1,60 +1,53 @@
-"""When Coder is asked, and what becomes of the answers.
+"""The poll loop: when the collectors run, and the snapshot that each poll publishes.
 
-Polls begin a little after multiples of the interval, as Coder's own rollup runs on these, and never overlap.
-Each ends with a snapshot, also one that found nothing: what is too old to be believed must vanish.
+Polls start ``poll.offset`` seconds after multiples of ``poll.interval``, because Coder's rollup runs on such
+multiples, and never overlap. Each poll publishes a snapshot, even one that collected nothing: data older than
+``poll.max_staleness`` must disappear.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Final, TypeVar
 
-from insights_exporter.agent_stats import Accumulator
-from insights_exporter.clock import Clock
+import structlog
+
+from insights_exporter.agent_stats.accumulator import Accumulator
+from insights_exporter.clock import Clock, run_until_stopped
 from insights_exporter.collectors import (
     CoderApi,
     CollectResult,
     DeploymentCollector,
     DeploymentState,
-    InsightsCollector,
-    InsightsState,
     InventoryCollector,
     InventoryState,
 )
 from insights_exporter.config.settings import Settings
 from insights_exporter.errors import ExporterError
-from insights_exporter.filters import Filters
+from insights_exporter.insights.collector import InsightsCollector, InsightsState
 from insights_exporter.metrics.cardinality import StickySelection
+from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import AgentStats, Deployment, Insights, Inventory, Snapshot, Timestamped
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["ApiClient", "Poller", "PollerState"]
+__all__ = ["Poller", "PollerState"]
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+WARM_UP_PAUSE: Final = 5.0
+"""Seconds between two polls while the exporter warms up: its requests continue at once, in small portions."""
 
-
-class ApiClient(Protocol):
-    """Gives a poll what it asks, within a time."""
-
-    def with_timeout(self, seconds: float) -> CoderApi:
-        """Return what to ask in the next seconds."""
-        ...
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class PollerState:
-    """Everything that must outlive a poller when settings change: give it to the next one.
-
-    It belongs to one deployment and one account; for another one begin anew.
-    """
+    """State that a reload passes to the next poller, if deployment, account and filters are the same."""
 
     inventory: InventoryState = field(default_factory=InventoryState)
     insights: InsightsState = field(default_factory=InsightsState)
@@ -63,20 +56,22 @@ class PollerState:
     last_insights: Timestamped[Insights] | None = None
     last_deployment: Timestamped[Deployment] | None = None
     failure_reasons: dict[str, str] = field(default_factory=dict)
-    """The reason why each failing collector last failed."""
+    """Why each failing collector last failed, by collector."""
     last_slot: int | None = None
+    is_warming_up: bool = False
+    """Whether the last poll succeeded and left requests of the first complete poll to the next one."""
     agent_stats: tuple[object, Accumulator] | None = None
-    """What agents reported so far, and the settings under which it was counted."""
+    """The settings of the agent statistics and the accumulator that counted with them."""
     sticky_selection: tuple[object, StickySelection] | None = None
-    """Which series are named where a limit binds, and the settings under which they were chosen."""
+    """The limits and the series that they selected; a new selection would reset counters."""
 
 
 class Poller:
-    """Runs all collectors, and publishes a snapshot after each poll."""
+    """Runs all collectors and publishes a snapshot after each poll."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # Clock, random numbers and telemetry are injected.
         self,
-        client: ApiClient,
+        client: CoderApi,
         settings: Settings,
         *,
         publish: Callable[[Snapshot], Awaitable[None]],
@@ -101,22 +96,31 @@ class Poller:
             poll=poll, filters=filters, telemetry=telemetry, state=self.state.inventory
         )
         self._insights = InsightsCollector(
-            settings.insights, poll=poll, filters=filters, telemetry=telemetry, state=self.state.insights
+            settings.insights,
+            poll=poll,
+            filters=filters,
+            telemetry=telemetry,
+            state=self.state.insights,
+            clock=clock,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Poll now and then at each turn, until told to stop; a poll under way is then given up."""
+        """Poll at once and then on schedule until ``stop`` is set, which cancels a running poll."""
         stop_task = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
-                await _run_until_stopped(stop_task, self.poll_once())
+                await run_until_stopped(stop_task, self.poll_once())
                 if not stop.is_set():
-                    await _run_until_stopped(stop_task, self._clock.sleep(self.seconds_until_next_poll()))
+                    await run_until_stopped(stop_task, self._clock.sleep(self._seconds_to_sleep()))
         finally:
             stop_task.cancel()
 
+    def _seconds_to_sleep(self) -> float:
+        """Return the seconds until the next poll; it starts soon while the exporter warms up."""
+        return WARM_UP_PAUSE if self.state.is_warming_up else self.seconds_until_next_poll()
+
     def seconds_until_next_poll(self) -> float:
-        """Return how many seconds remain until the next poll begins."""
+        """Return the seconds until the next poll starts; no slot is polled twice."""
         settings, now = self._settings, self._clock.now().timestamp()
         slot = math.floor((now - settings.offset) / settings.interval) + 1
         if self.state.last_slot is not None:
@@ -126,28 +130,35 @@ class Poller:
         return max(0.0, start - now)
 
     async def poll_once(self) -> Snapshot:
-        """Ask everything once, publish what is known then, and return it."""
+        """Run all collectors once, publish the snapshot and return it."""
         started_at = self._clock.monotonic()
         coder = self._client.with_timeout(self._settings.deadline)
-        state = self.state
         results = [await self._collect_deployment(coder)]
         results += [await self._collect_inventory(coder), await self._collect_insights(coder)]
-        now = self._clock.now()
-        snapshot = Snapshot(
+        snapshot = self._build_snapshot()
+        result = _poll_result(results) if await self._try_publish(snapshot) else "failed"
+        self._telemetry.poll_finished(result, self._clock.monotonic() - started_at)
+        return snapshot
+
+    def _build_snapshot(self) -> Snapshot:
+        now, state = self._clock.now(), self.state
+        return Snapshot(
             collected_at=now,
             inventory=self._if_fresh(state.last_inventory, now),
             insights=self._if_fresh(state.last_insights, now),
             deployment=self._if_fresh(state.last_deployment, now),
             agent_stats=self._agent_stats(),
         )
-        result = _poll_result(results) if await self._try_publish(snapshot) else "failed"
-        self._telemetry.poll_finished(result, self._clock.monotonic() - started_at)
-        return snapshot
+
+    async def _publish_partial(self, insights: Insights) -> None:
+        """Publish the first insights before the rest of a slow first poll."""
+        self.state.last_insights = Timestamped(insights, self._clock.now())
+        await self._try_publish(self._build_snapshot())
 
     async def _try_publish(self, snapshot: Snapshot) -> bool:
         try:
             await self._publish(snapshot)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # A failed render must not end polling.
             self._report_failure("poller", "internal", error)
             return False
         self.state.failure_reasons.pop("poller", None)
@@ -168,26 +179,33 @@ class Poller:
         return error_count
 
     async def _collect_insights(self, coder: CoderApi) -> int | None:
-        # Templates that could not be listed now are still those of the last list.
+        # If listing templates failed in this poll, the last list still selects them.
         last = self.state.last_inventory
         collection = self._insights.collect(
-            coder, now=self._server_time(coder), inventory=None if last is None else last.value
+            coder,
+            now=self._server_time(coder),
+            inventory=None if last is None else last.value,
+            on_partial=self._publish_partial,
         )
         collected, error_count = await self._run_collector(self._insights.name, collection)
         self.state.last_insights = collected or self.state.last_insights
+        self.state.is_warming_up = collected is not None and collected.value.warm_up_ratio < 1.0
+        if last is not None:
+            inventory = self._insights.with_current_usernames(last.value)
+            self.state.last_inventory = Timestamped(inventory, last.at)
         return error_count
 
     async def _run_collector(
         self, name: str, collection: Awaitable[CollectResult[T]]
     ) -> tuple[Timestamped[T] | None, int | None]:
-        """Return what a collector found, and its faults; None twice where it failed as a whole."""
+        """Return a collector's data and its error count; both None if the collector failed."""
         started_at = self._clock.monotonic()
         result: CollectResult[T] | None = None
         try:
             result = await collection
         except ExporterError as error:
             self._report_failure(name, error.reason, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # One failed collector must not stop the others.
             self._report_failure(name, "internal", error)
         else:
             self.state.failure_reasons.pop(name, None)
@@ -199,14 +217,19 @@ class Poller:
 
     def _report_failure(self, name: str, reason: str, error: Exception) -> None:
         internal = reason == "internal"
-        # What a collector noted itself is counted already, but not that it came to nothing.
+        # The collector counted its own partial errors; this counts the failed run.
         self._telemetry.collector_error(name, reason)
         failure = f"{reason}: {type(error).__name__}" if internal else reason
         if self.state.failure_reasons.get(name) == failure:
             return
         self.state.failure_reasons[name] = failure
-        extra = {"collector": name, "reason": reason, "error": str(error)}
-        logger.error("collector_failed", extra=extra, exc_info=error if internal else None)
+        logger.error(
+            "collector failed",
+            collector=name,
+            reason=reason,
+            error=str(error),
+            exc_info=error if internal else None,
+        )
 
     def _if_fresh(self, collected: Timestamped[T] | None, now: datetime) -> Timestamped[T] | None:
         if collected is None or (now - collected.at).total_seconds() > self._settings.max_staleness:
@@ -214,7 +237,7 @@ class Poller:
         return collected
 
     def _server_time(self, coder: CoderApi) -> datetime:
-        """Return the server's time: its rules on ranges go by its own clock."""
+        """Return the server's time, because Coder validates time ranges by its own clock."""
         return self._clock.now() + timedelta(seconds=coder.clock_skew or 0.0)
 
 
@@ -222,15 +245,3 @@ def _poll_result(error_counts: list[int | None]) -> str:
     if all(count is None for count in error_counts):
         return "failed"
     return "ok" if all(count == 0 for count in error_counts) else "partial"
-
-
-async def _run_until_stopped(stop_task: asyncio.Task[bool], awaitable: Awaitable[object]) -> None:
-    """Wait for the work, or for the word to stop; the work is then cancelled."""
-    task = asyncio.ensure_future(awaitable)
-    try:
-        await asyncio.wait((stop_task, task), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        task.cancel()
-        await asyncio.wait((task,))
-    if not task.cancelled():
-        task.result()

@@ -1,10 +1,10 @@
-"""All that belongs to one reading of the configuration; a new reading replaces it whole."""
+"""Everything that belongs to one loaded configuration; a reload replaces it as a whole."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,60 +14,46 @@ from types import TracebackType
 from typing import Final, Self
 
 from insights_exporter import __version__
-from insights_exporter.agent_stats import (
-    Accumulator,
-    AgentStatsCollector,
-    AgentStatsCollectorProtocol,
-    CoderdMetricsReader,
-    PostgresCollector,
-    fetch_debug_metrics,
-)
+from insights_exporter.agent_stats.accumulator import Accumulator
+from insights_exporter.agent_stats.coderd_metrics.reader import CoderdMetricsReader
+from insights_exporter.agent_stats.coderd_metrics.scrape import fetch_debug_metrics
+from insights_exporter.agent_stats.collector import AgentStatsCollector
+from insights_exporter.agent_stats.postgres.reader import create_postgres_collector
 from insights_exporter.app.poller import Poller, PollerState
 from insights_exporter.clock import Clock
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.metrics_client import MetricsClient
-from insights_exporter.config.settings import AgentStatsSource, PrivacySettings, Settings, UsernameMode
-from insights_exporter.filters import Filters
+from insights_exporter.config.settings import AgentStatsSource, Settings
 from insights_exporter.landing_page import CollectorState, ExporterStatus, LandingPage, ViewOptions
 from insights_exporter.metrics.cardinality import StickySelection
-from insights_exporter.metrics.encoder.text import FamilySamples
+from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.otlp import OtlpPusher, SelfMetricsSource
-from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.privacy import Filters, UsernamePolicy, load_username_policy, shows_usernames
 from insights_exporter.server import HtmlPage
 from insights_exporter.snapshot import AgentStats, Snapshot, Timestamped
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["Dependencies", "Runtime", "load_username_policy", "shows_usernames"]
+__all__ = ["Dependencies", "Runtime"]
 
 COLLECTORS: Final = ("insights", "inventory", "deployment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
-    """What every generation runs in."""
+    """Parameters that all runtimes of a process share."""
 
     clock: Clock
     random: Random
     telemetry: Telemetry
     self_metrics: SelfMetricsSource | None = None
-    """The exporter's own metrics, to push them, too."""
+    """The exporter's own metrics, which OTLP exports beside Coder's."""
+    metrics_path: str = "/metrics"
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
 
-def load_username_policy(privacy: PrivacySettings) -> UsernamePolicy:
-    """Return how users appear; raise SecretError where the key cannot be read."""
-    key = b"" if privacy.hash_key is None else privacy.hash_key.read().reveal().encode()
-    return UsernamePolicy(privacy.users, key)
-
-
-def shows_usernames(privacy: PrivacySettings) -> bool:
-    """Say whether what is shown may hold words of Coder, in which somebody may be named."""
-    return privacy.users is UsernameMode.NAMED
-
-
 def _sticky_selection(settings: Settings, state: PollerState) -> StickySelection:
-    """Return whose counters are named; a new choice would let those of the rest fall."""
+    """Return the series selection of the limits, kept over reloads: a new selection would reset counters."""
     key = (settings.limits, settings.privacy)
     if state.sticky_selection is None or state.sticky_selection[0] != key:
         state.sticky_selection = (key, StickySelection())
@@ -75,10 +61,10 @@ def _sticky_selection(settings: Settings, state: PollerState) -> StickySelection
 
 
 class Runtime:
-    """Polls, keeps the last snapshot and renders it; an asynchronous context manager.
+    """Polls Coder, keeps the last snapshot and renders it; an asynchronous context manager.
 
-    Raises ConfigError where a certificate or a secret cannot be used. ``state`` carries over what the
-    generation before it learned of the same deployment.
+    Raises ConfigError if a certificate or a secret cannot be used. ``state`` is the previous runtime's state
+    of the same deployment and account.
     """
 
     def __init__(
@@ -98,15 +84,17 @@ class Runtime:
             sticky_selection=_sticky_selection(settings, state),
         )
         view_options = ViewOptions(
-            username_policy, settings.privacy.parameter_free_text, settings.insights.utc_offset
+            username_policy=username_policy,
+            max_name_length=settings.limits.label_value_length,
+            show_free_text=settings.privacy.parameter_free_text,
+            utc_offset=settings.insights.utc_offset,
         )
         self._landing_page = LandingPage(view_options)
-        self._subscribers: list[Callable[[Snapshot], Awaitable[None]]] = [self.exposition.publish]
         self._publish_lock = asyncio.Lock()
         self._client = CoderClient(
             settings.coder,
             clock=dependencies.clock,
-            observer=dependencies.telemetry,
+            telemetry=dependencies.telemetry,
             include_server_text=shows_usernames(settings.privacy),
         )
         self._metrics_client = self._create_metrics_client()
@@ -130,7 +118,7 @@ class Runtime:
         self._pusher = self._create_pusher() if settings.otlp.enabled else None
 
     async def __aenter__(self) -> Self:
-        """Open the connections."""
+        """Open connections to Coder."""
         await self._exit_stack.enter_async_context(self._client)
         if self._metrics_client is not None:
             await self._exit_stack.enter_async_context(self._metrics_client)
@@ -142,11 +130,11 @@ class Runtime:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop polling, push what was not pushed yet and close the connections."""
+        """Stop polling, flush OTLP exports and close connections."""
         await self._close(flush=True)
 
     async def retire(self) -> None:
-        """Stop polling and close the connections; the generation that came instead pushes."""
+        """Stop polling and close connections without a flush: the next runtime exports the same series."""
         await self._close(flush=False)
 
     async def _close(self, *, flush: bool) -> None:
@@ -156,7 +144,7 @@ class Runtime:
         await self._exit_stack.aclose()
 
     def start_polling(self) -> asyncio.Task[None]:
-        """Begin to poll, at once and then at each turn; the task ends only by a fault or by ``pause``."""
+        """Start polling; the returned task ends only by an unexpected exception or by ``stop_polling``."""
         self._stop.clear()
         self._poll_task = asyncio.create_task(self.poller.run(self._stop))
         if self._agent_stats_collector is not None:
@@ -164,7 +152,7 @@ class Runtime:
         return self._poll_task
 
     async def stop_polling(self) -> None:
-        """Stop polling; a poll under way is given up."""
+        """Stop polling and cancel a running poll."""
         tasks = [task for task in (self._poll_task, self._agent_stats_task) if task is not None]
         self._poll_task = self._agent_stats_task = None
         self._stop.set()
@@ -172,10 +160,9 @@ class Runtime:
             await asyncio.wait(tasks)
 
     async def publish(self, snapshot: Snapshot) -> None:
-        """Render a snapshot and serve it from then on."""
+        """Render a snapshot and serve it."""
         async with self._publish_lock:
-            for subscriber in self._subscribers:
-                await subscriber(snapshot)
+            await self.exposition.publish(snapshot)
             self.snapshot = snapshot
 
     def _create_metrics_client(self) -> MetricsClient | None:
@@ -186,7 +173,7 @@ class Runtime:
             self.settings.coder,
             url,
             clock=dependencies.clock,
-            observer=dependencies.telemetry,
+            telemetry=dependencies.telemetry,
             random=dependencies.random,
         )
 
@@ -206,8 +193,8 @@ class Runtime:
 
     def _create_agent_stats_collector(
         self, username_policy: UsernamePolicy, state: PollerState
-    ) -> AgentStatsCollectorProtocol | None:
-        """Return what reads agent reports; it goes on with what was counted under the same settings."""
+    ) -> AgentStatsCollector | None:
+        """Return the agent statistics collector; the accumulator of the same settings is reused."""
         settings, dependencies = self.settings, self._dependencies
         if settings.agent_stats.source is AgentStatsSource.NONE:
             return None
@@ -217,7 +204,7 @@ class Runtime:
             accumulator = Accumulator(username_policy, Filters(settings.filters), exponential=exponential)
             state.agent_stats = (key, accumulator)
         accumulator = state.agent_stats[1]
-        collector_type: Callable[..., AgentStatsCollectorProtocol] = PostgresCollector
+        collector_type: Callable[..., AgentStatsCollector] = create_postgres_collector
         if settings.agent_stats.source is AgentStatsSource.CODERD_METRICS:
             collector_type = partial(
                 AgentStatsCollector, reader_factory=partial(self._create_coderd_metrics_reader, accumulator)
@@ -250,35 +237,42 @@ class Runtime:
         timeout = self.settings.agent_stats.interval
         if self._metrics_client is not None:
             return await self._metrics_client.fetch(timeout=timeout)
-        return await fetch_debug_metrics(self._client.with_timeout(timeout))
+        return await fetch_debug_metrics(self._client.with_timeout(timeout).debug_metrics)
 
     async def _on_agent_stats(self, agent_stats: Timestamped[AgentStats]) -> None:
-        """Serve newer agent reports beside what the last poll found."""
+        """Publish newer agent statistics with the data of the last poll."""
         if self.snapshot is not None:
             await self.publish(replace(self.snapshot, agent_stats=agent_stats))
 
     def not_ready_reason(self) -> str:
-        """Return why no fresh numbers are served, or nothing."""
+        """Return why the exporter has no fresh data, or an empty string if it has."""
         if self.snapshot is None:
-            return "The first poll has not ended yet."
+            return "The first poll has not finished."
         if not any(self._is_fresh(collected) for collected in self._served_data().values()):
             failures = ", ".join(
                 f"{name}: {reason}" for name, reason in sorted(self.poller.state.failure_reasons.items())
             )
-            message = f"Nothing of Coder is younger than {self.settings.poll.max_staleness:g} seconds."
+            message = f"All data of Coder is older than {self.settings.poll.max_staleness:g} seconds."
             return f"{message} {failures}".rstrip()
         return ""
 
     async def landing_page(self) -> HtmlPage:
-        """Return the landing page as of now."""
+        """Return the rendered landing page."""
         return await self._landing_page.render(self.snapshot, self._page_status())
 
     def _page_status(self) -> ExporterStatus:
+        insights = self.snapshot.insights if self.snapshot else None
         return ExporterStatus(
             now=self._dependencies.clock.now(),
             version=__version__,
+            metrics_path=self._dependencies.metrics_path,
             not_ready_reason=self.not_ready_reason(),
             collectors=[self._collector_status(name) for name in COLLECTORS] + [self._agent_stats_status()],
+            warming_up=self.snapshot is None,
+            warm_up_ratio=1.0 if insights is None else insights.value.warm_up_ratio,
+            data_at=None if insights is None else insights.at,
+            # One poll may fail or take its time; after the second missed one the data is old.
+            max_data_age=2 * self.settings.poll.interval,
         )
 
     def _collector_status(self, name: str) -> CollectorState:
@@ -303,7 +297,7 @@ class Runtime:
         return {name: getattr(self.snapshot, name, None) for name in COLLECTORS}
 
     def _is_fresh(self, collected: Timestamped[object] | None) -> bool:
-        # A poll that hangs leaves its snapshot; the readings in it age all the same.
+        # While a poll hangs, the last snapshot stays published and its data ages.
         return collected is not None and self._age(collected.at) <= self.settings.poll.max_staleness
 
     def _age(self, at: datetime) -> float:
