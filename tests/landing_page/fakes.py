@@ -1,10 +1,14 @@
-"""A snapshot of a made-up deployment, with as many templates as a test wants."""
+"""Snapshots of a fake deployment, and options to show them."""
 
 from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from insights_exporter.config.settings import UsernameMode
+from insights_exporter.landing_page import ViewOptions
+from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import (
     Agent,
     AppUsage,
@@ -25,6 +29,7 @@ from insights_exporter.snapshot import (
 )
 
 NOW = datetime(2026, 1, 14, 10, 20, tzinfo=UTC)
+MAX_NAME_LENGTH = 128
 
 _APPS = (
     ("vscode", "Visual Studio Code", "builtin"),
@@ -45,8 +50,14 @@ _DISPLAY_NAMES = (
 _USERNAMES = ("ada", "grace", "alan", "barbara", "edsger", "donald", "leslie", "radia", "ken", "margaret")
 
 
+def view_options(username_policy: UsernamePolicy | None = None, **options: Any) -> ViewOptions:
+    """Return options that show usernames by default."""
+    policy = username_policy or UsernamePolicy(UsernameMode.NAMED)
+    return ViewOptions(username_policy=policy, **({"max_name_length": MAX_NAME_LENGTH} | options))
+
+
 def fake_snapshot(templates: int = 4, *, seed: int = 7, hostile: str = "", users: int = 24) -> Snapshot:
-    """Return a deployment; ``hostile`` stands wherever somebody may choose a name."""
+    """Return a snapshot; ``hostile`` replaces every text that users of Coder can choose."""
     rng = random.Random(seed)
     usages = [_fake_usage(rng, index, hostile, max(1, users - 2 * index)) for index in range(templates)]
     keys = [usage.key for usage in usages if usage.key]
@@ -73,7 +84,8 @@ def fake_snapshot(templates: int = 4, *, seed: int = 7, hostile: str = "", users
                 hostile or "v2.30.1+0a1b2c3",
                 "https://coder.example.com",
                 users={"active": 83},
-                license_user_limit=100,
+                license_limits={"user_limit": 100},
+                license_used={"user_limit": 83},
             ),
             NOW,
         ),

@@ -1,24 +1,24 @@
-"""The landing page as a real browser sees it."""
+"""Landing page in Chromium: content, layout, contrast, keyboard, escaping and the security policy."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import timedelta
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
 
 from insights_exporter.config.settings import UsernameMode
-from insights_exporter.landing_page import CollectorState, ExporterStatus, LandingPage, ViewOptions
+from insights_exporter.landing_page import CollectorState, ExporterStatus, LandingPage
 from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import Snapshot
-from tests.landing_page.fakes import NOW, fake_snapshot
+from tests.landing_page.fakes import NOW, fake_snapshot, view_options
+from tests.support.chromium import CHROMIUM
 
-CHROMIUM_PATH = shutil.which("chromium") or shutil.which("chromium-browser")
 PAGE_URL = "http://exporter.test/"
 HOSTILE = "\"'><script>document.title='owned'</script><img src=x onerror=alert(1)>&amp;\u202egnp\n\x00"
 
@@ -35,7 +35,7 @@ CONTRAST_SCRIPT = """
   const faint = []; let seen = 0;
   for (const node of document.querySelectorAll('body *')) {
     const own = [...node.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    if (!own || node.closest('.unseen') || node.localName === 'title') continue;
+    if (!own || node.closest('.visually-hidden') || node.localName === 'title') continue;
     const style = getComputedStyle(node);
     const color = parse(node.ownerSVGElement ? style.fill : style.color);
     const [a, b] = [light(color), light(back(node))].sort((x, y) => y - x);
@@ -49,29 +49,29 @@ CONTRAST_SCRIPT = """
 
 @dataclass
 class RenderedPage:
-    """A page in a browser, and what the browser complained of."""
+    """A page in a browser, and the errors that the browser reported."""
 
     page: Page
     browser_errors: list[str] = field(default_factory=list)
 
     def record_console(self, message: ConsoleMessage) -> None:
-        """Remember a line of the console."""
+        """Record a console message."""
         self.browser_errors.append(message.text)
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    if CHROMIUM_PATH is None:
+    if CHROMIUM is None:
         pytest.skip("No Chromium is installed.")
     with sync_playwright() as playwright:
-        launched_browser = playwright.chromium.launch(executable_path=CHROMIUM_PATH, args=["--no-sandbox"])
+        launched_browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched_browser
         launched_browser.close()
 
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    """Give a browser without pages, and leave none behind."""
+    """Yield the browser, and close its pages afterwards."""
     yield chromium
     for context in chromium.contexts:
         context.close()
@@ -85,15 +85,15 @@ def open_page(
     width: int = 1280,
     scheme: Literal["light", "dark"] = "light",
     collectors: Sequence[CollectorState] = (),
-    not_ready_reason: str = "",
+    **status_fields: Any,
 ) -> RenderedPage:
     """Open the page with the headers that the server sends."""
     username_policy = UsernamePolicy(users, b"0123456789abcdef" if users is UsernameMode.HASHED else b"")
-    status = ExporterStatus(NOW, "1.2.3", not_ready_reason, collectors)
-    # The browser's own loop runs in this thread.
+    status = ExporterStatus(NOW, "1.2.3", collectors=collectors, **status_fields)
+    # Playwright runs an event loop in this thread, so asyncio.run needs another one.
     with ThreadPoolExecutor(1) as thread:
         html_page = thread.submit(
-            lambda: asyncio.run(LandingPage(ViewOptions(username_policy)).render(snapshot, status))
+            lambda: asyncio.run(LandingPage(view_options(username_policy)).render(snapshot, status))
         ).result()
     page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
     rendered = RenderedPage(page)
@@ -103,7 +103,7 @@ def open_page(
 
     def fulfill_request(route: Route) -> None:
         if route.request.url != PAGE_URL:
-            rendered.browser_errors.append(f"asked for {route.request.url}")
+            rendered.browser_errors.append(f"requested {route.request.url}")
             route.abort()
             return
         headers = {
@@ -117,7 +117,7 @@ def open_page(
     return rendered
 
 
-def test_page_shows_all_panels_and_makes_no_other_request(browser: Browser) -> None:
+def test_page_shows_all_panels_and_sends_no_other_request(browser: Browser) -> None:
     rendered = open_page(browser, fake_snapshot(3))
     page = rendered.page
 
@@ -169,7 +169,13 @@ def test_text_has_sufficient_contrast(browser: Browser, scheme: Literal["light",
         CollectorState("agent_stats", configured=False),
     ]
     rendered = open_page(
-        browser, fake_snapshot(24), scheme=scheme, collectors=states, not_ready_reason="Stale."
+        browser,
+        fake_snapshot(24),
+        scheme=scheme,
+        collectors=states,
+        not_ready_reason="Stale.",
+        data_at=NOW - timedelta(hours=1),
+        max_data_age=600,
     )
 
     checked_count, low_contrast = rendered.page.evaluate(CONTRAST_SCRIPT)
@@ -196,7 +202,7 @@ def test_names_follow_the_privacy_settings(browser: Browser, users: UsernameMode
     assert "grace" not in content
     assert "margaret" not in content
     assert ("user-" in content) == (users is UsernameMode.HASHED)
-    assert ("Names are switched off." in content) == (users is UsernameMode.OFF)
+    assert ("Usernames are hidden." in content) == (users is UsernameMode.OFF)
     assert "good" in content
 
 
@@ -214,21 +220,48 @@ def test_least_used_templates_go_into_a_table(browser: Browser) -> None:
 
     assert page.locator("details.card").count() == 20
     assert page.locator("[aria-label='Other templates'] tbody tr").count() == 10
-    anchors = page.evaluate("[...document.querySelectorAll('[id^=t-]')].map(one => one.id)")
+    anchors = page.evaluate("[...document.querySelectorAll('[id^=t-]')].map(node => node.id)")
     assert len(set(anchors)) == 30
 
 
 def test_page_before_the_first_poll(browser: Browser) -> None:
     rendered = open_page(
-        browser, None, not_ready_reason="No poll has succeeded yet.", collectors=[CollectorState("insights")]
+        browser,
+        None,
+        not_ready_reason="The first poll has not finished.",
+        warming_up=True,
+        collectors=[CollectorState("insights")],
     )
 
-    text = rendered.page.locator("body").inner_text()
+    chips = rendered.page.locator("header .chip").all_inner_texts()
 
-    assert "not ready" in text
-    assert "No poll has succeeded yet." in text
-    assert "waiting" in text
+    assert chips == ["▲\nwarming up"]
+    assert rendered.page.locator(".notice").inner_text().startswith("Warming up. The first poll is running.")
+    details = rendered.page.locator(".tiles dd:last-child").all_inner_texts()
+    assert details == ["no data yet"] * 6
+    assert "waiting" in rendered.page.locator("[aria-label=Collectors]").inner_text()
     assert rendered.browser_errors == []
+
+
+def test_page_without_fresh_data_shows_the_reason(browser: Browser) -> None:
+    page = open_page(browser, fake_snapshot(1), not_ready_reason="insights: timeout").page
+
+    assert page.locator("header .chip").all_inner_texts() == ["■\nnot ready"]
+    assert page.locator(".notice").inner_text() == "Not ready. insights: timeout"
+
+
+@pytest.mark.parametrize(
+    ("age", "expected", "css_class"),
+    [(timedelta(minutes=3), "data 3 min ago", "none"), (timedelta(hours=2), "▲\ndata 2 h ago", "fair")],
+)
+def test_header_shows_the_age_of_the_data(
+    browser: Browser, age: timedelta, expected: str, css_class: str
+) -> None:
+    page = open_page(browser, fake_snapshot(1), data_at=NOW - age, max_data_age=600).page
+    chip = page.locator("header .chip").last
+
+    assert chip.inner_text() == expected
+    assert chip.get_attribute("class") == f"chip {css_class}"
 
 
 def test_keyboard_navigation(browser: Browser) -> None:
@@ -238,7 +271,7 @@ def test_keyboard_navigation(browser: Browser) -> None:
         page.keyboard.press("Tab")
         focused_texts.append(page.evaluate("document.activeElement.textContent"))
 
-    assert focused_texts[:5] == ["Skip to the numbers", "Metrics", "Configuration", "Health", "Readiness"]
+    assert focused_texts[:5] == ["Skip to content", "Metrics", "Configuration", "Health", "Readiness"]
     assert page.evaluate("document.activeElement.localName") == "summary"
     page.keyboard.press("Enter")
     assert page.locator("details.card").first.get_attribute("open") is None

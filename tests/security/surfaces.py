@@ -1,4 +1,4 @@
-"""An exporter in this process with every way out of it open, and all that is to be seen of it."""
+"""An exporter in this process with all outputs enabled, and the content of each output."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ import aiohttp
 
 from insights_exporter.app.application import Application
 from insights_exporter.commands import check
-from insights_exporter.config import load
-from insights_exporter.config.settings import UsernameMode
-from insights_exporter.logging import JsonFormatter, Redactor
+from insights_exporter.config.loading import load
+from insights_exporter.config.settings import LogFormat, UsernameMode
+from insights_exporter.logging import Redactor, create_formatter
 from insights_exporter.metrics import catalogue
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.http_server import serve, serve_metrics
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import GeneratedWorld, Size
 from tests.support.otlp_receiver import HttpReceiver, http_receiver
+from tests.support.waiting import wait_until
 
 __all__ = [
-    "PATHS",
     "PUSHES",
     "STATE",
     "ExporterEnvironment",
@@ -39,19 +39,18 @@ __all__ = [
     "surfaces_containing",
 ]
 
-PATHS = ("/metrics", "/metrics?collect[]=insights", "/", "/config", "/-/healthy", "/-/ready", "/nothing")
 STATE, PUSHES = "state file", "pushes"
 REQUIRED_SERIES = (catalogue.TEMPLATE_UNIQUE_USERS.name, catalogue.APP_CONNECTION_LATENCY.name + "_bucket")
 TIMEOUT = 60.0
 WORKDAY = datetime(2026, 1, 14, 10, 20, tzinfo=UTC)
 
 Surfaces = dict[str, str]
-"""What each surface shows."""
+"""Content of each output by its name."""
 
 
 @dataclass
 class ExporterEnvironment:
-    """A deployment, a receiver of pushes, and a folder with the configuration for both."""
+    """A simulated deployment, an OTLP receiver, and a directory with the configuration for both."""
 
     deployment: SimulatedDeployment
     receiver: HttpReceiver
@@ -62,30 +61,30 @@ class ExporterEnvironment:
 
     @property
     def config_file(self) -> Path:
-        """The configuration's path."""
+        """Path of the configuration file."""
         return self.config_dir / "exporter.yaml"
 
     def write_config(self, extra: str = "") -> None:
-        """Write the configuration."""
+        """Write the configuration file."""
         self.config_file.write_text(
             f"coder: {{url: '{self.url}', token_file: token, retries: 0}}\n"
             f"privacy: {{users: {self.users}, hash_key_file: key}}\n"
             "insights: {windows: [7d], days: 2, weeks: 1}\n"
             "poll: {interval: 60, offset: 0, jitter: 0, deadline: 5}\n"
-            f"agent_stats: {{source: coderd_metrics, metrics_url: '{self.metrics_url}/metrics', interval: 0.3, "
-            "state_file: state}\n"
+            f"agent_stats: {{source: coderd_metrics, metrics_url: '{self.metrics_url}/metrics', "
+            "interval: 0.3, state_file: state}\n"
             f"otlp: {{enabled: true, endpoint: '{self.receiver.address}'}}\n"
             f"server: {{port: 0, enable_reload: true}}\nlog: {{level: debug}}\n{extra}"
         )
 
     def outputs(self) -> Surfaces:
-        """Return what left the exporter by other ways than its port: the state file and decoded pushes."""
-        # The protobuf's own text form has every field, each string in plain sight.
+        """Return the state file and the decoded OTLP exports."""
+        # The text format of protobuf shows every field and every string.
         pushes = "".join(map(str, self.receiver.requests))
         return {STATE: (self.config_dir / "state").read_text(), PUSHES: pushes}
 
     def has_sessions(self) -> bool:
-        """Say whether a session is in the state file."""
+        """Return whether the state file contains a session."""
         file = self.config_dir / "state"
         return file.exists() and bool(json.loads(file.read_text().splitlines()[1])["app_latency"])
 
@@ -94,9 +93,9 @@ class ExporterEnvironment:
 async def exporter_environment(
     folder: Path, world: GeneratedWorld, users: UsernameMode, *, key: str = "k" * 32
 ) -> AsyncIterator[ExporterEnvironment]:
-    """Serve the deployment and write its secrets.
+    """Run the deployment and write the secrets.
 
-    Its agents live through a workday, a minute of it whenever somebody looks, so that there is always news.
+    The agents' clock advances one minute of a workday per request, so each scrape contains new values.
     """
     (folder / "token").write_text(DEMO_TOKEN)
     (folder / "key").write_text(key)
@@ -115,10 +114,10 @@ async def exporter_environment(
 
 @contextmanager
 def capture_log() -> Iterator[io.StringIO]:
-    """Keep all that is logged, each detail of it."""
+    """Capture all log events with all keys."""
     log = io.StringIO()
     handler = logging.StreamHandler(log)
-    handler.setFormatter(JsonFormatter(Redactor()))
+    handler.setFormatter(create_formatter(LogFormat.JSON, Redactor()))
     logging.getLogger().addHandler(handler)
     logging.getLogger("insights_exporter").setLevel(logging.DEBUG)
     try:
@@ -131,7 +130,7 @@ def capture_log() -> Iterator[io.StringIO]:
 async def run_exporter(
     environment: ExporterEnvironment,
 ) -> AsyncIterator[tuple[Application, Callable[..., Awaitable[str]]]]:
-    """Run the exporter until sessions are served and kept, and yield it with what fetches a page."""
+    """Run the exporter; yield it with a function that requests a path, once sessions are exported."""
     application = Application(
         load(environment.config_file, {}), load=lambda: load(environment.config_file, {})
     )
@@ -146,9 +145,10 @@ async def run_exporter(
                 async with session.request(method, address + path) as response:
                     return f"{response.raw_headers!r}\n{await response.text()}"
 
-            async with asyncio.timeout(TIMEOUT):
-                while not (environment.has_sessions() and is_ready(await get("/metrics"))):
-                    await asyncio.sleep(0.05)
+            async def is_exported() -> bool:
+                return environment.has_sessions() and is_ready(await get("/metrics"))
+
+            await wait_until(is_exported, timeout=TIMEOUT)
             yield application, get
         finally:
             stop.set()
@@ -156,12 +156,12 @@ async def run_exporter(
 
 
 def is_ready(exposition: str) -> bool:
-    """Say whether both of Coder's insights and of agent reports something is served."""
+    """Return whether an exposition contains insights and agent statistics."""
     return all(name in exposition for name in REQUIRED_SERIES)
 
 
 async def check_output(file: Path) -> Surfaces:
-    """Return what ``check`` says in both forms, once with the poll that it can make."""
+    """Return the output of ``check`` as text, and as JSON with a poll."""
     surfaces = {}
     for as_json in (False, True):
         with redirect_stdout(io.StringIO()) as stdout:
@@ -171,7 +171,7 @@ async def check_output(file: Path) -> Surfaces:
 
 
 def surfaces_containing(surfaces: Surfaces, words: list[str]) -> dict[str, list[str]]:
-    """Return the words that each surface shows, where it shows any."""
+    """Return the words that each surface contains, for surfaces that contain any."""
     matches = {
         surface: [word for word in words if word.lower() in text.lower()]
         for surface, text in surfaces.items()

@@ -1,4 +1,4 @@
-"""What allow and deny lists leave out appears nowhere, and what they let through appears alone."""
+"""Excluded names appear in no output; allowed names appear in all."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from insights_exporter.config.settings import UsernameMode
 from insights_exporter.simulator.generated_world import GeneratedWorld, Size, generate_world
+from tests.security.exporter_process import PATHS
 from tests.security.surfaces import (
-    PATHS,
     PUSHES,
     STATE,
     Surfaces,
@@ -23,9 +23,9 @@ from tests.security.surfaces import (
 
 SIZE = Size(templates=4, users=12, active_templates=4)
 IN_HIDDEN_ORGANIZATION, HIDDEN = 1, 3
-"""Places of templates: one that its organization hides, and one that is hidden itself."""
+"""Indices of two templates: excluded by its organization, and excluded by its name."""
 
-# As patterns: the configuration is shown as well, and must not hold the names themselves.
+# Patterns, because `/config` shows the filters and must not contain the names.
 FILTERS = {
     "deny": "filters: {organizations: {deny: ['*hidden*']}, templates: {deny: ['*hidden*']}, "
     "users: {deny: ['*hidden*']}}\n",
@@ -35,7 +35,7 @@ FILTERS = {
 
 
 def world() -> GeneratedWorld:
-    """Return a world a part of which has names to hide; each template has sessions from the start."""
+    """Return a world in which some names are to be excluded; each template has sessions from the start."""
     generated = generate_world(SIZE, seed=4)
     open_organization, hidden_organization = (
         replace(item, name=f"zq{kind}-org", display_name=f"Zq{kind}-org")
@@ -68,7 +68,7 @@ def world() -> GeneratedWorld:
 
 
 async def collect_surfaces(folder: Path, filters: str) -> Surfaces:
-    """Run the exporter with these lists, and return all that was to be seen of it."""
+    """Run the exporter with these filters and return the content of each output."""
     async with exporter_environment(folder, world(), UsernameMode.NAMED) as environment:
         environment.write_config(filters)
         with capture_log() as log:

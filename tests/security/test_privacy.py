@@ -1,4 +1,4 @@
-"""What is seen of people, on every surface at once, in each mode."""
+"""Personal data in every output, for each mode of ``privacy.users``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import MetricType
 from insights_exporter.simulator.api.fault_injection import Fault, Status, WrongTypes
 from insights_exporter.simulator.generated_world import GeneratedWorld, Size, generate_world
+from tests.security.exporter_process import PATHS
 from tests.security.surfaces import (
-    PATHS,
     PUSHES,
     STATE,
     ExporterEnvironment,
@@ -32,7 +32,7 @@ HASHED_USERNAME = re.compile(r"\buser-[0-9a-f]{16}\b")
 
 
 def world_with_marked_users() -> GeneratedWorld:
-    """Return a world whose people are easy to find again."""
+    """Return a world whose users have recognisable names."""
     world = generate_world(SIZE)
     users = tuple(
         replace(
@@ -49,7 +49,7 @@ def world_with_marked_users() -> GeneratedWorld:
 
 
 async def collect_surfaces(environment: ExporterEnvironment) -> Surfaces:
-    """Run the exporter through good and bad times, and return all that was to be seen of it."""
+    """Run the exporter without and with failures, and return the content of each output."""
     surfaces: Surfaces = {}
     environment.write_config()
     with capture_log() as log:
@@ -59,14 +59,14 @@ async def collect_surfaces(environment: ExporterEnvironment) -> Surfaces:
             surfaces[STATE] = environment.outputs()[STATE]
             for index, fault in enumerate(injected_faults(environment)):
                 environment.deployment.faults.inject("*", fault)
-                # Another view begins anew, so that everything is asked for.
+                # Other filters invalidate the cache, so the exporter requests everything again.
                 environment.write_config(f"filters: {{templates: {{deny: [x{index}]}}}}\n")
                 surfaces[f"reload under {fault}"] = await get("/-/reload", "POST")
                 surfaces[f"page under {fault}"] = await get("/")
                 environment.deployment.faults.clear()
         environment.deployment.faults.inject("*", injected_faults(environment)[0])
         surfaces |= {
-            f"{name} that is refused": text
+            f"{name} with failures": text
             for name, text in (await check_output(environment.config_file)).items()
         }
         environment.deployment.faults.clear()
@@ -80,14 +80,14 @@ async def collect_surfaces(environment: ExporterEnvironment) -> Surfaces:
 
 
 def injected_faults(environment: ExporterEnvironment) -> tuple[Fault, ...]:
-    """Return what goes wrong: Coder names people in its errors, and answers are not what they should be."""
+    """Return failures: errors of Coder that contain usernames, and responses of wrong types."""
     user = environment.deployment.world.users[2]
     detail = f"{user.username} {user.id}"
     return Status(status=500, message=f"User {USERNAMES[1]} is gone.", detail=detail), WrongTypes()
 
 
 def usernames_by_family(exposition: str) -> dict[str, set[str]]:
-    """Return who has series in each family that tells of people."""
+    """Return the usernames in each family with the label ``username``."""
     return {
         family.name: set(
             re.findall(rf'^{family.name}(?:_bucket)?{{.*?username="([^"]*)"', exposition, re.MULTILINE)
@@ -126,7 +126,7 @@ async def test_named_mode_shows_users_but_never_email(tmp_path: Path) -> None:
         surfaces = await collect_surfaces(environment)
     ids = [user.id for user in environment.deployment.world.users]
 
-    failed_checks = {"check that is refused", "check --json that is refused"}
+    failed_checks = {"check with failures", "check --json with failures"}
 
     assert {"/metrics", "/", PUSHES, STATE, "log", *failed_checks} <= surfaces_containing(
         surfaces, ["zqname"]

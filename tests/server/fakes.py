@@ -1,21 +1,24 @@
-"""A site whose pages are made up."""
+"""A fake application context: small bodies that show what was requested."""
 
 from __future__ import annotations
 
 import gzip as compression
-from dataclasses import dataclass, field
 
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.config.settings import LimitSettings, UsernameMode
+from insights_exporter.metrics.encoder import Format
+from insights_exporter.metrics.exposition import Exposition
+from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.server import AppContext, HtmlPage
-from insights_exporter.telemetry import NullTelemetry
+from tests.support.recording_telemetry import RecordingTelemetry
 
 
-@dataclass
-class FakeMetricsBody:
-    """Shows what it was asked for."""
+class FakeExposition(Exposition):
+    """Records the requested collectors; the body names the format."""
 
-    requested_collectors: list[frozenset[str]] = field(default_factory=list)
-    body: bytes = b""
+    def __init__(self, body: bytes = b"") -> None:
+        super().__init__(username_policy=UsernamePolicy(UsernameMode.NAMED), limits=LimitSettings())
+        self.fake_body = body
+        self.requested_collectors: list[frozenset[str]] = []
 
     def chunks(
         self,
@@ -23,45 +26,25 @@ class FakeMetricsBody:
         *,
         collectors: frozenset[str] = frozenset(),
         gzip: bool,
-        self_metrics: bytes,
+        self_metrics: bytes = b"",
     ) -> list[bytes]:
-        """Return a page that names the form."""
+        """Return a body in two chunks."""
         self.requested_collectors.append(collectors)
-        content = f"head of {exposition_format.name}\n".encode() + self.body + self_metrics
+        content = f"head of {exposition_format.name}\n".encode() + self.fake_body + self_metrics
         content = compression.compress(content) if gzip else content
         return [content[:5], content[5:]]
-
-
-class FakeSelfMetrics:
-    """The exporter's own metrics."""
-
-    def encode(self, exposition_format: Format) -> bytes:
-        """Return a line."""
-        return b"tail\n"
-
-
-class ScrapeRecorder(NullTelemetry):
-    """Remembers scrapes."""
-
-    def __init__(self) -> None:
-        self.codes: list[int] = []
-
-    def scrape_finished(self, code: int, seconds: float) -> None:
-        """Note a scrape."""
-        assert seconds >= 0
-        self.codes.append(code)
 
 
 async def landing_page() -> HtmlPage:
     return HtmlPage(b"<!doctype html><title>Hello</title>", "default-src 'none'; style-src 'sha256-x'")
 
 
-def fake_context(metrics_body: FakeMetricsBody, scrape_recorder: ScrapeRecorder) -> AppContext:
-    """Return a site of these pages that is ready."""
+def fake_context(exposition: FakeExposition, telemetry: RecordingTelemetry) -> AppContext:
+    """Return the context of an exporter that is ready."""
     return AppContext(
-        metrics_body=metrics_body,
-        self_metrics=FakeSelfMetrics(),
-        telemetry=scrape_recorder,
+        exposition=exposition,
+        self_metrics=lambda _: b"tail\n",
+        telemetry=telemetry,
         not_ready_reason=lambda: "",
         landing_page=landing_page,
         config=lambda: "coder:\n  url: https://coder.example.com\n",

@@ -1,36 +1,45 @@
-"""Clients that are slow, many, or speak no HTTP: they cost little, and scrapers notice nothing."""
+"""Slow, silent, many and malformed clients: bounded cost, and scrapes continue to work."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import re
+import resource
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
+import trustme
 from aiohttp import ClientSession
 
-from insights_exporter.server import AppContext, ConnectionLimits, HttpServer, create_app
-from tests.server.fakes import FakeMetricsBody, ScrapeRecorder, fake_context
+from insights_exporter.server import AppContext, ConnectionLimits, HttpServer, create_app, http_server
+from insights_exporter.server.connections import Connection
+from tests.server.fakes import FakeExposition, fake_context
+from tests.support.recording_telemetry import RecordingTelemetry
 
 LARGE_BODY = b"x" * 2**24
 
 
 @dataclass
 class RawClient:
-    """Bytes to and from a server."""
+    """A TCP connection to the server."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     async def exchange(self, request: bytes) -> bytes:
-        """Send something and return all that comes until the server closes."""
+        """Send bytes and return everything up to the end of the connection."""
         self.writer.write(request)
         async with asyncio.timeout(10):
             return await self.reader.read()
 
     async def wait_disconnected(self) -> bool:
-        """Wait until the server breaks the connection off."""
+        """Wait until the server closes or aborts the connection."""
         async with asyncio.timeout(10):
             try:
                 while await self.reader.read(2**20):
@@ -42,21 +51,21 @@ class RawClient:
 
 @dataclass
 class RunningServer:
-    """A server and whoever comes to it."""
+    """A server and its clients."""
 
     url: str
     context: AppContext
     clients: list[RawClient] = field(default_factory=list)
 
     async def connect(self) -> RawClient:
-        """Connect."""
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        """Open a connection."""
+        host, _, port = self.url.partition("://")[2].rpartition(":")
         client = RawClient(*await asyncio.open_connection(host, int(port)))
         self.clients.append(client)
         return client
 
     async def scrape(self) -> int:
-        """Return the status of a scrape over a new connection."""
+        """Scrape over a new connection and return the status."""
         async with ClientSession() as session, session.get(self.url + "/metrics") as response:
             await response.read()
             return response.status
@@ -64,14 +73,16 @@ class RunningServer:
 
 @asynccontextmanager
 async def run_server(
-    limits: ConnectionLimits | None = None, metrics_body: FakeMetricsBody | None = None
+    limits: ConnectionLimits | None = None,
+    exposition: FakeExposition | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RunningServer]:
-    """Serve a made-up site with that much patience."""
+    """Run a server with a fake context."""
     servers: list[RunningServer] = []
     app = create_app(lambda: servers[0].context)
-    async with HttpServer(app, host="127.0.0.1", port=0, limits=limits) as http_server:
+    async with HttpServer(app, host="127.0.0.1", port=0, limits=limits, tls=tls) as running:
         server = RunningServer(
-            http_server.url, fake_context(metrics_body or FakeMetricsBody(), ScrapeRecorder())
+            running.url, fake_context(exposition or FakeExposition(), RecordingTelemetry())
         )
         servers.append(server)
         yield server
@@ -111,13 +122,13 @@ async def test_trickled_bytes_do_not_extend_the_header_timeout() -> None:
 
 
 async def test_unread_responses_time_out() -> None:
-    async with run_server(ConnectionLimits(write_timeout=0.3), FakeMetricsBody(body=LARGE_BODY)) as server:
+    async with run_server(ConnectionLimits(write_timeout=0.3), FakeExposition(body=LARGE_BODY)) as server:
         slow_client = await server.connect()
         slow_client.writer.write(
             b"GET /metrics HTTP/1.1\r\nHost: a\r\nAccept-Encoding: identity\r\n\r\n" * 50
         )
 
-        # Its time runs from the first byte of the answer.
+        # The write timeout starts with the first byte of the response.
         received = len(await slow_client.reader.read(1))
         await asyncio.sleep(0.6)
         try:
@@ -127,7 +138,7 @@ async def test_unread_responses_time_out() -> None:
         except ConnectionError:
             pass
 
-    # One answer was begun, none after it, and it was not finished.
+    # The first response was aborted, and no other was sent.
     assert received < len(LARGE_BODY)
 
 
@@ -186,12 +197,12 @@ async def test_active_requests_survive_the_connection_limit() -> None:
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),
         (b"OPTIONS / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"405"),
         (b"TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"405"),
-        (b"FLY / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"40"),
-        (b"CONNECT example.com:443 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"40"),
-        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"40"),
+        (b"FLY / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"400"),
+        (b"CONNECT example.com:443 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"404"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"404"),
         (b"GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"404"),
         (b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"404"),
-        (b"GET //etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"40"),
+        (b"GET //etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"404"),
         (b"GET /metrics/%00 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"404"),
     ],
 )
@@ -222,7 +233,7 @@ async def test_host_header_is_ignored(host: bytes) -> None:
 
 
 async def test_request_bodies_are_discarded() -> None:
-    """A body that nobody asked for is skimmed for a moment, then the connection ends."""
+    """The server reads an unexpected body for a limited time, then closes the connection."""
     async with run_server(ConnectionLimits(header_timeout=0.4)) as server:
         server.context = replace(server.context, reload=no_op_reload)
         client = await server.connect()
@@ -257,3 +268,202 @@ async def test_graceful_shutdown_finishes_active_requests() -> None:
 
     assert status == 200
     assert await idle_client.wait_disconnected()
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> ssl.SSLContext:
+    """Return a TLS context for a server; ``ca.pem`` in ``tmp_path`` verifies it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
+
+
+async def tls_scrape(server: RunningServer, ca_file: Path) -> int:
+    context = ssl.create_default_context(cafile=str(ca_file))
+    async with ClientSession() as session, session.get(server.url + "/metrics", ssl=context) as response:
+        return response.status
+
+
+async def test_tls_handshakes_count_as_connections(tls: ssl.SSLContext, tmp_path: Path) -> None:
+    """Clients that never start the handshake are aborted above the limit, oldest first."""
+    async with run_server(ConnectionLimits(max_connections=8), tls=tls) as server:
+        silent_clients = [await server.connect() for _ in range(40)]
+
+        assert await tls_scrape(server, tmp_path / "ca.pem") == 200
+        assert all([await client.wait_disconnected() for client in silent_clients[:33]])
+        assert not silent_clients[-1].reader.at_eof()
+
+
+async def test_incomplete_tls_handshakes_time_out(tls: ssl.SSLContext) -> None:
+    async with run_server(ConnectionLimits(handshake_timeout=0.1), tls=tls) as server:
+        client = await server.connect()
+        client.writer.write(b"\x16\x03\x01")
+
+        assert await client.wait_disconnected()
+
+
+async def test_failed_tls_handshakes_release_their_slot(
+    tls: ssl.SSLContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run_server(ConnectionLimits(max_connections=2), tls=tls) as server:
+        for _ in range(10):
+            client = await server.connect()
+            client.writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            assert await client.wait_disconnected()
+
+        assert await tls_scrape(server, tmp_path / "ca.pem") == 200
+    assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
+
+
+async def test_shutdown_aborts_handshakes(tls: ssl.SSLContext) -> None:
+    async with run_server(tls=tls) as server:
+        client = await server.connect()
+        # A scrape without TLS fails, but shows that the server has accepted the connection before it.
+        other_client = await server.connect()
+        other_client.writer.write(b"no TLS")
+        assert await other_client.wait_disconnected()
+
+    assert await client.wait_disconnected()
+
+
+@pytest.mark.parametrize(
+    ("soft_limit", "expected"),
+    [(64, 32), (1000, 500), (1024, 512), (65536, 512), (resource.RLIM_INFINITY, 512), (1, 1)],
+)
+def test_connection_limit_follows_the_file_descriptors(
+    monkeypatch: pytest.MonkeyPatch, soft_limit: int, expected: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft_limit, resource.RLIM_INFINITY))
+
+    assert ConnectionLimits().max_connections == expected
+
+
+@dataclass
+class ExhaustedSocket:
+    """A listening socket whose first accepts fail, as without free file descriptors."""
+
+    wrapped: socket.socket
+    failures: int
+    accepts: int = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """Fail or accept a connection."""
+        self.accepts += 1
+        if self.accepts <= self.failures:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self.wrapped.accept()
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+        return self.wrapped.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.wrapped.close()
+
+    def getsockname(self) -> tuple[str, int]:
+        """Return the address."""
+        name: tuple[str, int] = self.wrapped.getsockname()
+        return name
+
+
+async def test_failed_accepts_back_off_and_are_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sockets: list[ExhaustedSocket] = []
+    listening_sockets = http_server._listening_sockets
+
+    async def exhausted_sockets(host: str, port: int) -> list[ExhaustedSocket]:
+        sockets.extend(
+            ExhaustedSocket(wrapped, failures=5) for wrapped in await listening_sockets(host, port)
+        )
+        return sockets
+
+    monkeypatch.setattr(http_server, "_listening_sockets", exhausted_sockets)
+    monkeypatch.setattr(http_server, "_ACCEPT_RETRY_DELAY", 0.01)
+    async with run_server() as server:
+        assert await server.scrape() == 200
+
+    assert sockets[0].accepts > 5
+    assert caplog.text.count("accept failed") == 1
+    assert "Traceback" not in caplog.text
+
+
+async def test_failed_accept_frees_an_idle_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "_ACCEPT_RETRY_DELAY", 0.01)
+    accept, errors = socket.socket.accept, [OSError(errno.EMFILE, "Too many open files")]
+
+    def failing_accept(listening_socket: socket.socket) -> tuple[socket.socket, object]:
+        if errors and accepted:
+            raise errors.pop()
+        return accept(listening_socket)
+
+    accepted: list[RawClient] = []
+    monkeypatch.setattr(socket.socket, "accept", failing_accept)
+    async with run_server() as server:
+        idle_client = await server.connect()
+        assert (await server.scrape()) == 200
+        accepted.append(idle_client)
+
+        assert await server.scrape() == 200
+        assert await idle_client.wait_disconnected()
+
+
+async def test_pipelining_clients_do_not_delay_scrapes() -> None:
+    """A scrape is handled after at most a few requests of each client that pipelines and does not read."""
+    handled = 0
+
+    def count_request() -> str:
+        nonlocal handled
+        handled += 1
+        return ""
+
+    async with run_server() as server:
+        server.context = replace(server.context, not_ready_reason=count_request)
+        clients = [await server.connect() for _ in range(100)]
+        assert await server.scrape() == 200
+        for client in clients:
+            client.writer.write(b"GET /-/ready HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+
+        assert await server.scrape() == 200
+        handled_before_scrape = handled
+
+    assert handled_before_scrape < 3 * len(clients)
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async with run_server() as server:
+        client = await server.connect()
+        requests = [b"/-/healthy", b"/-/ready"] * 50
+        client.writer.writelines(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n" for path in requests)
+
+        response = await client.exchange(b"GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+    bodies = re.findall(rb"^(Healthy\.|Ready\.|404 Not Found)$", response, re.MULTILINE)
+    assert bodies == [b"Healthy.", b"Ready."] * 50 + [b"404 Not Found"]
+
+
+async def test_parsed_requests_of_a_client_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server stops reading a client's requests before their number costs memory."""
+    connections: list[Connection] = []
+    request_started = Connection.request_started
+
+    def recording_request_started(connection: Connection) -> None:
+        connections.append(connection)
+        request_started(connection)
+
+    monkeypatch.setattr(Connection, "request_started", recording_request_started)
+    release = asyncio.Event()
+
+    async def reload() -> None:
+        await release.wait()
+
+    async with run_server() as server:
+        server.context = replace(server.context, reload=reload)
+        client = await server.connect()
+        client.writer.write(b"POST /-/reload HTTP/1.1\r\nHost: a\r\n\r\n" * 20_000)
+        await server.scrape()
+        assert len(connections[0]._messages) <= 32
+        release.set()

@@ -1,10 +1,10 @@
-"""Which form a client gets."""
+"""Format and compression by request header."""
 
 from __future__ import annotations
 
 import pytest
 
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.server.content_negotiation import accepts_gzip, preferred_format
 
 PROMETHEUS_2 = (

@@ -1,4 +1,4 @@
-"""What each address answers."""
+"""Responses of each route."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from insights_exporter.errors import ConfigError
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.server import AppContext, HttpServer, create_app
-from tests.server.fakes import FakeMetricsBody, ScrapeRecorder, fake_context
+from tests.server.fakes import FakeExposition, fake_context
+from tests.support.recording_telemetry import RecordingTelemetry
 
 
 @dataclass
 class RunningApp:
-    """A site that tests may replace, and a client of it."""
+    """An application whose context tests may replace, and a client of it."""
 
     context: AppContext
-    metrics_body: FakeMetricsBody
-    scrape_recorder: ScrapeRecorder
+    exposition: FakeExposition
+    telemetry: RecordingTelemetry
     client: TestClient[web.Request, web.Application]
 
 
 @pytest.fixture
 async def running_app() -> AsyncIterator[RunningApp]:
-    metrics_body, scrape_recorder = FakeMetricsBody(), ScrapeRecorder()
-    context = fake_context(metrics_body, scrape_recorder)
+    exposition, telemetry = FakeExposition(), RecordingTelemetry()
+    context = fake_context(exposition, telemetry)
     holder: list[RunningApp] = []
     server = TestServer(create_app(lambda: holder[0].context))
     async with TestClient(server, auto_decompress=False) as client:
-        holder.append(RunningApp(context, metrics_body, scrape_recorder, client))
+        holder.append(RunningApp(context, exposition, telemetry, client))
         yield holder[0]
 
 
@@ -43,7 +44,7 @@ async def test_scrape_returns_metrics_and_self_metrics(running_app: RunningApp) 
     assert response.status == 200
     assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert await response.read() == b"head of TEXT\ntail\n"
-    assert running_app.scrape_recorder.codes == [200]
+    assert running_app.telemetry.scrape_codes == [200]
 
 
 async def test_format_and_compression_are_negotiated(running_app: RunningApp) -> None:
@@ -70,7 +71,7 @@ async def test_collect_parameter_selects_collectors(running_app: RunningApp) -> 
 
     response = await running_app.client.get(url, headers={"Accept-Encoding": "identity"})
 
-    assert running_app.metrics_body.requested_collectors == [frozenset({"insights", "deployment"})]
+    assert running_app.exposition.requested_collectors == [frozenset({"insights", "deployment"})]
     assert await response.read() == b"head of TEXT\n"
 
 
@@ -86,19 +87,22 @@ async def test_unknown_collector_is_rejected_by_name(running_app: RunningApp) ->
     response = await running_app.client.get("/metrics?collect[]=insigths")
 
     assert response.status == 400
-    assert "'insigths'" in await response.text()
-    assert running_app.scrape_recorder.codes == [400]
+    assert (await response.text()).startswith("collect[]: expected one of ")
+    assert (await response.text()).endswith("got 'insigths'\n")
+    assert running_app.telemetry.scrape_codes == [400]
 
 
 async def test_readiness_requires_fresh_data_and_health_does_not(running_app: RunningApp) -> None:
     assert (await running_app.client.get("/-/healthy")).status == 200
     assert (await running_app.client.get("/-/ready")).status == 200
 
-    running_app.context = replace(running_app.context, not_ready_reason=lambda: "No poll has succeeded yet.")
+    running_app.context = replace(
+        running_app.context, not_ready_reason=lambda: "The first poll has not finished."
+    )
 
     response = await running_app.client.get("/-/ready")
     assert response.status == 503
-    assert await response.text() == "No poll has succeeded yet.\n"
+    assert await response.text() == "The first poll has not finished.\n"
     assert (await running_app.client.get("/-/healthy")).status == 200
 
 
@@ -110,7 +114,7 @@ async def test_landing_page_sets_its_content_security_policy(running_app: Runnin
     assert b"<title>Hello" in gzip.decompress(await response.read())
 
 
-async def test_the_configuration_is_shown_as_text(running_app: RunningApp) -> None:
+async def test_config_is_plain_text(running_app: RunningApp) -> None:
     response = await running_app.client.get("/config")
 
     assert response.headers["Content-Type"].startswith("text/plain")
@@ -126,7 +130,7 @@ async def test_reload_is_disabled_by_default(running_app: RunningApp) -> None:
 
 @pytest.mark.parametrize("method", ["post", "put"])
 async def test_reload_reports_its_result(running_app: RunningApp, method: str) -> None:
-    errors = [ConfigError("poll.interval: expected more."), None]
+    errors = [ConfigError("poll.interval: expected 60 or more, got 1"), None]
 
     async def reload() -> None:
         if error := errors.pop(0):
@@ -138,7 +142,7 @@ async def test_reload_reports_its_result(running_app: RunningApp, method: str) -
     succeeded = await running_app.client.request(method, "/-/reload")
 
     assert failed.status == 500
-    assert "poll.interval: expected more." in await failed.text()
+    assert "poll.interval: expected 60 or more, got 1" in await failed.text()
     assert succeeded.status == 200
 
 
@@ -196,8 +200,32 @@ async def test_http_server_listens_and_reports_its_url(running_app: RunningApp) 
         port = int(http_server.url.rpartition(":")[2])
         second_server = HttpServer(create_app(lambda: running_app.context), host="127.0.0.1", port=port)
 
-        with pytest.raises(ConfigError, match=r"expected a free address, found 127\.0\.0\.1:"):
+        with pytest.raises(ConfigError, match=r"expected a free address, got 127\.0\.0\.1:"):
             await second_server.__aenter__()
+
+
+@pytest.mark.parametrize("path", ["/config", "/nothing", "/-/reload"])
+async def test_middlewares_see_errors_as_responses(running_app: RunningApp, path: str) -> None:
+    """A middleware that adds headers adds them to 404, 405 and 500 as well."""
+
+    @web.middleware
+    async def add_header(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        response = await handler(request)
+        response.headers["X-Frame-Options"] = "sameorigin"
+        return response
+
+    def broken() -> str:
+        raise RuntimeError
+
+    context = replace(running_app.context, config=broken, middlewares=[add_header])
+    async with TestClient(TestServer(create_app(lambda: context))) as client:
+        response = await client.get(path)
+
+    assert response.status == {"/config": 500, "/nothing": 404, "/-/reload": 405}[path]
+    assert response.headers["X-Frame-Options"] == "sameorigin"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def test_middlewares_run_before_the_routes(running_app: RunningApp) -> None:

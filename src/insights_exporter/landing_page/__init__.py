@@ -1,4 +1,4 @@
-"""The landing page, written on the server from a snapshot."""
+"""The landing page: an HTML page that jinja2 templates render from a snapshot."""
 
 from __future__ import annotations
 

@@ -1,16 +1,20 @@
-"""Numbers as people read them."""
+"""Format numbers, times and names for the landing page."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Final
 
+from insights_exporter.metrics.catalogue import LATENCY_FAIR, LATENCY_SLOW
+
 __all__ = [
-    "FAIR_LATENCY_SECONDS",
-    "SLOW_LATENCY_SECONDS",
     "UNKNOWN_VALUE",
+    "DisplayName",
     "LatencyBand",
+    "display_name",
     "format_age",
     "format_count",
     "format_duration",
@@ -18,60 +22,81 @@ __all__ = [
     "format_percent",
     "format_timestamp",
     "latency_band",
+    "replace_control_characters",
 ]
 
-FAIR_LATENCY_SECONDS: Final = 0.15
-"""Seconds from which on Coder's page draws a latency in yellow."""
+UNKNOWN_VALUE: Final = "\N{EN DASH}"
+"""Placeholder for an unknown value."""
 
-SLOW_LATENCY_SECONDS: Final = 0.3
-"""Seconds from which on it draws it in red."""
+_MAX_TOOLTIP_FACTOR = 4
+"""A tooltip holds this many times the characters of the text that it completes."""
 
-
-UNKNOWN_VALUE: Final = "\u2013"
-"""What stands for a number that nobody knows."""
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 class LatencyBand(Enum):
-    """How good a latency is: the word, the sign and the class of style that show it."""
+    """A range of latencies: its label, which is also its CSS class, its symbol and its bounds as text."""
 
-    GOOD = ("good", "●", "under 150 ms")
-    FAIR = ("fair", "▲", "150 to 300 ms")
-    SLOW = ("slow", "■", "300 ms and above")
+    GOOD = ("good", "●", f"under {LATENCY_FAIR * 1000:.0f} ms")
+    FAIR = ("fair", "▲", f"{LATENCY_FAIR * 1000:.0f} to {LATENCY_SLOW * 1000:.0f} ms")
+    SLOW = ("slow", "■", f"{LATENCY_SLOW * 1000:.0f} ms and above")
 
     @property
     def label(self) -> str:
-        """The word, which is the class of style, too."""
+        """The word for the band, which is also its CSS class."""
         return self.value[0]
 
     @property
     def symbol(self) -> str:
-        """A shape, so that the colour is not alone."""
+        """The shape that distinguishes the band without colour."""
         return self.value[1]
 
     @property
     def range_label(self) -> str:
-        """The latencies that it holds."""
+        """The bounds of the band."""
         return self.value[2]
 
 
 def latency_band(seconds: float) -> LatencyBand:
-    """Return how good a latency is by the steps of Coder's page."""
-    return (
-        LatencyBand.GOOD
-        if seconds < FAIR_LATENCY_SECONDS
-        else LatencyBand.FAIR
-        if seconds < SLOW_LATENCY_SECONDS
-        else LatencyBand.SLOW
-    )
+    """Return the band of a latency."""
+    if seconds < LATENCY_FAIR:
+        return LatencyBand.GOOD
+    return LatencyBand.FAIR if seconds < LATENCY_SLOW else LatencyBand.SLOW
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayName:
+    """A name on one line, cut to the configured length; ``tooltip`` is more of it, or empty."""
+
+    text: str
+    tooltip: str = ""
+
+
+def display_name(name: str, max_length: int, *, tooltip: str = "") -> DisplayName:
+    """Return a name for display; a name that had to be cut has itself as the tooltip."""
+    single_line = " ".join(name.split()) or "(no name)"
+    if len(single_line) > max_length:
+        return DisplayName(single_line[:max_length] + "…", single_line[: _MAX_TOOLTIP_FACTOR * max_length])
+    return DisplayName(single_line, tooltip[:max_length])
+
+
+def replace_control_characters(value: object) -> object:
+    """Return a template value; characters that HTML or UTF-8 cannot carry become U+FFFD.
+
+    Markup of jinja2 is a str as well: it passes unchanged, because its parts went through here.
+    """
+    if type(value) is str and not value.isprintable():
+        return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", value)
+    return value
 
 
 def format_milliseconds(seconds: float | None) -> str:
-    """Return a latency."""
+    """Return a latency in milliseconds."""
     return UNKNOWN_VALUE if seconds is None else f"{seconds * 1000:,.0f} ms"
 
 
 def format_duration(seconds: float) -> str:
-    """Return a time as Coder's page writes it: minutes below an hour, then hours with a decimal."""
+    """Return a duration as Coder's page shows it: minutes below an hour, then hours with one decimal."""
     if 0 < seconds < 60:
         return "under a minute"
     if 60 <= seconds < 3600:
@@ -84,7 +109,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_percent(value: float, total: float) -> str:
-    """Return a part of a whole in per cent."""
+    """Return the share of a value in a total."""
     if total <= 0:
         return "0 %"
     percent = 100 * value / total
@@ -92,12 +117,12 @@ def format_percent(value: float, total: float) -> str:
 
 
 def format_count(number: int | None) -> str:
-    """Return a count; a dash where it is unknown."""
+    """Return a count with thousands separators."""
     return UNKNOWN_VALUE if number is None else f"{number:,}"
 
 
 def format_age(seconds: float) -> str:
-    """Return how long ago something was."""
+    """Return an age as ``just now`` or in its largest unit."""
     if seconds < 5:
         return "just now"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
@@ -107,5 +132,5 @@ def format_age(seconds: float) -> str:
 
 
 def format_timestamp(at: datetime) -> str:
-    """Return a moment in UTC, to the second."""
+    """Return a time in UTC with seconds."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,22 +1,47 @@
-"""What the page says of the exporter itself."""
+"""State of the exporter and its collectors, as the landing page shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
-from insights_exporter.landing_page.formatting import format_age, format_timestamp
-from insights_exporter.landing_page.markup import Markup, element
+__all__ = ["CollectorState", "ExporterStatus", "StateLabel"]
 
-__all__ = ["CollectorState", "ExporterStatus", "collectors"]
+_COLLECTOR_TITLES: Final[Mapping[str, str]] = {
+    "inventory": "Templates, workspaces, users",
+    "insights": "Insights",
+    "deployment": "Deployment",
+    "agent_stats": "Agent reports",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StateLabel:
+    """A state as a word, with the CSS class and the symbol that go with it."""
+
+    label: str
+    css_class: str
+    symbol: str
+
+
+_OK: Final = StateLabel("ok", "good", "●")
+_FAILING: Final = StateLabel("failing", "fair", "▲")
+_NO_DATA: Final = StateLabel("no data", "slow", "■")
+_WAITING: Final = StateLabel("waiting", "none", "○")
+_OFF: Final = StateLabel("off", "none", "○")
+_READY: Final = StateLabel("ready", "good", "●")
+_WARMING_UP: Final = StateLabel("warming up", "fair", "▲")
+_NOT_READY: Final = StateLabel("not ready", "slow", "■")
 
 
 @dataclass(frozen=True, slots=True)
 class CollectorState:
-    """How a collector fares: ``at`` is its last success, ``fault`` why its last run failed, if it did.
+    """State of one collector.
 
-    ``served`` says whether its numbers are in the snapshot, ``configured`` whether it runs at all.
+    ``error`` is the reason of the last failure, empty after a success. ``served`` is whether the snapshot
+    holds its data, ``configured`` whether it runs at all.
     """
 
     name: str
@@ -25,70 +50,61 @@ class CollectorState:
     served: bool = False
     configured: bool = True
 
+    @property
+    def title(self) -> str:
+        """Title of the collector's row."""
+        return _COLLECTOR_TITLES.get(self.name, self.name)
+
+    @property
+    def state(self) -> StateLabel:
+        """State as the page shows it."""
+        if not self.configured:
+            return _OFF
+        if self.error:
+            return _FAILING if self.served else _NO_DATA
+        return _OK if self.served else _WAITING
+
 
 @dataclass(frozen=True, slots=True)
 class ExporterStatus:
-    """The moment of the page, the exporter's version, why it is not ready, and its collectors."""
+    """State of the exporter at the time of the request.
+
+    ``not_ready_reason`` is empty while ``/-/ready`` succeeds. ``warming_up`` is True until the first poll has
+    finished. ``warm_up_ratio`` is the share of the needed data that was fetched since the start. ``data_at``
+    is the time of the served insights; data is old after ``max_data_age`` seconds.
+    """
 
     now: datetime
     version: str
     not_ready_reason: str = ""
     collectors: Sequence[CollectorState] = ()
-    names_shown: bool = True
+    warming_up: bool = False
+    warm_up_ratio: float = 1.0
+    data_at: datetime | None = None
+    max_data_age: float = float("inf")
+    metrics_path: str = "/metrics"
 
+    @property
+    def state(self) -> StateLabel:
+        """State as the page shows it."""
+        if self.warming_up:
+            return _WARMING_UP
+        if self.not_ready_reason:
+            return _NOT_READY
+        if self.warm_up_ratio < 1.0:
+            return replace(_WARMING_UP, label=f"{_WARMING_UP.label} {self.warm_up_percent}")
+        return _READY
 
-_LABELS = {
-    "inventory": "Templates, workspaces, users",
-    "insights": "Insights",
-    "deployment": "Deployment",
-    "agent_stats": "Agent reports",
-}
+    @property
+    def warm_up_percent(self) -> str:
+        """The share of the needed data in percent, rounded down, so that 100 % means complete."""
+        return f"{int(100 * self.warm_up_ratio)} %"
 
+    @property
+    def data_is_old(self) -> bool:
+        """Whether the insights should have been replaced by newer ones."""
+        return self.data_at is not None and self.age(self.data_at) > self.max_data_age
 
-def collectors(status: ExporterStatus) -> Markup:
-    """Return the collectors with their state and age."""
-    rows = [
-        element(
-            "tr",
-            element("th", _LABELS.get(one.name, one.name), scope="row"),
-            element("td", _chip(one), _fault(one)),
-            element("td", _age(one, status.now), class_="n"),
-        )
-        for one in status.collectors
-    ]
-    head = element(
-        "tr",
-        element("th", "Collector", scope="col"),
-        element("th", "State", scope="col"),
-        element("th", "Last success", scope="col", class_="n"),
-    )
-    return element("table", element("thead", head), element("tbody", rows))
-
-
-def _chip(one: CollectorState) -> Markup:
-    if not one.configured:
-        return _colored("none", "○", "off")
-    if one.error:
-        return _colored("fair", "▲", "failing") if one.served else _colored("slow", "■", "no data")
-    return _colored("good", "●", "ok") if one.served else _colored("none", "○", "waiting")
-
-
-def _colored(kind: str, sign: str, word: str) -> Markup:
-    return element("span", element("span", sign, aria_hidden="true"), word, class_=f"chip {kind}")
-
-
-def _fault(one: CollectorState) -> Markup | None:
-    text = one.error.replace("_", " ")
-    return element("div", text, class_="soft small") if text and one.configured else None
-
-
-def _age(one: CollectorState, now: datetime) -> Markup | str:
-    if one.last_success is None:
-        return "never" if one.configured else ""
-    ago = format_age(max(0.0, (now - one.last_success).total_seconds()))
-    return element(
-        "time",
-        ago,
-        datetime=one.last_success.isoformat(timespec="seconds"),
-        title=format_timestamp(one.last_success),
-    )
+    def age(self, at: datetime) -> float:
+        """Return the seconds since a time; 0 for a time in the future."""
+        return max(0.0, (self.now - at).total_seconds())

@@ -1,4 +1,4 @@
-"""What the page shows of a snapshot: chosen, sorted and made fit for other eyes."""
+"""Build the data of the landing page: selected, sorted and filtered by the privacy settings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from hashlib import sha256
 from statistics import median
 
 from insights_exporter.coder import time_ranges
-from insights_exporter.landing_page.charts import Bar
-from insights_exporter.landing_page.formatting import LatencyBand, latency_band
-from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.landing_page.formatting import DisplayName, LatencyBand, display_name, latency_band
+from insights_exporter.privacy import UsernamePolicy, parameter_value_filter
 from insights_exporter.snapshot import (
     Inventory,
     Latency,
@@ -20,55 +19,96 @@ from insights_exporter.snapshot import (
     Template,
     TemplateKey,
     TemplateUsage,
-    UserLatency,
     WindowUsage,
+    Workspace,
 )
 
 __all__ = [
+    "AppUsageRow",
+    "Bar",
     "PageModel",
     "ParameterCounts",
     "TemplateModel",
+    "UserLatencyRow",
     "ViewOptions",
     "WorkspaceTotals",
     "build_page_model",
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ViewOptions:
-    """How the page looks at a snapshot; the offset is in hours, ``free_text`` as in the privacy settings."""
+    """Settings that change what the page shows.
+
+    ``max_name_length`` is in characters, ``utc_offset`` in hours.
+    """
 
     username_policy: UsernamePolicy
+    max_name_length: int
     show_free_text: bool = False
     utc_offset: int = 0
+
+    def name(self, text: str, *, tooltip: str = "") -> DisplayName:
+        """Return a name cut to the configured length."""
+        return display_name(text, self.max_name_length, tooltip=tooltip)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of a chart: its full label, a short label below it or none; ``incomplete`` values still grow."""
+
+    label: str
+    value: int | None
+    tick: str = ""
+    incomplete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterCounts:
-    """A parameter with how many workspaces have which value; ``hidden`` have one that is not shown."""
+    """Workspaces by value of one parameter; ``hidden_count`` workspaces have a value that is hidden."""
 
-    label: str
-    counts: Sequence[tuple[str, int]]
+    label: DisplayName
+    counts: Sequence[tuple[DisplayName, int]]
     hidden_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
+class AppUsageRow:
+    """Usage of one app; ``opens`` is None if Coder does not count them."""
+
+    name: DisplayName
+    seconds: float
+    opens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserLatencyRow:
+    """Latency of one user in seconds."""
+
+    user: DisplayName
+    p50: float
+    p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateModel:
-    """One template, or all of them together where ``key`` is None; times are seconds."""
+    """One template, or the whole deployment if ``key`` is None. Times are in seconds."""
 
     key: TemplateKey | None
-    title: str
+    title: DisplayName
+    organization: DisplayName
+    template_name: DisplayName
     window: str
     users: int | None = None
     seconds: float = 0.0
-    apps: Sequence[tuple[str, str, float, int | None]] = ()
+    apps: Sequence[AppUsageRow] = ()
     days: Sequence[Bar] = ()
     weeks: Sequence[Bar] = ()
-    user_latency: Sequence[UserLatency] = ()
+    user_latency: Sequence[UserLatencyRow] = ()
     latency_bands: Mapping[LatencyBand, int] = field(default_factory=dict)
     latency_median: float | None = None
     users_without_latency: int = 0
-    user_activity: Sequence[tuple[str, float]] = ()
+    user_activity: Sequence[tuple[DisplayName, float]] = ()
     parameters: Sequence[ParameterCounts] = ()
     deprecated: bool = False
     running_workspaces: int = 0
@@ -76,14 +116,25 @@ class TemplateModel:
 
     @property
     def anchor(self) -> str:
-        """What an address behind ``#`` says: the same at each poll, and of harmless letters."""
+        """HTML id of the template; the same after each poll, and free of characters of the name."""
         text = "\0".join(self.key or ())
         return "t-" + sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the template was used in the window."""
+        return bool(self.users or self.seconds)
+
+    @property
+    def window_title(self) -> str:
+        """Window in words."""
+        days = self.window.removesuffix("d")
+        return f"last {days} days" if days.isdigit() else self.window or "no window"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceTotals:
-    """Workspaces and their agents; None where they may not be seen."""
+    """Workspaces of the deployment and the agents of running ones."""
 
     workspaces: int = 0
     running: int = 0
@@ -94,20 +145,31 @@ class WorkspaceTotals:
 
 @dataclass(frozen=True, slots=True)
 class PageModel:
-    """All that the page shows of a snapshot; a part that is unknown is None or empty."""
+    """Everything that the page shows of a snapshot; unknown parts are None or empty."""
 
     deployment: TemplateModel | None = None
     templates: Sequence[TemplateModel] = ()
     workspace_totals: WorkspaceTotals | None = None
-    version: str = ""
-    url: str = ""
+    version: DisplayName | None = None
     seats_used: int | None = None
     seats: int | None = None
     collection_enabled: bool | None = None
+    has_inventory: bool = False
+    has_deployment: bool = False
+
+    @property
+    def active_users_today(self) -> int | None:
+        """Active users of the deployment since midnight."""
+        return self.deployment.days[-1].value if self.deployment and self.deployment.days else None
+
+    @property
+    def used_templates(self) -> int:
+        """Number of templates that were used in the window."""
+        return sum(template.is_used for template in self.templates)
 
 
 def build_page_model(snapshot: Snapshot, options: ViewOptions) -> PageModel:
-    """Return what the page shows, templates by users and then by time and name."""
+    """Return the data of the page; templates are sorted by users, then usage, then name."""
     inventory = snapshot.inventory.value if snapshot.inventory else None
     templates_by_key = (
         {} if inventory is None else {template.key: template for template in inventory.templates}
@@ -144,11 +206,12 @@ def build_page_model(snapshot: Snapshot, options: ViewOptions) -> PageModel:
         workspace_totals=None
         if inventory is None or not inventory.workspaces
         else _workspace_totals(inventory),
-        version=seats.version if seats else "",
-        url=seats.dashboard_url if seats else "",
-        seats_used=seats.users.get("active") if seats else None,
-        seats=seats.license_user_limit if seats else None,
+        version=options.name(seats.version) if seats and seats.version else None,
+        seats_used=_seats(seats.license_used) if seats else None,
+        seats=_seats(seats.license_limits) if seats else None,
         collection_enabled=snapshot.insights.value.collection_enabled if snapshot.insights else None,
+        has_inventory=inventory is not None,
+        has_deployment=seats is not None,
     )
 
 
@@ -160,25 +223,26 @@ def _build_template_model(
     today: date,
 ) -> TemplateModel:
     window = _select_window(usage.windows)
-    title = "All templates" if usage.key is None else usage.key.template_name
-    if template is not None and template.display_name:
-        title = template.display_name
+    organization_name, template_name = usage.key or ("", "All templates")
+    display_name_of_template = template.display_name if template is not None else ""
     window_latency = Latency() if window is None else window.latency
     medians = list(window_latency.p50.values())
     return TemplateModel(
         key=usage.key,
-        title=title,
+        title=options.name(display_name_of_template or template_name),
+        organization=options.name(organization_name),
+        template_name=options.name(template_name),
         window="" if window is None else window.window,
         users=None if window is None else window.active_users,
         seconds=0.0 if window is None else window.seconds,
-        apps=() if window is None else _app_usage(window),
+        apps=() if window is None else _app_usage(window, options),
         days=_day_bars(usage.days, today),
         weeks=_week_bars(usage.weeks, today),
-        user_latency=_user_latency(window_latency, options.username_policy),
+        user_latency=_user_latency(window_latency, options),
         latency_bands=_count_bands(medians),
         latency_median=median(medians) if medians else None,
         users_without_latency=len(window_latency.users) - len(window_latency.p50),
-        user_activity=() if window is None else _user_activity(window.activity, options.username_policy),
+        user_activity=() if window is None else _user_activity(window.activity, options),
         parameters=()
         if window is None
         else tuple(_parameter_counts(parameter, options) for parameter in window.parameters),
@@ -189,14 +253,17 @@ def _build_template_model(
 
 
 def _select_window(usages: Sequence[WindowUsage]) -> WindowUsage | None:
-    """Return the week that Coder's page begins with, or the longest window there is."""
+    """Return the window of seven days, with which Coder's page starts, or else the longest."""
     week = next((usage for usage in usages if usage.window == "7d"), None)
     return week or max(usages, key=lambda usage: usage.end - usage.start, default=None)
 
 
-def _app_usage(window: WindowUsage) -> tuple[tuple[str, str, float, int | None], ...]:
+def _app_usage(window: WindowUsage, options: ViewOptions) -> tuple[AppUsageRow, ...]:
     used = sorted((app for app in window.apps if app.seconds > 0), key=lambda app: (-app.seconds, app.slug))
-    return tuple((app.display_name or app.slug, app.slug, app.seconds, app.opens) for app in used)
+    return tuple(
+        AppUsageRow(options.name(app.display_name or app.slug, tooltip=app.slug), app.seconds, app.opens)
+        for app in used
+    )
 
 
 def _day_bars(users_by_day: Sequence[int | None], today: date) -> tuple[Bar, ...]:
@@ -227,13 +294,15 @@ def _week_bars(users_by_week: Sequence[int | None], today: date) -> tuple[Bar, .
     return tuple(bars)
 
 
-def _user_latency(latency: Latency, username_policy: UsernamePolicy) -> tuple[UserLatency, ...]:
+def _user_latency(latency: Latency, options: ViewOptions) -> tuple[UserLatencyRow, ...]:
+    """Return the users with a latency, the slowest first."""
     visible = [
-        UserLatency(name, p50, latency.p95.get(user))
+        (name, p50, latency.p95.get(user))
         for user, p50 in latency.p50.items()
-        if (name := username_policy.pseudonymize(user)) is not None
+        if (name := options.username_policy.pseudonymize(user)) is not None
     ]
-    return tuple(sorted(visible, key=lambda user_latency: (-(user_latency.p50 or 0), user_latency.username)))
+    visible.sort(key=lambda row: (-row[1], row[0]))
+    return tuple(UserLatencyRow(options.name(name), p50, p95) for name, p50, p95 in visible)
 
 
 def _count_bands(latencies: Iterable[float]) -> dict[LatencyBand, int]:
@@ -244,7 +313,7 @@ def _count_bands(latencies: Iterable[float]) -> dict[LatencyBand, int]:
 
 
 def _worst_latency_by_user(usages: Iterable[TemplateUsage]) -> dict[str, float]:
-    """Return each user's latency in the template where it is worst, so that nobody counts twice."""
+    """Return the latency of each user in the template where it is highest, so that users count once."""
     worst: dict[str, float] = {}
     for usage in usages:
         window = _select_window(usage.windows)
@@ -254,50 +323,62 @@ def _worst_latency_by_user(usages: Iterable[TemplateUsage]) -> dict[str, float]:
 
 
 def _user_activity(
-    seconds_by_user: Mapping[str, float], username_policy: UsernamePolicy
-) -> tuple[tuple[str, float], ...]:
+    seconds_by_user: Mapping[str, float], options: ViewOptions
+) -> tuple[tuple[DisplayName, float], ...]:
+    """Return the time of each user, the most active first."""
     visible = [
         (name, seconds)
         for user, seconds in seconds_by_user.items()
-        if (name := username_policy.pseudonymize(user)) is not None
+        if (name := options.username_policy.pseudonymize(user)) is not None
     ]
-    return tuple(sorted(visible, key=lambda row: (-row[1], row[0])))
+    visible.sort(key=lambda row: (-row[1], row[0]))
+    return tuple((options.name(name), seconds) for name, seconds in visible)
 
 
 def _parameter_counts(usage: ParameterUsage, options: ViewOptions) -> ParameterCounts:
     names = {option.value: option.name or option.value for option in usage.options}
-    # True and false are all that a switch can say, so they tell of nobody.
-    declared_values = set(names) | ({"true", "false"} if usage.type == "bool" else set())
+    is_visible = parameter_value_filter(usage, show_free_text=options.show_free_text)
     rows = [
-        (names.get(value, value), workspaces)
+        (names.get(value, value) or "(empty)", workspaces)
         for value, workspaces in usage.values.items()
-        if options.show_free_text or value in declared_values
+        if is_visible(value)
     ]
-    hidden = sum(
-        workspaces
-        for value, workspaces in usage.values.items()
-        if not options.show_free_text and value not in declared_values
-    )
+    rows.sort(key=lambda row: (-row[1], row[0]))
+    hidden_count = sum(workspaces for value, workspaces in usage.values.items() if not is_visible(value))
     return ParameterCounts(
-        usage.display_name or usage.name, sorted(rows, key=lambda row: (-row[1], row[0])), hidden
+        options.name(usage.display_name or usage.name),
+        [(options.name(name), workspaces) for name, workspaces in rows],
+        hidden_count,
     )
+
+
+def _seats(amounts: Mapping[str, float]) -> int | None:
+    """Return the amount of the licence's seats."""
+    seats = amounts.get("user_limit")
+    return None if seats is None else int(seats)
+
+
+def _user_workspaces(inventory: Inventory) -> list[Workspace]:
+    """Return the workspaces without prebuilt ones."""
+    return [workspace for workspace in inventory.workspaces if not workspace.is_prebuild]
 
 
 def _workspace_counts(inventory: Inventory) -> dict[TemplateKey, tuple[int, int]]:
-    """Return how many workspaces of each template run, and how many there are."""
+    """Return the running and all workspaces of each template."""
     counts: dict[TemplateKey, tuple[int, int]] = {}
-    for workspace in inventory.workspaces:
+    for workspace in _user_workspaces(inventory):
         running, total = counts.get(workspace.key, (0, 0))
         counts[workspace.key] = (running + (workspace.status == "running"), total + 1)
     return counts
 
 
 def _workspace_totals(inventory: Inventory) -> WorkspaceTotals:
-    running = [one for one in inventory.workspaces if one.status == "running"]
+    workspaces = _user_workspaces(inventory)
+    running = [workspace for workspace in workspaces if workspace.status == "running"]
     agents = [agent for workspace in running for agent in workspace.agents]
     connected = [agent for agent in agents if agent.status == "connected"]
     return WorkspaceTotals(
-        workspaces=len(inventory.workspaces),
+        workspaces=len(workspaces),
         running=len(running),
         agents=len(agents),
         connected=len(connected),

@@ -1,23 +1,23 @@
-"""A small site behind the door that the tests knock at."""
+"""A small application behind the middlewares of authentication."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import bcrypt
-from aiohttp import web
+from aiohttp import ClientSession, encode_basic_auth, web
 
 from insights_exporter.config.settings import ServerSettings
 from insights_exporter.server import HttpServer
 from insights_exporter.server.auth import AuthState, WebConfigReloader, create_middlewares, reloading_context
-from insights_exporter.telemetry import NullTelemetry
 from tests.support.clock import FakeClock
+from tests.support.recording_telemetry import RecordingTelemetry
 
+PASSWORD = "correct horse"
 ROUTES = ("/", "/metrics", "/config", "/-/healthy", "/-/ready")
 
 
@@ -25,25 +25,35 @@ def bcrypt_hash(password: str, cost: int = 4) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
 
 
-@dataclass
-class ReloadRecorder(NullTelemetry):
-    """Remembers whether files could be read anew."""
+def write_web_config(folder: Path, *, password: str = PASSWORD, cost: int = 4, extra: str = "") -> Path:
+    file = folder / "web.yml"
+    file.write_text(f"basic_auth_users:\n  ada: {bcrypt_hash(password, cost)}\n{extra}")
+    return file
 
-    results: list[bool] = field(default_factory=list)
 
-    def config_reloaded(self, *, success: bool, at: datetime) -> None:
-        """Note a reading."""
-        assert at.tzinfo is not None
-        self.results.append(success)
+def basic_auth(name: str, password: str) -> dict[str, str]:
+    return {"Authorization": encode_basic_auth(name, password)}
+
+
+def bearer_auth(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+VALID_LOGIN = basic_auth("ada", PASSWORD)
+
+
+async def get_status(address: str, *, headers: dict[str, str] | None = None) -> int:
+    async with ClientSession() as session, session.get(address, headers=headers) as response:
+        return response.status
 
 
 @dataclass
 class AuthServer:
-    """What tests look at."""
+    """A running server."""
 
     url: str
     config_reloader: WebConfigReloader | None
-    reload_recorder: ReloadRecorder
+    telemetry: RecordingTelemetry
     clock: FakeClock
 
 
@@ -54,10 +64,10 @@ async def auth_server(
     *,
     auth_state: AuthState | None = None,
 ) -> AsyncIterator[AuthServer]:
-    """Serve one word at each path, behind the file and the settings."""
-    clock, reload_recorder = FakeClock(), ReloadRecorder()
+    """Serve one word at each path, protected by the file and the settings."""
+    clock, telemetry = FakeClock(), RecordingTelemetry()
     config_reloader = (
-        WebConfigReloader(web_config_file, telemetry=reload_recorder, clock=clock)
+        WebConfigReloader(web_config_file, telemetry=telemetry, clock=clock)
         if web_config_file is not None
         else None
     )
@@ -73,7 +83,7 @@ async def auth_server(
         else None
     )
     async with HttpServer(app, host="127.0.0.1", port=0, tls=tls) as http_server:
-        yield AuthServer(http_server.url, config_reloader, reload_recorder, clock)
+        yield AuthServer(http_server.url, config_reloader, telemetry, clock)
 
 
 async def protected_handler(_: web.Request) -> web.Response:
@@ -81,7 +91,7 @@ async def protected_handler(_: web.Request) -> web.Response:
 
 
 async def curl(*arguments: str) -> tuple[int, str]:
-    """Return the status that curl saw, 0 where there was none, and the body."""
+    """Run curl; return the status, 0 without a response, and the body."""
     process = await asyncio.create_subprocess_exec(
         "curl", "-sS", "--max-time", "10", "-w", "%{http_code}", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,

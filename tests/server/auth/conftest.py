@@ -1,4 +1,4 @@
-"""Certificates beside the configurations."""
+"""A directory with the web configuration files and their certificates."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ CONFIGS = Path(__file__).parent / "configs"
 
 @dataclass(frozen=True)
 class WebConfigDir:
-    """A folder with every configuration, the certificates they name, and the authority behind them."""
+    """A directory with every configuration file, the certificates they name, and their CA."""
 
     path: Path
     authority: trustme.CA
 
-    def renew_certificate(self, name: str = "localhost") -> bytes:
-        """Put a new certificate and key in place, and return the certificate."""
-        certificate = self.authority.issue_cert(name, "127.0.0.1")
+    def renew_certificate(
+        self, name: str = "localhost", *, key_type: trustme.KeyType = trustme.KeyType.ECDSA
+    ) -> bytes:
+        """Replace the server certificate and its key; return the certificate."""
+        certificate = self.authority.issue_cert(name, "127.0.0.1", key_type=key_type)
         certificate.private_key_pem.write_to_path(self.path / "server.key")
         certificate.cert_chain_pems[0].write_to_path(self.path / "server.pem")
         return certificate.cert_chain_pems[0].bytes()

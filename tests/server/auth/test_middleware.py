@@ -1,4 +1,4 @@
-"""Who gets in, and what the others are told."""
+"""Authentication, rate limits and configured headers."""
 
 from __future__ import annotations
 
@@ -7,36 +7,20 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-from aiohttp import ClientSession, encode_basic_auth
+from aiohttp import ClientSession
 
 from insights_exporter.config.settings import ServerSettings
 from insights_exporter.secrets import FileSecret, LiteralSecret, Secret
 from insights_exporter.server.auth import AuthState
-from tests.server.auth.auth_server import ROUTES, auth_server, bcrypt_hash
-
-PASSWORD = "correct horse"
-
-
-def write_web_config(folder: Path, *, password: str = PASSWORD, cost: int = 4, extra: str = "") -> Path:
-    file = folder / "web.yml"
-    file.write_text(f"basic_auth_users:\n  ada: {bcrypt_hash(password, cost)}\n{extra}")
-    return file
-
-
-def basic_auth(name: str, password: str) -> dict[str, str]:
-    return {"Authorization": encode_basic_auth(name, password)}
-
-
-def bearer_auth(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-VALID_LOGIN = basic_auth("ada", PASSWORD)
-
-
-async def get_status(address: str, *, headers: dict[str, str] | None = None) -> int:
-    async with ClientSession() as session, session.get(address, headers=headers) as response:
-        return response.status
+from tests.server.auth.auth_server import (
+    ROUTES,
+    VALID_LOGIN,
+    auth_server,
+    basic_auth,
+    bearer_auth,
+    get_status,
+    write_web_config,
+)
 
 
 async def test_no_authentication_by_default() -> None:
@@ -54,9 +38,9 @@ async def test_login_is_required_except_for_probes(tmp_path: Path) -> None:
 
 
 async def test_public_metrics_and_public_page_are_independent(tmp_path: Path) -> None:
-    async with auth_server(write_web_config(tmp_path), ServerSettings(open_metrics=True)) as server:
+    async with auth_server(write_web_config(tmp_path), ServerSettings(public_metrics=True)) as server:
         metrics = await get_status(server.url + "/metrics"), await get_status(server.url + "/")
-    async with auth_server(write_web_config(tmp_path), ServerSettings(open_page=True)) as server:
+    async with auth_server(write_web_config(tmp_path), ServerSettings(public_page=True)) as server:
         page = await get_status(server.url + "/metrics"), await get_status(server.url + "/")
 
     assert metrics == (200, 401)
@@ -65,7 +49,7 @@ async def test_public_metrics_and_public_page_are_independent(tmp_path: Path) ->
 
 @pytest.mark.parametrize("password", ["", "a\0b", "a:b:c", "ü" * 40, "x" * 72, "y" * 5000])
 async def test_passwords_of_any_content_are_verified(tmp_path: Path, password: str) -> None:
-    """Beyond 72 bytes none counts, as anywhere with bcrypt."""
+    """Bcrypt uses the first 72 bytes."""
     stored_hash = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
     file = tmp_path / "web.yml"
     file.write_text(f"basic_auth_users:\n  ada: {stored_hash}\n")
@@ -90,7 +74,7 @@ async def test_path_variants_do_not_bypass_authentication(tmp_path: Path, path: 
         writer.close()
 
     assert b"inside" not in response
-    assert response.split()[1] in {b"401", b"404", b"400"}
+    assert response.split()[1] == b"401"
 
 
 @pytest.mark.parametrize(
@@ -105,60 +89,6 @@ async def test_malformed_authorization_gets_a_challenge(tmp_path: Path, header: 
     ):
         assert response.status == 401
         assert response.headers["WWW-Authenticate"].startswith("Basic realm=")
-
-
-def record_checkpw(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Return a list that grows by each hash that a password is compared with."""
-    hashes, original = list[bytes](), bcrypt.checkpw
-
-    def recording_checkpw(password: bytes, stored_hash: bytes) -> bool:
-        hashes.append(stored_hash)
-        return original(password, stored_hash)
-
-    monkeypatch.setattr(bcrypt, "checkpw", recording_checkpw)
-    return hashes
-
-
-async def test_wrong_password_and_unknown_user_take_equal_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The cost is that of one hash of the same number of rounds."""
-    hashes = record_checkpw(monkeypatch)
-    async with auth_server(write_web_config(tmp_path, cost=6)) as server:
-        wrong = await get_status(server.url, headers=basic_auth("ada", "wrong"))
-        known_user_prefixes = [hash_[:7] for hash_ in hashes]
-        hashes.clear()
-        unknown = await get_status(server.url, headers=basic_auth("nobody", PASSWORD))
-
-    assert wrong == unknown == 401
-    assert known_user_prefixes == [hash_[:7] for hash_ in hashes] == [b"$2b$06$"]
-
-
-async def test_unknown_user_gets_a_stable_dummy_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = record_checkpw(monkeypatch)
-    file = tmp_path / "web.yml"
-    file.write_text(
-        "".join(["basic_auth_users:\n", *(f"  u{n}: {bcrypt_hash('p', 4 + n)}\n" for n in range(4))])
-    )
-    async with auth_server(file) as server:
-        for name in [f"nobody-{n}" for n in range(40)] * 2:
-            server.clock.advance(1)
-            await get_status(server.url, headers=basic_auth(name, "p"))
-
-    assert hashes[:40] == hashes[40:]
-    assert {hash_[:7] for hash_ in hashes} == {b"$2b$04$", b"$2b$05$", b"$2b$06$", b"$2b$07$"}
-
-
-async def test_verified_login_is_cached_until_its_hash_changes(tmp_path: Path) -> None:
-    file = write_web_config(tmp_path, cost=10)
-    async with auth_server(file) as server:
-        first = [await get_status(server.url, headers=VALID_LOGIN) for _ in range(50)]
-        write_web_config(tmp_path, password="another one")
-        after = await get_status(server.url, headers=VALID_LOGIN)
-
-    # Fifty logins are more than an address may try: all but the first were remembered.
-    assert first == [200] * 50
-    assert after == 401
 
 
 async def test_login_attempts_are_rate_limited_per_address(tmp_path: Path) -> None:
@@ -188,7 +118,7 @@ async def test_bearer_token_is_reread_at_each_request(
         gone = [await get_status(server.url, headers=bearer_auth("the-second-token")) for _ in range(3)]
 
     assert (before, after, new, gone) == (200, 401, 200, [503] * 3)
-    assert caplog.text.count("The bearer token cannot be read.") == 1
+    assert caplog.text.count("bearer token read failed") == 1
 
 
 async def test_bearer_token_and_basic_auth_work_together(tmp_path: Path) -> None:
@@ -260,11 +190,11 @@ async def test_invalid_file_keeps_the_last_good_configuration(
     async with auth_server(file) as server:
         file.write_text("basic_auth_users:\n  ada: hunter2\n")
         kept_statuses = [await get_status(server.url, headers=VALID_LOGIN) for _ in range(3)]
-        reload_results = list(server.reload_recorder.results)
+        reload_results = list(server.telemetry.reload_results)
         write_web_config(tmp_path, password="another one")
         recovered_status = await get_status(server.url, headers=basic_auth("ada", "another one"))
 
     assert kept_statuses == [200, 200, 200]
     assert reload_results == [False]
-    assert (recovered_status, server.reload_recorder.results) == (200, [False, True])
+    assert (recovered_status, server.telemetry.reload_results) == (200, [False, True])
     assert "hunter2" not in caplog.text

@@ -1,12 +1,15 @@
-"""Who may talk to the exporter, and how: TLS, logins, headers, rate; told in a web configuration file."""
+"""Access control of the HTTP server: TLS, logins, bearer token, headers and rate limits.
+
+Configured by the web configuration file, in the format of Prometheus' exporter-toolkit.
+"""
 
 from __future__ import annotations
 
 from insights_exporter.server.auth.middleware import create_middlewares
+from insights_exporter.server.auth.rate_limit import AuthState
 from insights_exporter.server.auth.reloader import WebConfigReloader
 from insights_exporter.server.auth.tls import reloading_context
 from insights_exporter.server.auth.web_config import WebConfig, load_web_config
-from insights_exporter.web.visitors import AuthState
 
 __all__ = [
     "AuthState",

@@ -1,4 +1,4 @@
-"""Who gets in."""
+"""Middlewares that authenticate requests, limit their rate and add configured headers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import base64
 import binascii
 import hashlib
 import hmac
-import logging
 import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from ipaddress import ip_address
 
+import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -19,13 +19,13 @@ from insights_exporter.clock import Clock
 from insights_exporter.config.settings import ServerSettings
 from insights_exporter.errors import SecretError
 from insights_exporter.server.auth.passwords import TooBusy
+from insights_exporter.server.auth.rate_limit import LOGIN_ATTEMPT_LIMIT, AuthState, RateLimit
 from insights_exporter.server.auth.reloader import WebConfigReloader
-from insights_exporter.server.auth.web_config import RateLimit, WebConfig
-from insights_exporter.web.visitors import LOGIN_ATTEMPT_LIMIT, AuthState
+from insights_exporter.server.auth.web_config import WebConfig
 
 __all__ = ["create_middlewares"]
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 _PROBE_PATHS = frozenset({"/-/healthy", "/-/ready"})
 _SAFE_METHODS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
@@ -37,12 +37,15 @@ def create_middlewares(
     config_reloader: WebConfigReloader | None,
     clock: Clock,
     auth_state: AuthState | None = None,
+    metrics_path: str = "/metrics",
 ) -> Sequence[Middleware]:
-    """Return what every request passes, first to last.
+    """Return the middlewares, first to last.
 
-    Without a web configuration and a bearer token everybody gets in. Probes are open to all who can connect.
+    Without logins and a bearer token all requests are allowed. Health and readiness probes always are.
     """
-    access_control = _AccessControl(settings, config_reloader, clock, auth_state or AuthState())
+    access_control = _AccessControl(
+        settings, config_reloader, clock, auth_state or AuthState(), metrics_path
+    )
 
     @web.middleware
     async def headers_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -60,7 +63,7 @@ def create_middlewares(
 
 
 class _AccessControl:
-    """Decides about requests."""
+    """Decides whether a request is allowed."""
 
     def __init__(
         self,
@@ -68,22 +71,23 @@ class _AccessControl:
         config_reloader: WebConfigReloader | None,
         clock: Clock,
         auth_state: AuthState,
+        metrics_path: str,
     ) -> None:
         self._settings = settings
         self._config_reloader = config_reloader
         self._clock = clock
         self._auth_state = auth_state
         self._last_token_error = ""
-        self._public_paths = _PROBE_PATHS | (
-            ({"/metrics"} if settings.open_metrics else set()) | ({"/"} if settings.open_page else set())
-        )
+        public_metrics = {metrics_path} if settings.public_metrics else set()
+        public_page = {"/"} if settings.public_page else set()
+        self._public_paths = _PROBE_PATHS | public_metrics | public_page
 
     def config(self) -> WebConfig:
-        """Return the newest web configuration."""
+        """Return the current web configuration."""
         return self._config_reloader.config() if self._config_reloader is not None else WebConfig()
 
     async def rejection(self, request: web.Request) -> web.Response | None:
-        """Return why the request does not get in; None where it does."""
+        """Return the response to a request that is not allowed; None for an allowed request."""
         config = self.config()
         if not _san_allowed(request, config) or _is_cross_site(request):
             return _error_response(HTTPStatus.FORBIDDEN)
@@ -109,7 +113,7 @@ class _AccessControl:
         except SecretError as error:
             if self._last_token_error != str(error):
                 self._last_token_error = str(error)
-                logger.error("The bearer token cannot be read.", extra={"why": str(error)})
+                logger.error("bearer token read failed", error=str(error))  # noqa: TRY400  # The message says it all.
             return _error_response(HTTPStatus.SERVICE_UNAVAILABLE)
         self._last_token_error = ""
         if expected and hmac.compare_digest(_sha256(token), _sha256(expected)):
@@ -120,7 +124,7 @@ class _AccessControl:
         name, password = _decode_basic_credentials(credentials)
         if self._auth_state.password_verifier.is_cached(config.users, name, password):
             return None
-        # Each new password spends an attempt, and a right one gives it back by being remembered.
+        # Each uncached password costs an attempt; a correct one is cached and costs none from then on.
         if not self._auth_state.allow_attempt(address, self._clock.monotonic()):
             return _error_response(
                 HTTPStatus.TOO_MANY_REQUESTS, {hdrs.RETRY_AFTER: _retry_after(LOGIN_ATTEMPT_LIMIT)}
@@ -142,7 +146,10 @@ class _AccessControl:
 
 
 def _san_allowed(request: web.Request, config: WebConfig) -> bool:
-    """Say whether the client's certificate has an allowed name; who showed none was let in by the policy."""
+    """Return whether the client certificate has an allowed name.
+
+    A request without a certificate is allowed: ``client_auth_type`` decides whether one is required.
+    """
     allowed = config.tls.allowed_sans if config.tls is not None else frozenset()
     transport = request.transport
     certificate = transport.get_extra_info("peercert") if transport is not None else None
@@ -152,18 +159,18 @@ def _san_allowed(request: web.Request, config: WebConfig) -> bool:
 
 
 def _is_cross_site(request: web.Request) -> bool:
-    """Say whether another site makes a browser change something, with the login that it remembers."""
+    """Return whether a browser sends an unsafe request for another site (CSRF)."""
     if request.method in _SAFE_METHODS:
         return False
     fetch_site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get(hdrs.ORIGIN)
     if fetch_site is not None:
         return fetch_site not in {"same-origin", "none"}
-    # A browser too old to tell the site tells the origin; other programs tell neither.
+    # Browsers without fetch metadata send an Origin header; other clients send neither.
     return origin is not None and origin.partition("://")[2] != request.headers.get(hdrs.HOST)
 
 
 def _normalize_san(value: object) -> object:
-    """Return a name of a certificate as a configuration has it; Python writes out addresses of IPv6."""
+    """Return a name of a certificate in its canonical form; Python does not compress IPv6 addresses."""
     try:
         return str(ip_address(value)) if isinstance(value, str) else value
     except ValueError:
@@ -171,7 +178,7 @@ def _normalize_san(value: object) -> object:
 
 
 def _decode_basic_credentials(text: str) -> tuple[str, bytes]:
-    """Return name and password; what cannot be read is nobody's."""
+    """Return user and password; malformed credentials become an empty user, which cannot exist."""
     try:
         name, _, password = base64.b64decode(text, validate=True).partition(b":")
         return name.decode("utf-8"), password

@@ -1,4 +1,4 @@
-"""Passwords against bcrypt hashes, at the same cost whether the user exists or not."""
+"""Verify passwords against bcrypt hashes, at equal cost for known and unknown users."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Final
 
 import bcrypt
 
@@ -15,23 +16,23 @@ from insights_exporter.secrets import Secret
 
 __all__ = ["PasswordVerifier", "TooBusy"]
 
-_CACHE_SIZE = 256
-"""Logins that are remembered."""
-_MAX_QUEUED = 32
-"""Attempts that may wait for their turn."""
-_BCRYPT_MAX_BYTES = 72
-"""Bytes of a password that bcrypt looks at."""
+_CACHE_SIZE: Final = 256
+"""Verified logins in the cache."""
+_MAX_QUEUED: Final = 32
+"""Verifications that may wait."""
+_BCRYPT_MAX_BYTES: Final = 72
+"""Bytes of a password that bcrypt uses."""
 
 
-class TooBusy(Exception):
-    """Too many passwords wait to be checked."""
+class TooBusy(Exception):  # noqa: N818  # A state of the server, no fault.
+    """Too many verifications are waiting."""
 
 
 class PasswordVerifier:
-    """Checks passwords one at a time in a thread, and remembers those that were right.
+    """Verifies passwords one at a time in a thread, and caches verified logins.
 
-    What is remembered is a digest under a key that dies with the process, over the hash too: a changed hash
-    asks for the password anew.
+    A cache entry is an HMAC of user, password and hash under a key of this process. A changed hash makes the
+    entry invalid.
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,7 @@ class PasswordVerifier:
         self._queued = 0
 
     def is_cached(self, users: Mapping[str, Secret], name: str, password: bytes) -> bool:
-        """Say whether this login was right before and still is."""
+        """Return whether the login is in the cache."""
         stored_hash = users.get(name)
         if stored_hash is None:
             return False
@@ -52,7 +53,7 @@ class PasswordVerifier:
         return False
 
     async def verify(self, users: Mapping[str, Secret], name: str, password: bytes) -> bool:
-        """Say whether the password is the user's; raise TooBusy where too many wait."""
+        """Return whether the password is correct; raise TooBusy if too many verifications wait."""
         if self._queued >= _MAX_QUEUED:
             raise TooBusy
         stored_hash = users.get(name)
@@ -71,12 +72,12 @@ class PasswordVerifier:
         return True
 
     def _dummy_hash(self, users: Mapping[str, Secret], name: str) -> Secret:
-        """Return a hash as costly as that of some user, always the same one for a name."""
+        """Return a hash for an unknown user, with the cost of some user's hash, stable for each name."""
         costs = sorted(hashed.reveal().split("$")[2] for hashed in users.values())
         index = int.from_bytes(hmac.digest(self._key, name.encode("utf-8", "replace"), "sha256"), "big")
         return Secret(f"$2b${costs[index % len(costs)]}${'.' * 53}")
 
     def _digest(self, hashed: Secret, name: str, password: bytes) -> bytes:
         parts = (hashed.reveal().encode(), name.encode("utf-8", "replace"), password)
-        # Fixed lengths before the key comes in: no two logins share a digest.
+        # Digests of fixed length, so that two different logins cannot concatenate to the same bytes.
         return hmac.digest(self._key, b"".join(hashlib.sha256(part).digest() for part in parts), "sha256")

@@ -1,11 +1,12 @@
-"""The web configuration as it stands now: read anew when a file changes, the last good one otherwise."""
+"""Reload the web configuration file and its certificates when they change."""
 
 from __future__ import annotations
 
-import logging
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
+
+import structlog
 
 from insights_exporter.clock import Clock
 from insights_exporter.errors import ConfigError
@@ -15,23 +16,23 @@ from insights_exporter.telemetry import Telemetry
 
 __all__ = ["WebConfigReloader"]
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 _StatSignature = tuple[tuple[int, int, int] | None, ...]
 
 
 class WebConfigReloader:
-    """Reads a web configuration file; raises ConfigError where the first reading fails.
+    """Loads a web configuration file and reloads it on change; raises ConfigError if the first load fails.
 
-    Asking costs one ``stat`` for each file. A new file that cannot be used is told once, in the log and to
-    ``telemetry``, and changes nothing.
+    Each access costs one ``stat`` per file. After a failed reload the last valid configuration stays active;
+    the failure is reported once, to the log and to ``telemetry``.
     """
 
     def __init__(self, path: Path, *, telemetry: Telemetry, clock: Clock) -> None:
         self._path = path
         self._telemetry = telemetry
         self._clock = clock
-        # The stamp comes first: what changes while we read is then read again.
+        # The signature is taken before the file is read, so a change in between causes another reload.
         config_signature = _stat_signature([path])
         config = load_web_config(path)
         files = _watched_files(path, config)
@@ -42,19 +43,19 @@ class WebConfigReloader:
 
     @property
     def uses_tls(self) -> bool:
-        """Whether connections are TLS; this stays until a restart."""
+        """Whether the server uses TLS; a change needs a restart."""
         return self._context is not None
 
     def config(self) -> WebConfig:
-        """Return the newest configuration that can be used."""
+        """Return the current configuration."""
         self._refresh()
         return self._config
 
     def context(self) -> ssl.SSLContext:
-        """Return the newest TLS context that can be used; raise ConfigError where there is no TLS."""
+        """Return the current TLS context; raise ConfigError without TLS."""
         self._refresh()
         if self._context is None:
-            raise ConfigError(f"{self._path}: expected tls_server_config, found none.")
+            raise ConfigError(f"{self._path}: expected tls_server_config, got none")
         return self._context
 
     def _refresh(self) -> None:
@@ -65,20 +66,23 @@ class WebConfigReloader:
         try:
             config, context = self._load()
         except ConfigError as error:
-            logger.error("The web configuration stays as it was.", extra={"why": str(error)})
+            logger.error("web config reload failed", error=str(error))  # noqa: TRY400  # The message says it all.
             self._telemetry.config_reloaded(success=False, at=self._clock.now())
             return
         files = _watched_files(self._path, config)
         if files != self._files:
             self._files, self._signature = files, (signature[0], *_stat_signature(files[1:]))
         self._config, self._context = config, context
-        logger.info("The web configuration was read anew.")
+        logger.info("web config reloaded")
         self._telemetry.config_reloaded(success=True, at=self._clock.now())
 
     def _load(self) -> tuple[WebConfig, ssl.SSLContext | None]:
         config = load_web_config(self._path)
         if (config.tls is None) != (self._context is None):
-            raise ConfigError(f"{self._path}: expected TLS as it was, found a change that needs a restart.")
+            before, after = ("on", "off") if self.uses_tls else ("off", "on")
+            raise ConfigError(
+                f"{self._path}: expected TLS to stay {before}, got {after}; restart to change it"
+            )
         return config, tls_context(config.tls) if config.tls is not None else None
 
 

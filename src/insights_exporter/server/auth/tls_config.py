@@ -1,24 +1,29 @@
-"""The part of a web configuration that speaks of TLS, and what it becomes in OpenSSL."""
+"""Read the section ``tls_server_config`` of a web configuration file, and translate it to OpenSSL's names."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from insights_exporter.config.errors import quote
 from insights_exporter.config.yaml_document import YamlValue
 from insights_exporter.secrets import Secret
 
 __all__ = ["Pem", "TlsConfig", "read_tls"]
+
+logger = structlog.stdlib.get_logger(__name__)
 
 _CLIENT_AUTH: Final[Mapping[str, ssl.VerifyMode]] = {
     "NoClientCert": ssl.CERT_NONE,
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
-_UNVERIFIED_CLIENT_AUTH: Final = ("RequestClientCert", "RequireAnyClientCert")
+_UNVERIFIED_CLIENT_AUTH: Final = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
 _VERSIONS: Final[Mapping[str, ssl.TLSVersion]] = {
     "TLS12": ssl.TLSVersion.TLSv1_2,
     "TLS13": ssl.TLSVersion.TLSv1_3,
@@ -31,7 +36,7 @@ _CURVES: Final[Mapping[str, str]] = {
     "X25519": "X25519",
 }
 _TLS13_CIPHERS: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
-"""Ciphers of TLS 1.3, which cannot be chosen among, in Go or here."""
+"""Cipher suites of TLS 1.3; neither Go nor Python can select among them."""
 _CIPHERS: Final[Mapping[str, str]] = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
     "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
@@ -49,19 +54,27 @@ _KEYS: Final = (
     "client_allowed_sans", "min_version", "max_version", "cipher_suites", "prefer_server_cipher_suites",
     "curve_preferences",
 )  # fmt: skip
+_ENABLING_KEYS: Final = (
+    "cert", "key", "cert_file", "key_file", "client_auth_type", "client_ca", "client_ca_file",
+)  # fmt: skip
+"""Keys that turn TLS on; without any of them the server uses plain HTTP, whatever the others are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pem:
-    """Certificates or a key: a file, or the text itself."""
+    """Certificates or a private key in PEM form, in a file or inline.
+
+    ``origin`` is the location and the key in the web configuration file, for error messages.
+    """
 
     file: Path | None
     inline: Secret
+    origin: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsConfig:
-    """How connections are encrypted; the names of ``ciphers`` and ``curve`` are those of OpenSSL."""
+    """TLS settings; ``ciphers`` and ``curves`` have OpenSSL's names, empty means OpenSSL's default."""
 
     cert: Pem
     key: Pem
@@ -72,103 +85,137 @@ class TlsConfig:
     maximum_version: ssl.TLSVersion
     ciphers: tuple[str, ...]
     prefer_server_ciphers: bool
-    curve: str | None
+    curves: tuple[str, ...]
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files to watch."""
+        """Files to watch for changes."""
         pems = (self.cert, self.key, self.client_ca)
         return tuple(pem.file for pem in pems if pem is not None and pem.file is not None)
 
 
 def read_tls(value: YamlValue) -> TlsConfig | None:
-    """Read the part; None where there is no such part or it is empty."""
+    """Return the TLS settings; None if the section turns TLS off."""
     fields = value.fields(_KEYS)
-    if not any(field.present for field in fields.values()):
-        return None
-    cert, key = (_pem(value, fields, name) for name in ("cert", "key"))
-    for name, pem in (("cert", cert), ("key", key)):
-        if pem is None:
-            value.add_problem(f"{name} or {name}_file", "neither")
-    minimum_version, maximum_version = _versions(fields)
+    # The settings are validated even if TLS is off, as exporter-toolkit does.
     verify_mode = _client_auth(fields["client_auth_type"])
+    minimum_version = _version(fields["min_version"], default="TLS12")
+    maximum_version = _version(fields["max_version"], default="TLS13")
     ciphers = _ciphers(fields["cipher_suites"])
-    empty_pem = Pem(None, Secret(""))
-    config = TlsConfig(
-        cert=cert or empty_pem,
-        key=key or empty_pem,
-        client_ca=_pem(value, fields, "client_ca"),
+    curves = _curves(fields["curve_preferences"])
+    prefer_server_ciphers = fields["prefer_server_cipher_suites"].boolean(default=True)
+    allowed_sans = _sans(fields["client_allowed_sans"])
+    if fields["cipher_suites"].elements() and not ciphers:
+        # A list without a cipher suite for TLS 1.2 excludes TLS 1.2.
+        minimum_version = ssl.TLSVersion.TLSv1_3
+    if minimum_version > maximum_version:
+        fields["max_version"].add_problem(
+            "at least the minimum version, which also depends on the cipher suites", "a lower version"
+        )
+    if not any(fields[key].text() for key in _ENABLING_KEYS):
+        return None
+    client_ca = _pem(fields, "client_ca")
+    if client_ca is not None and verify_mode is ssl.CERT_NONE:
+        fields["client_auth_type"].add_problem("a type that verifies certificates, with client_ca", "none")
+    if allowed_sans and verify_mode is ssl.CERT_NONE:
+        # Released versions of exporter-toolkit accept this and do not check names either.
+        logger.warning(
+            "client_allowed_sans ignored",
+            file=str(value.document.path),
+            reason="client_auth_type verifies no certificates",
+        )
+    return TlsConfig(
+        cert=_required_pem(value, fields, "cert"),
+        key=_required_pem(value, fields, "key"),
+        client_ca=client_ca,
         verify_mode=verify_mode,
-        allowed_sans=frozenset(_sans(fields["client_allowed_sans"])),
-        # A list with nothing for TLS 1.2 in it rules TLS 1.2 out.
-        minimum_version=ssl.TLSVersion.TLSv1_3
-        if ciphers == () and fields["cipher_suites"].elements()
-        else minimum_version,
+        allowed_sans=allowed_sans,
+        minimum_version=minimum_version,
         maximum_version=maximum_version,
         ciphers=ciphers,
-        prefer_server_ciphers=fields["prefer_server_cipher_suites"].boolean(default=True),
-        curve=_curve(fields["curve_preferences"]),
+        prefer_server_ciphers=prefer_server_ciphers,
+        curves=curves,
     )
-    _validate_combinations(config, fields)
-    return config
 
 
-def _pem(value: YamlValue, fields: Mapping[str, YamlValue], name: str) -> Pem | None:
-    inline, file = Secret(fields[name].text()), fields[f"{name}_file"].path()
-    if inline and file:
-        value.add_problem(f"one of {name} and {name}_file", "both")
-    return Pem(file, inline) if inline or file else None
+def _required_pem(value: YamlValue, fields: Mapping[str, YamlValue], name: str) -> Pem:
+    pem = _pem(fields, name)
+    if pem is None:
+        value.add_problem(f"{name} or {name}_file", "neither")
+        return Pem(None, Secret(""), value.location)
+    return pem
+
+
+def _pem(fields: Mapping[str, YamlValue], name: str) -> Pem | None:
+    """Return a PEM; the file wins over inline text, as in exporter-toolkit."""
+    file_field, inline_field = fields[f"{name}_file"], fields[name]
+    if (file := file_field.path()) is not None:
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            file_field.add_problem("a readable file", f"{quote(str(file))} ({error.strerror})")
+        return Pem(file, Secret(""), f"{file_field.location}: {file_field.key}")
+    if inline := inline_field.text():
+        return Pem(None, Secret(inline), f"{inline_field.location}: {inline_field.key}")
+    return None
 
 
 def _client_auth(value: YamlValue) -> ssl.VerifyMode:
     if (text := value.text()) in _UNVERIFIED_CLIENT_AUTH:
         value.add_problem(
             f"one of {', '.join(_CLIENT_AUTH)}",
-            f"{text}, which asks for certificates without verifying them; Python's TLS always verifies",
+            f"{text}, which requests certificates without verification; Python always verifies them",
         )
         return ssl.CERT_NONE
     return _CLIENT_AUTH[value.choice(tuple(_CLIENT_AUTH), default="NoClientCert")]
 
 
-def _versions(fields: Mapping[str, YamlValue]) -> tuple[ssl.TLSVersion, ssl.TLSVersion]:
-    versions = []
-    for name, default in (("min_version", "TLS12"), ("max_version", "TLS13")):
-        if (text := fields[name].text()) in _OLD_VERSIONS:
-            fields[name].add_problem("TLS12 or TLS13", f"{text}, which is deprecated and not spoken here")
-            versions.append(_VERSIONS[default])
-        else:
-            versions.append(_VERSIONS[fields[name].choice(tuple(_VERSIONS), default=default)])
-    return versions[0], versions[1]
+def _version(value: YamlValue, *, default: str) -> ssl.TLSVersion:
+    if not value.present:
+        return _VERSIONS[default]
+    text = value.text()
+    if text in _VERSIONS:
+        return _VERSIONS[text]
+    found = f"{text}, which is deprecated" if text in _OLD_VERSIONS else quote(text)
+    value.add_problem(" or ".join(_VERSIONS), found)
+    return _VERSIONS[default]
 
 
 def _ciphers(value: YamlValue) -> tuple[str, ...]:
     names = []
     for element in value.elements():
-        name = element.choice((*_TLS13_CIPHERS, *_CIPHERS), default="")
+        name = element.text()
         if name in _CIPHERS:
             names.append(_CIPHERS[name])
+        elif name not in _TLS13_CIPHERS:
+            element.add_problem(f"one of {', '.join((*_TLS13_CIPHERS, *_CIPHERS))}", quote(name))
     return tuple(names)
 
 
-def _sans(value: YamlValue) -> Iterator[str]:
+def _sans(value: YamlValue) -> frozenset[str]:
+    names = set()
     for element in value.elements():
-        text = element.text()
-        if not text:
+        if text := element.text():
+            names.add(text)
+        else:
             element.add_problem("a name or an address", "nothing")
-        yield text
+    return frozenset(names)
 
 
-def _curve(value: YamlValue) -> str | None:
-    curves = [element.choice(tuple(_CURVES), default="") for element in value.elements()]
-    if len(curves) > 1:
-        value.add_problem("at most one curve, as Python's TLS takes no more", f"{len(curves)}")
-    return _CURVES.get(curves[0]) if curves else None
-
-
-def _validate_combinations(config: TlsConfig, fields: Mapping[str, YamlValue]) -> None:
-    if config.client_ca is not None and config.verify_mode is ssl.CERT_NONE:
-        fields["client_auth_type"].add_problem("a policy that verifies, beside client_ca", "none")
-    if config.allowed_sans and config.verify_mode is ssl.CERT_NONE:
-        fields["client_allowed_sans"].add_problem("a client_auth_type that verifies beside it", "none")
-    if config.minimum_version > config.maximum_version:
-        fields["max_version"].add_problem("no less than the minimum version and the ciphers ask for", "less")
+def _curves(value: YamlValue) -> tuple[str, ...]:
+    """Return the curves to configure; all curves together are OpenSSL's default."""
+    curves = []
+    for element in value.elements():
+        name = element.text()
+        if name in _CURVES:
+            curves.append(_CURVES[name])
+        else:
+            element.add_problem(f"one of {', '.join(_CURVES)}", quote(name))
+    if set(curves) == set(_CURVES.values()):
+        return ()
+    if len(set(curves)) > 1 and not hasattr(ssl.SSLContext, "set_groups"):
+        value.add_problem(
+            "one curve or all of them, because this version of Python can select only one",
+            f"{len(set(curves))} curves",
+        )
+    return tuple(dict.fromkeys(curves))

@@ -1,4 +1,4 @@
-"""The web configuration file, in the format that Prometheus and its exporters share."""
+"""Load the web configuration file, in the format of Prometheus' exporter-toolkit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from insights_exporter.config.errors import quote
 from insights_exporter.config.yaml_document import YamlDocument, YamlValue
 from insights_exporter.secrets import Secret
+from insights_exporter.server.auth.rate_limit import RateLimit
 from insights_exporter.server.auth.tls_config import TlsConfig, read_tls
 
-__all__ = ["RateLimit", "WebConfig", "load_web_config"]
+__all__ = ["WebConfig", "load_web_config"]
 
 _ALLOWED_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "Content-Security-Policy": (),
@@ -21,24 +23,16 @@ _ALLOWED_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "X-Frame-Options": ("deny", "sameorigin"),
     "X-XSS-Protection": (),
 }
-"""Headers that may be set, each with the values it may have; no values mean any."""
+"""Headers that may be configured, each with its allowed values; an empty tuple allows all."""
 
-_BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}", re.ASCII)
-_VALID_SALT = re.compile(r".{28}[.Oeu].{31}", re.ASCII)
-"""A hash whose salt is of 128 bits and not of a few more, which no program makes and none could check."""
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """One request each ``interval`` seconds, and ``burst`` at once."""
-
-    interval: float
-    burst: int
+_BCRYPT_HASH: Final = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}", re.ASCII)
+_VALID_SALT: Final = re.compile(r".{28}[.Oeu].{31}", re.ASCII)
+"""A hash whose salt has exactly 128 bits; other final characters have bits that bcrypt does not use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebConfig:
-    """What a web configuration file says; ``users`` maps names to bcrypt hashes."""
+    """A web configuration; ``users`` maps usernames to bcrypt hashes."""
 
     tls: TlsConfig | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -47,14 +41,14 @@ class WebConfig:
 
 
 def load_web_config(path: Path) -> WebConfig:
-    """Read a web configuration file; raise ConfigError that names every problem with its line."""
+    """Load a web configuration file; raise ConfigError with every problem and its line."""
     document = YamlDocument(path)
     sections = document.root().fields(
         ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
     )
     config = WebConfig(
         tls=read_tls(sections["tls_server_config"]),
-        headers=_headers(sections["http_server_config"], tls=sections["tls_server_config"].present),
+        headers=_headers(sections["http_server_config"]),
         users=_users(sections["basic_auth_users"]),
         rate_limit=_rate_limit(sections["rate_limit"]),
     )
@@ -62,22 +56,27 @@ def load_web_config(path: Path) -> WebConfig:
     return config
 
 
-def _headers(value: YamlValue, *, tls: bool) -> dict[str, str]:
+def _headers(value: YamlValue) -> dict[str, str]:
     fields = value.fields(("http2", "headers"))
-    # HTTP/2 is permitted, never demanded: clients find out in the handshake that we speak HTTP/1.1.
-    fields["http2"].boolean(default=tls)
+    # Validated and otherwise ignored: clients negotiate HTTP/2 in the TLS handshake, and get HTTP/1.1.
+    fields["http2"].boolean(default=True)
     headers = {}
     for name, entry in fields["headers"].items():
-        text = entry.text()
+        text = _header_value(entry.text())
         if name not in _ALLOWED_HEADERS:
-            entry.add_problem(f"one of {', '.join(_ALLOWED_HEADERS)}", "a header that cannot be configured")
+            entry.add_problem(f"one of {', '.join(_ALLOWED_HEADERS)}", "another header")
         elif _ALLOWED_HEADERS[name] and text not in _ALLOWED_HEADERS[name]:
-            entry.add_problem(" or ".join(_ALLOWED_HEADERS[name]), repr(text[:60]))
+            entry.add_problem(" or ".join(_ALLOWED_HEADERS[name]), quote(text))
         elif not text.isprintable() or not text.isascii():
-            entry.add_problem("one line of ASCII", "other characters")
+            entry.add_problem("printable ASCII", "other characters")
         else:
             headers[name] = text
     return headers
+
+
+def _header_value(text: str) -> str:
+    """Return a header value on one line, as Go's HTTP server sends it."""
+    return text.replace("\r", " ").replace("\n", " ").strip(" \t")
 
 
 def _users(value: YamlValue) -> dict[str, Secret]:
@@ -85,12 +84,12 @@ def _users(value: YamlValue) -> dict[str, Secret]:
     for name, entry in value.items():
         text = entry.text()
         if not _BCRYPT_HASH.fullmatch(text):
-            # What stands there instead may be a password.
-            entry.add_problem("a bcrypt hash ($2a$, $2b$ or $2y$, cost 04 to 31)", "something else")
+            # The value may be a password, so the message does not quote it.
+            entry.add_problem("a bcrypt hash ($2a$, $2b$ or $2y$, cost 04 to 31)", "another text")
         elif not _VALID_SALT.fullmatch(text):
-            entry.add_problem("a bcrypt hash as programs make it", "one with an impossible salt")
+            entry.add_problem("a bcrypt hash with a salt of 128 bits", "a hash with another salt")
         elif ":" in name:
-            entry.add_problem("a name without a colon, which basic authentication cannot carry", "one")
+            entry.add_problem("a username without a colon, because of HTTP basic authentication", "a colon")
         else:
             users[name] = Secret(text)
     return users
@@ -98,9 +97,9 @@ def _users(value: YamlValue) -> dict[str, Secret]:
 
 def _rate_limit(value: YamlValue) -> RateLimit | None:
     fields = value.fields(("interval", "burst"))
+    problems_before = len(value.document.problems)
     interval, burst = fields["interval"].duration(), fields["burst"].integer()
-    if interval > 0 and burst == 0 and not value.document.problems:
-        value.add_problem(
-            "a burst of at least 1 beside an interval", "none, which would refuse every request"
-        )
+    is_valid = len(value.document.problems) == problems_before
+    if is_valid and interval > 0 and burst == 0:
+        value.add_problem("a burst of at least 1 with an interval", "0, which rejects every request")
     return RateLimit(interval, burst) if interval > 0 else None
