@@ -1,7 +1,8 @@
-"""Renders very many distinct label values: ``python -m tests.metrics.render_high_cardinality COUNT LIMIT SEED FOLDER``.
+"""Renders a snapshot of high cardinality and prints the memory as JSON.
 
-Half of the values are users, half are values of a parameter; each family may have LIMIT series. Puts both
-pages into the folder and writes as JSON what it took; SEED only shuffles.
+Run ``python -m tests.metrics.render_high_cardinality COUNT LIMIT SEED FOLDER``. Half of the COUNT values are
+users, half are parameter values. Each family has at most LIMIT series. SEED sets the order of the values. The
+expositions in both formats are written to FOLDER.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from insights_exporter.config.settings import LimitSettings, UsernameMode
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import (
@@ -34,7 +35,7 @@ UNPRINTABLE_SUFFIX = '\n"\\\x00\ud800\u202e🦀 ' + "é" * 150
 
 
 def large_snapshot(count: int, rng: random.Random) -> Snapshot:
-    """Return a snapshot with ``count`` values, every tenth of which is ugly and longer than any limit."""
+    """Return a snapshot with ``count`` values; every tenth has special characters and is too long."""
     values_per_template = count // TEMPLATES // 2
 
     def values(template_index: int, kind: str) -> list[str]:
@@ -68,7 +69,7 @@ def _megabytes() -> float:
 
 
 async def render(count: int, limit: int, seed: int, folder: Path) -> dict[str, float]:
-    """Render, and return how many megabytes it took."""
+    """Render, and return megabytes of the process before and after."""
     data = large_snapshot(count, random.Random(seed))
     before = _megabytes()
     limits = LimitSettings(series_per_family=limit)

@@ -1,4 +1,4 @@
-"""Declarations that an exposition can carry."""
+"""Declarations of families: unique names, summable labels, rules of OpenMetrics."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def test_only_counts_are_summable_over_apps() -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "text", "unit"),
     [
-        ("usage_seconds_total", MetricType.GAUGE, "A prefix is missing.", ""),
-        ("coder_insights_usage", MetricType.COUNTER, "A counter ends in its suffix.", ""),
-        ("coder_insights_usage", MetricType.GAUGE, "A name carries its unit.", "seconds"),
-        ("coder_insights_usage", MetricType.GAUGE, "Help is a sentence", ""),
+        ("usage_seconds_total", MetricType.GAUGE, "Name without the prefix.", ""),
+        ("coder_insights_usage", MetricType.COUNTER, "Counter without its suffix.", ""),
+        ("coder_insights_usage", MetricType.GAUGE, "Name without the unit.", "seconds"),
+        ("coder_insights_usage", MetricType.GAUGE, "Help without a period", ""),
     ],
 )
 def test_invalid_declaration_is_rejected(name: str, kind: MetricType, text: str, unit: str) -> None:
-    with pytest.raises(ValueError, match="Expected"):
+    with pytest.raises(ValueError, match="expected"):
         Family(name, kind, text, (), unit)

@@ -1,4 +1,4 @@
-"""The page is rendered once per poll, in both formats, plain and compressed."""
+"""The exposition: rendered once per poll, in both formats, plain and compressed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ import pytest
 
 from insights_exporter.config.settings import LimitSettings, UsernameMode
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.number_format import BLOCK_ROWS
-from insights_exporter.metrics.encoder.text import Format, encode_families
+from insights_exporter.metrics.encoder import Format
+from insights_exporter.metrics.encoder.label_pairs import BLOCK_ROWS
 from insights_exporter.metrics.exposition import COLLECTORS, Exposition
 from insights_exporter.metrics.families import build_families
 from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import Snapshot, Timestamped
-from insights_exporter.telemetry import NullTelemetry
+from insights_exporter.telemetry import Telemetry
 from tests.support.exposition_parsing import parse_families
+from tests.support.exposition_text import encode_exposition
 from tests.support.snapshots import NOW, rich_snapshot
 
 USERNAME_POLICY = UsernamePolicy(UsernameMode.NAMED)
@@ -31,19 +32,19 @@ LIMITS = LimitSettings(series_per_family=1_000_000)
 SELF_METRICS = b"# HELP up Lives.\n# TYPE up gauge\nup 1.0\n"
 
 
-def exposition(telemetry: NullTelemetry | None = None, limit: int = 10_000) -> Exposition:
-    """Return a page that nothing was published to."""
+def exposition(telemetry: Telemetry | None = None, limit: int = 10_000) -> Exposition:
+    """Return an exposition without a snapshot."""
     return Exposition(
         username_policy=USERNAME_POLICY, limits=LimitSettings(series_per_family=limit), telemetry=telemetry
     )
 
 
 def expected(snapshot: Snapshot, exposition_format: Format, limits: LimitSettings = DEFAULT) -> bytes:
-    """Return the page as the renderer writes it in one go, row by row."""
+    """Return the text of a snapshot, encoded without groups and without reuse."""
     snapshot_families = build_families(snapshot, username_policy=USERNAME_POLICY, limits=limits)
     return bytes(
-        encode_families(
-            [replace(samples, floats=list(samples.floats)) for samples in snapshot_families.samples],
+        encode_exposition(
+            [replace(samples, rows=list(samples), groups=()) for samples in snapshot_families.samples],
             exposition_format,
         )
     )
@@ -51,7 +52,7 @@ def expected(snapshot: Snapshot, exposition_format: Format, limits: LimitSetting
 
 @pytest.mark.parametrize("form", Format)
 @pytest.mark.parametrize("compressed", [True, False])
-async def test_a_scrape_gets_the_last_published_snapshot(form: Format, compressed: bool) -> None:
+async def test_a_scrape_gets_the_last_published_snapshot(form: Format, compressed: bool) -> None:  # noqa: FBT001 - a test parameter.
     served = exposition()
     for templates in (2, 6):
         await served.publish(rich_snapshot(templates=templates))
@@ -82,7 +83,7 @@ async def test_gzip_body_has_a_single_member() -> None:
 
 @pytest.mark.parametrize("form", Format)
 @pytest.mark.parametrize("compressed", [True, False])
-def test_only_self_metrics_before_the_first_poll(form: Format, compressed: bool) -> None:
+def test_only_self_metrics_before_the_first_poll(form: Format, compressed: bool) -> None:  # noqa: FBT001 - a test parameter.
     body = exposition().body(form, gzip=compressed, self_metrics=SELF_METRICS)
     plain = gzip.decompress(body) if compressed else body
 
@@ -91,7 +92,7 @@ def test_only_self_metrics_before_the_first_poll(form: Format, compressed: bool)
 
 @pytest.mark.parametrize("collector", sorted(COLLECTORS - {"exporter"}))
 @pytest.mark.parametrize("compressed", [True, False])
-async def test_a_scrape_may_select_collectors(collector: str, compressed: bool) -> None:
+async def test_a_scrape_may_select_collectors(collector: str, compressed: bool) -> None:  # noqa: FBT001 - a test parameter.
     served = exposition()
     await served.publish(rich_snapshot())
     body = served.body(
@@ -141,8 +142,8 @@ async def test_unchanged_user_series_are_not_encoded_again() -> None:
     first = len(blocks)
     blocks.clear()
     await served.publish(snapshot)
-    # Two templates are in use, in four windows, and the deployment as well. Time, percentiles, and totals in
-    # each format take so many blocks; the few sessions take one in each format.
+    # Two templates are used, in four windows; so is the deployment. Activity and two percentiles per window,
+    # and totals per format, are in groups of 1,500 users. The sessions are one block per format.
     cached_blocks = -(-1500 // BLOCK_ROWS) * (2 * 4 * (1 + 1 + 1) + 2 * 2 + 4) + 2
 
     assert first - len(blocks) == cached_blocks
@@ -163,7 +164,7 @@ async def test_changed_series_are_served_beside_cached_ones(form: Format, users:
 
 
 def _with_first_window_doubled(snapshot: Snapshot) -> Snapshot:
-    """Return the same objects but for one template's time in its first window."""
+    """Return the same snapshot with another object for the activity of one template in one window."""
     if snapshot.insights is None:
         raise AssertionError("Expected insights, found none.")
     insights = snapshot.insights.value
@@ -190,15 +191,16 @@ async def test_scrapes_are_atomic_during_publish() -> None:
 
     assert seen <= valid
     assert len(seen) > 1
+    assert gzip.decompress(served.body(Format.TEXT, gzip=True)) == expected(snapshots[-1], Format.TEXT)
 
 
-class RecordingTelemetry(NullTelemetry):
-    """Remembers what was rendered."""
+class RecordingTelemetry(Telemetry):
+    """Records the last rendered exposition."""
 
     def exposition_rendered(
         self, series: Mapping[str, int], folded: Mapping[str, int], sizes: Mapping[str, int]
     ) -> None:
-        """Keep the last."""
+        """Record the event."""
         self.series, self.folded, self.sizes = series, folded, sizes
 
 
@@ -217,7 +219,7 @@ async def test_series_folded_series_and_sizes_are_reported() -> None:
 
 
 async def test_limited_counters_keep_their_label_sets_across_polls() -> None:
-    """The page remembers whom a limit named, so that no counter falls when somebody overtakes."""
+    """The selection of a limited counter is sticky, so that no counter decreases when users change rank."""
     served, family = exposition(limit=30), catalogue.USER_ACTIVITY
     label_sets = []
     for seed in (1, 2):
@@ -250,7 +252,7 @@ async def test_oversized_exposition_is_logged_once(caplog: pytest.LogCaptureFixt
     ("form", "name"), [(Format.TEXT, "exposition.txt"), (Format.OPENMETRICS, "exposition.openmetrics.txt")]
 )
 async def test_exposition_matches_golden_file(form: Format, name: str) -> None:
-    """Whoever changes a page on purpose deletes the golden one, runs this twice and reads the difference."""
+    """To change the golden file, delete it, run the test twice and read the difference."""
     served = exposition()
     await served.publish(rich_snapshot(templates=1, users=2, at=NOW))
     body, golden = served.body(form, gzip=False), GOLDENS / name

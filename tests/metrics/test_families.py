@@ -1,4 +1,4 @@
-"""A snapshot becomes samples of every family, and only of these."""
+"""Samples of every family in the catalogue, from a snapshot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from insights_exporter.config.settings import LimitSettings, UsernameMode
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.text import Format, encode_families
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.metrics.families import SnapshotFamilies, build_families
 from insights_exporter.metrics.family import Family
 from insights_exporter.privacy import UsernamePolicy
@@ -34,7 +34,9 @@ from insights_exporter.snapshot import (
     UserLatency,
     WindowUsage,
 )
+from tests.support.agent_stats import with_pseudonymized_agent_stats
 from tests.support.exposition_parsing import parse_series, promtool_check
+from tests.support.exposition_text import encode_exposition
 from tests.support.prometheus_client_reference import reference_collector, reference_exposition
 from tests.support.snapshots import NOW, rich_snapshot
 
@@ -49,27 +51,28 @@ def families_of(
     free_text: bool = False,
 ) -> SnapshotFamilies:
     """Return the families of a snapshot."""
+    username_policy = UsernamePolicy(users, b"key")
     return build_families(
-        snapshot,
-        username_policy=UsernamePolicy(users, b"key"),
+        with_pseudonymized_agent_stats(snapshot, username_policy),
+        username_policy=username_policy,
         limits=limits or LimitSettings(),
         free_text=free_text,
     )
 
 
 def values_by_labels(snapshot_families: SnapshotFamilies, family: Family) -> Mapping[tuple[str, ...], float]:
-    """Return a family's numbers by label values."""
+    """Return the values of a family by label values."""
     (samples,) = [samples for samples in snapshot_families.samples if samples.family is family]
     return dict(samples.floats)
 
 
 def window_usage(**fields: Any) -> WindowUsage:
-    """Return a use of the last seven days."""
+    """Return usage in the window of the last seven days."""
     return WindowUsage("7d", NOW, NOW, **fields)
 
 
 def snapshot_of(*usages: TemplateUsage, deployment: TemplateUsage | None = None) -> Snapshot:
-    """Return a snapshot that knows of use alone."""
+    """Return a snapshot with usage only."""
     return Snapshot(NOW, insights=Timestamped(Insights(deployment or TemplateUsage(None), usages), NOW))
 
 
@@ -79,7 +82,7 @@ def go_snapshot(**fields: Any) -> Snapshot:
 
 
 @pytest.mark.parametrize("free_text", [True, False])
-def test_snapshot_yields_every_family_in_catalogue_order(free_text: bool) -> None:
+def test_snapshot_yields_every_family_in_catalogue_order(free_text: bool) -> None:  # noqa: FBT001 - a test parameter.
     snapshot_families = families_of(rich_snapshot(), free_text=free_text)
 
     assert [samples.family for samples in snapshot_families.samples] == list(catalogue.CODER_FAMILIES)
@@ -90,7 +93,7 @@ def test_snapshot_yields_every_family_in_catalogue_order(free_text: bool) -> Non
 @pytest.mark.parametrize("form", Format)
 def test_exposition_parses_without_duplicate_samples(form: Format) -> None:
     snapshot_families = families_of(rich_snapshot())
-    names = {name for name, _ in parse_series(bytes(encode_families(snapshot_families.samples, form)), form)}
+    names = {name for name, _ in parse_series(encode_exposition(snapshot_families.samples, form), form)}
 
     assert {family.name for family in catalogue.CODER_FAMILIES} <= {
         name.removesuffix("_bucket") for name in names
@@ -101,13 +104,13 @@ def test_exposition_parses_without_duplicate_samples(form: Format) -> None:
 def test_exposition_equals_prometheus_client_byte_for_byte(form: Format) -> None:
     snapshot_families = families_of(rich_snapshot())
 
-    assert reference_exposition(reference_collector(snapshot_families.samples, form), form) == bytes(
-        encode_families(snapshot_families.samples, form)
-    )
+    assert reference_exposition(
+        reference_collector(snapshot_families.samples, form), form
+    ) == encode_exposition(snapshot_families.samples, form)
 
 
 def test_promtool_accepts_the_exposition() -> None:
-    body = bytes(encode_families(families_of(rich_snapshot()).samples, Format.TEXT))
+    body = bytes(encode_exposition(families_of(rich_snapshot()).samples, Format.TEXT))
 
     assert promtool_check(body) == ""
 
@@ -118,7 +121,7 @@ def test_empty_snapshot_has_no_families() -> None:
 
 def test_series_count_equals_served_lines() -> None:
     snapshot_families = families_of(rich_snapshot())
-    body = encode_families(snapshot_families.samples, Format.TEXT).decode()
+    body = encode_exposition(snapshot_families.samples, Format.TEXT).decode()
     lines = [line for line in body.splitlines() if not line.startswith("#")]
 
     assert sum(snapshot_families.series.values()) == len(lines)
@@ -131,7 +134,8 @@ def test_hashed_usernames_leak_no_identity() -> None:
     snapshot = rich_snapshot()
     assert snapshot.inventory is not None
     users = snapshot.inventory.value.users
-    body = encode_families(
+    assert users
+    body = encode_exposition(
         families_of(snapshot, users=UsernameMode.HASHED).samples, Format.OPENMETRICS
     ).decode()
 
@@ -180,7 +184,7 @@ def test_invalid_values_are_not_served(number: float) -> None:
         activity={"ada": number, "bo": 60.0},
         latency=Latency.from_rows([UserLatency("ada", number, number), UserLatency("bo", 0.1, 0.2)]),
     )
-    served = parse_series(bytes(encode_families(families_of(snapshot).samples, Format.OPENMETRICS)))
+    served = parse_series(encode_exposition(families_of(snapshot).samples, Format.OPENMETRICS))
     total = sum(value for (name, _), value in served.items() if name == catalogue.USER_ACTIVITY_WINDOW.name)
 
     assert all(math.isfinite(value) and value >= 0 for value in served.values())
@@ -203,7 +207,7 @@ def test_totals_are_counters_since_the_anchor() -> None:
     totals = Totals(anchor, 90.0, apps={("ssh", "builtin"): 60.0}, users={"ada": 90.0})
     served = parse_series(
         bytes(
-            encode_families(
+            encode_exposition(
                 families_of(snapshot_of(TemplateUsage(GO, totals=totals))).samples, Format.OPENMETRICS
             )
         )
@@ -236,12 +240,13 @@ def test_latency_buckets_include_their_upper_bound() -> None:
         samples for samples in snapshot_families.samples if samples.family is catalogue.TEMPLATE_USER_LATENCY
     ]
     bucket_index = {bound: number for number, bound in enumerate((*catalogue.LATENCY_BUCKETS, math.inf))}
-    (p50, counts50, sum50), (p95, counts95, _) = histogram_family.histograms
+    (p50, histogram50), (p95, histogram95) = histogram_family.histograms
+    counts50, counts95 = histogram50.cumulative_counts, histogram95.cumulative_counts
 
     assert (p50, p95) == (("acme", "go", "p50", "7d"), ("acme", "go", "p95", "7d"))
     assert [counts50[bucket_index[bound]] for bound in (0.1, 0.15, 0.2, math.inf)] == [0, 1, 2, 2]
     assert [counts95[bucket_index[bound]] for bound in (0.2, 0.3, 5.0, math.inf)] == [0, 1, 1, 2]
-    assert sum50 == pytest.approx(0.3000001)
+    assert histogram50.sum == pytest.approx(0.3000001)
     assert values_by_labels(snapshot_families, catalogue.TEMPLATE_USERS_WITHOUT_LATENCY) == {
         ("acme", "go", "7d"): 2
     }
@@ -259,7 +264,7 @@ REGION = ParameterUsage(
 
 
 def served_counts(parameter: ParameterUsage, *, free_text: bool = False) -> dict[str, float]:
-    """Return the workspaces by served value."""
+    """Return workspaces by served parameter value."""
     snapshot_families = families_of(go_snapshot(parameters=[parameter]), free_text=free_text)
     rows = values_by_labels(snapshot_families, catalogue.TEMPLATE_PARAMETER_WORKSPACES)
     return {labels[4]: number for labels, number in rows.items()}
@@ -304,6 +309,7 @@ def test_every_parameter_value_has_an_info_series() -> None:
         labels[:5] for labels in values_by_labels(snapshot_families, catalogue.TEMPLATE_PARAMETER_WORKSPACES)
     }
 
+    assert count_keys
     assert count_keys <= info_keys
     assert len(info_keys) == len(values_by_labels(snapshot_families, catalogue.PARAMETER_INFO))
 
@@ -368,7 +374,7 @@ def test_malformed_names_do_not_break_the_exposition(form: Format) -> None:
             NOW,
         ),
     )
-    body = bytes(encode_families(families_of(snapshot, free_text=True).samples, form))
+    body = encode_exposition(families_of(snapshot, free_text=True).samples, form)
 
     assert parse_series(body, form)
 
@@ -391,3 +397,20 @@ def test_family_limit_affects_only_that_family() -> None:
         values_by_labels(unlimited, catalogue.USER_ACTIVITY_WINDOW).values()
     )
     assert {key for key, count in limited.folded.items() if count} == {name}
+
+
+def test_pending_totals_name_templates_and_reasons() -> None:
+    """The deployment, without label values, is always present: 1 while its totals wait."""
+    complete = families_of(snapshot_of())
+    insights = Insights(
+        TemplateUsage(None), pending_totals={None: "incomplete", GO: "warming_up"}, warm_up_ratio=0.5
+    )
+    warming_up = families_of(Snapshot(NOW, insights=Timestamped(insights, NOW)))
+
+    assert values_by_labels(complete, catalogue.TOTALS_PENDING) == {("", "", ""): 0.0}
+    assert values_by_labels(complete, catalogue.WARM_UP_RATIO) == {(): 1.0}
+    assert values_by_labels(warming_up, catalogue.TOTALS_PENDING) == {
+        ("", "", "incomplete"): 1.0,
+        (*GO, "warming_up"): 1.0,
+    }
+    assert values_by_labels(warming_up, catalogue.WARM_UP_RATIO) == {(): 0.5}

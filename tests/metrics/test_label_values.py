@@ -1,4 +1,4 @@
-"""Label values are cleaned, cut and redacted, and clashes are known."""
+"""Label values: cleaned, cut, pseudonymized; collisions are detected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from insights_exporter.privacy import UsernamePolicy
 
 
 def label_values(length: int = 8, users: UsernameMode = UsernameMode.NAMED) -> LabelValues:
-    """Return label values that are cut early."""
+    """Return label values with a short maximum length."""
     return LabelValues(UsernamePolicy(users, b"key"), max_length=length)
 
 

@@ -1,4 +1,4 @@
-"""Buckets side by side in one integer are the same buckets."""
+"""Packed bucket counts: addition, comparison and unpacking."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def test_any_decreased_ignores_growth(before: list[int], more: list[int]) -> Non
 
 @pytest.mark.parametrize("count", [-1, 2**63, 2**64])
 def test_pack_rejects_invalid_count(count: int) -> None:
-    with pytest.raises(ValueError, match="Expected counts from 0"):
+    with pytest.raises(ValueError, match="expected counts from 0"):
         pack_counts([0, count])

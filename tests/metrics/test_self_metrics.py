@@ -1,58 +1,30 @@
-"""The exporter's own metrics are those of the catalogue, live from the first scrape on."""
+"""Self metrics: the families of the catalogue, live from the first scrape on."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import pytest
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.text import EOF, Format
+from insights_exporter.metrics.encoder import EOF, Format
 from insights_exporter.metrics.family import Family
-from insights_exporter.metrics.naming import instrument_name
 from insights_exporter.metrics.self_metrics import SelfMetrics
-from insights_exporter.telemetry import Telemetry
 from tests.support.exposition_parsing import parse_families, parse_series, promtool_check
-
-NOW = datetime(2026, 1, 14, 10, 20, tzinfo=UTC)
+from tests.support.telemetry_events import EVENT_TIME, record_every_event
 
 
 def populated_metrics() -> SelfMetrics:
-    """Return metrics to which everything happened once."""
+    """Return self metrics after one event of each kind."""
     metrics = SelfMetrics(poll_interval=300, process=False)
     record_every_event(metrics)
     return metrics
 
 
-def record_every_event(telemetry: Telemetry) -> None:
-    """Let everything happen once."""
-    telemetry.request_finished("/insights/templates", "200", 0.05)
-    telemetry.request_retried("/insights/templates", "timeout")
-    telemetry.rate_limit_waited(1.5)
-    telemetry.rows_dropped("/insights/templates", 2, "a name is missing")
-    telemetry.version_changed("v2.26.0")
-    telemetry.poll_finished("ok", 2.5)
-    telemetry.collector_finished("insights", 1.5, success=True, at=NOW)
-    telemetry.collector_finished("inventory", 1.5, success=False, at=NOW)
-    telemetry.collector_error("inventory", "forbidden")
-    telemetry.permission_checked("template", "view_insights", granted=True)
-    telemetry.token_expiry_updated(NOW)
-    telemetry.counters_corrected(3)
-    telemetry.exposition_rendered(
-        {catalogue.USERS.name: 3}, {catalogue.USERS.name: 0}, {"text": 100, "openmetrics": 120}
-    )
-    telemetry.scrape_finished(200, 0.002)
-    telemetry.config_reloaded(success=True, at=NOW)
-    telemetry.agent_rows_processed("counted", 7)
-    telemetry.agent_lag_updated(12.5)
-    telemetry.export_finished("ok")
-
-
 def served_value(metrics: SelfMetrics, family: Family, *labels: str, suffix: str = "") -> float | None:
-    """Return a number as served."""
+    """Return the served value of a series."""
     key = family.name + suffix, frozenset(zip(family.labels, labels, strict=True))
     return parse_series(metrics.encode(Format.OPENMETRICS) + EOF).get(key)
 
@@ -126,7 +98,7 @@ def test_values_match_events_and_persist_across_scrapes() -> None:
         assert served_value(metrics, catalogue.RATE_LIMIT_WAIT) == 3.0
         assert served_value(metrics, catalogue.COLLECTOR_SUCCESS, "insights") == 1
         assert served_value(metrics, catalogue.COLLECTOR_SUCCESS, "inventory") == 0
-        assert served_value(metrics, catalogue.LAST_SUCCESS, "insights") == NOW.timestamp()
+        assert served_value(metrics, catalogue.LAST_SUCCESS, "insights") == EVENT_TIME.timestamp()
         assert served_value(metrics, catalogue.LAST_SUCCESS, "inventory") is None
         assert served_value(metrics, catalogue.PERMISSION, "template", "view_insights") == 1
         assert served_value(metrics, catalogue.COLLECTOR_DURATION, "insights", suffix="_sum") == 3.0
@@ -147,7 +119,7 @@ def test_failed_reload_keeps_last_success_timestamp() -> None:
     metrics.config_reloaded(success=False, at=datetime(2027, 1, 1, tzinfo=UTC))
 
     assert served_value(metrics, catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == 0
-    assert served_value(metrics, catalogue.CONFIG_LAST_RELOAD_TIMESTAMP) == NOW.timestamp()
+    assert served_value(metrics, catalogue.CONFIG_LAST_RELOAD_TIMESTAMP) == EVENT_TIME.timestamp()
 
 
 def test_process_metrics_are_served() -> None:
@@ -157,20 +129,6 @@ def test_process_metrics_are_served() -> None:
     }
 
     assert {"process_resident_memory_bytes", "process_cpu_seconds", "process_open_fds"} <= names
-
-
-def test_additional_metric_readers_receive_the_same_metrics() -> None:
-    reader = InMemoryMetricReader()
-    record_every_event(SelfMetrics(poll_interval=300, readers=[reader], process=False))
-    data = reader.get_metrics_data()
-
-    assert data is not None
-    assert {
-        metric.name
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    } == {instrument_name(family) for family in catalogue.EXPORTER_FAMILIES}
 
 
 def test_two_exporters_in_one_process_share_no_state() -> None:

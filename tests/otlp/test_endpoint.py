@@ -1,4 +1,4 @@
-"""Where pushes go: by the configuration, else by the standard variables."""
+"""Endpoint of pushes: from the settings, then from OpenTelemetry's variables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,12 @@ GRPC_SETTINGS = OtlpSettings(protocol=OtlpProtocol.GRPC)
         (GRPC_SETTINGS, {"ENDPOINT": "https://otel:4317", "METRICS_INSECURE": "true"}, "otel:4317", True),
     ],
 )
-def test_endpoint(settings: OtlpSettings, environ: dict[str, str], endpoint: str, encrypted: bool) -> None:
+def test_endpoint(
+    settings: OtlpSettings,
+    environ: dict[str, str],
+    endpoint: str,
+    encrypted: bool,  # noqa: FBT001 - a test parameter.
+) -> None:
     resolved = resolve_endpoint(
         settings, {f"OTEL_EXPORTER_OTLP_{name}": text for name, text in environ.items()}
     )
@@ -93,25 +98,29 @@ def test_headers_are_reloaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
-        ("PROTOCOL", "http/json", "expected http/protobuf or grpc, found 'http/json'"),
-        ("TIMEOUT", "10", "expected milliseconds from 100 on, found '10'"),
+        ("PROTOCOL", "http/json", 'expected http/protobuf or grpc, got "http/json"'),
+        ("TIMEOUT", "10", 'expected milliseconds, at least 100, got "10"'),
         ("METRICS_TIMEOUT", "5s", "expected milliseconds"),
-        ("COMPRESSION", "zstd", "expected none, gzip, deflate for http/protobuf, found 'zstd'"),
-        ("ENDPOINT", "otel:4318", "expected an address of http or https"),
-        ("ENDPOINT", "http://ada:hunter2@otel", "without user and password, found something else"),
-        ("METRICS_ENDPOINT", "http://:80", "expected an address"),
-        ("CERTIFICATE", "/none/ca.pem", "expected the file of a certificate, found none"),
-        ("METRICS_CLIENT_CERTIFICATE", "/none/c.pem", "expected a certificate with its key, found none"),
-        ("CLIENT_KEY", "/none/k.pem", "expected the file that belongs to the client's key"),
+        ("COMPRESSION", "zstd", 'expected none, gzip, deflate for http/protobuf, got "zstd"'),
+        ("ENDPOINT", "otel:4318", "expected an http(s) URL"),
+        ("ENDPOINT", "http://ada:hunter2@otel", "without user and password"),
+        ("METRICS_ENDPOINT", "http://:80", "expected a URL with a host"),
+        ("CERTIFICATE", "/none/ca.pem", "expected a certificate file: No such file"),
+        (
+            "METRICS_CLIENT_CERTIFICATE",
+            "/none/c.pem",
+            "expected a certificate file with its key: No such file",
+        ),
+        ("CLIENT_KEY", "/none/k.pem", "expected a certificate file for the client key"),
     ],
 )
-def test_errors_name_the_variable(name: str, text: str, said: str) -> None:
+def test_errors_name_the_variable(name: str, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         resolve_endpoint(DEFAULTS, {f"OTEL_EXPORTER_OTLP_{name}": text})
 
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "OTEL_EXPORTER_OTLP_" in str(raised.value)
     assert "hunter2" not in str(raised.value)
 
@@ -123,7 +132,7 @@ def test_header_errors_never_contain_values(text: str) -> None:
     with pytest.raises(ConfigError) as raised:
         resolve_headers(DEFAULTS, {"OTEL_EXPORTER_OTLP_HEADERS": text})
 
-    assert "OTEL_EXPORTER_OTLP_HEADERS: expected pairs" in str(raised.value)
+    assert "OTEL_EXPORTER_OTLP_HEADERS: expected comma-separated pairs" in str(raised.value)
     assert "hun" not in str(raised.value)
 
 
@@ -144,5 +153,5 @@ def test_encrypted_key_is_rejected_without_prompt(tmp_path: Path) -> None:
         "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(tmp_path / "client.key"),
     }
 
-    with pytest.raises(ConfigError, match="expected a certificate with its key"):
+    with pytest.raises(ConfigError, match="expected a certificate file with its key"):
         resolve_endpoint(DEFAULTS, environ)

@@ -1,4 +1,4 @@
-"""Exponential histograms: the same observations, in buckets as fine as fit."""
+"""Exponential histograms: the observations of explicit ones, at the highest scale that fits."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from insights_exporter.config.settings import LimitSettings, OtlpSettings
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.catalogue import LATENCY_SCALE
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.metrics.family import Family
-from insights_exporter.metrics.naming import instrument_name
-from insights_exporter.metrics.otlp.exponential import MAX_BUCKETS, downscale
+from insights_exporter.metrics.instruments import instrument_name
+from insights_exporter.otlp.points import MAX_BUCKETS, downscale
 from insights_exporter.snapshot import AgentStats, LatencyHistogram, Snapshot, Timestamped
 from tests.support.exposition_parsing import parse_series
 from tests.support.otlp_pusher import otlp_pusher_harness
@@ -47,7 +47,7 @@ def test_scale_is_the_highest_that_fits(indexes: list[int]) -> None:
 
 
 def snapshot_of_counts(*exponential_buckets: dict[int, int]) -> Snapshot:
-    """Return a snapshot with a user for each of these, whose explicit buckets have the same number."""
+    """Return a snapshot with one user per mapping; the explicit buckets have the same total count."""
     users = {
         f"user-{number}": LatencyHistogram(
             sum(counts.values()), BUCKET_COUNT, 0.004 * sum(counts.values()), NOW, counts
@@ -62,7 +62,7 @@ def snapshot_of_counts(*exponential_buckets: dict[int, int]) -> Snapshot:
 async def pushed_points(
     snapshot: Snapshot, family: Family, limits: LimitSettings = DEFAULT_LIMITS
 ) -> dict[str, Any]:
-    """Return the points that arrive of a family by the value of its last label."""
+    """Return the pushed points of a family by the value of the last label."""
     async with (
         http_receiver() as fake_receiver,
         otlp_pusher_harness(OtlpSettings(endpoint=fake_receiver.address), limits=limits) as harness,
@@ -103,7 +103,9 @@ async def test_empty_exponential_histogram() -> None:
 
 
 async def test_folded_exponential_histograms_match_the_exposition() -> None:
-    limits = LimitSettings(families={catalogue.CONNECTION_LATENCY.name: 2 * 17})
+    limits = LimitSettings(
+        families={catalogue.CONNECTION_LATENCY.name: 2 * (len(catalogue.LATENCY_BUCKETS) + 3)}
+    )
     points = await pushed_points(
         snapshot_of_counts({-64: 9}, {-60: 2}, {-60: 1, -8: 1}), catalogue.CONNECTION_LATENCY, limits
     )
@@ -125,5 +127,13 @@ async def test_exposition_is_unaffected_by_exponential_counts() -> None:
         await harness.publish(plain)
         before = parse_series(harness.exposition.body(Format.OPENMETRICS, gzip=False))
         await harness.publish(with_exponential)
+        after = parse_series(harness.exposition.body(Format.OPENMETRICS, gzip=False))
+    pushed = [
+        metric
+        for resource_metrics in fake_receiver.requests[-1].resource_metrics
+        for metric in resource_metrics.scope_metrics[0].metrics
+    ]
 
-        assert parse_series(harness.exposition.body(Format.OPENMETRICS, gzip=False)) == before
+    assert any(name == f"{catalogue.CONNECTION_LATENCY.name}_bucket" for name, _ in before)
+    assert any(metric.HasField("exponential_histogram") for metric in pushed)
+    assert after == before

@@ -1,87 +1,40 @@
-"""What becomes of a push where the receiver takes it, refuses it, is slow or is not there."""
+"""Pushes: results, retries, log events, size of requests, shutdown."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import logging
-import ssl
-import subprocess
-import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]  # Ships no types.
 import pytest
-import trustme
 from aiohttp import web
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # Ships no types.
 
-from insights_exporter.config.settings import LimitSettings, OtlpProtocol, OtlpSettings
-from insights_exporter.errors import ConfigError
+from insights_exporter.config.settings import LimitSettings
+from insights_exporter.http_headers import MAX_RETRY_AFTER
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.text import FamilySamples, Format
+from insights_exporter.metrics.encoder import FamilySamples, Format
 from insights_exporter.otlp import pusher as pushes
 from insights_exporter.otlp import sender as senders
-from insights_exporter.otlp.batching import MAX_REQUEST_BYTES
-from insights_exporter.otlp.batching import split_batches as cut
-from insights_exporter.secrets import FileSecret, LiteralSecret, Secret
+from insights_exporter.otlp.batching import MAX_REQUEST_BYTES, split_batches
 from insights_exporter.snapshot import AgentStats, Snapshot, Timestamped
+from tests.otlp.scenarios import HEADERS, SMALL_SNAPSHOT, TOKEN, export_events, responses, settings_for
 from tests.support.exposition_parsing import parse_series
 from tests.support.otlp_pusher import otlp_pusher_harness
 from tests.support.otlp_receiver import (
-    GrpcReceiver,
-    HttpReceiver,
-    grpc_receiver,
     http_receiver,
     partial_success,
     success_response,
     translate_to_prometheus,
 )
-from tests.support.snapshots import NOW, rich_snapshot
+from tests.support.snapshots import NOW
+from tests.support.waiting import wait_until
 
-SMALL_SNAPSHOT = replace(rich_snapshot(templates=1, users=2), inventory=None, insights=None, agent_stats=None)
-TOKEN = "hunter2-hunter2"
-HEADERS = LiteralSecret(Secret(f"Authorization=Bearer {TOKEN},x-tenant=blue"))
-
-
-def settings_for(fake_receiver: HttpReceiver | GrpcReceiver, **overrides: Any) -> OtlpSettings:
-    """Return settings for a receiver; they are impatient."""
-    protocol = OtlpProtocol.GRPC if isinstance(fake_receiver, GrpcReceiver) else OtlpProtocol.HTTP
-    return OtlpSettings(endpoint=fake_receiver.address, protocol=protocol, **({"timeout": 5.0} | overrides))
-
-
-def responses(*sequence: web.Response) -> Callable[[int], web.Response]:
-    """Answer these in turn, and take everything after that."""
-    return lambda number: sequence[number] if number < len(sequence) else success_response()
-
-
-@pytest.fixture(autouse=True)
-def assert_no_secrets_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever happens here, no header is written to the log; OpenTelemetry's own lines are switched off."""
-    for name in ("opentelemetry.exporter.otlp", "opentelemetry.util.re"):
-        caplog.set_level(logging.CRITICAL, name)
-    caplog.set_level(logging.INFO)
-    yield
-
-    assert TOKEN not in caplog.text
-    assert TOKEN not in repr([vars(record) for record in caplog.records])
-
-
-def log_events(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return what the log says of pushes: event and reason."""
-    return [
-        (record.message, getattr(record, "why", ""))
-        for record in caplog.records
-        if record.name.startswith("insights_exporter.otlp")
-    ]
-
-
-# Down, and back ------------------------------------------------------------------------------------------
+# Outage and recovery -------------------------------------------------------------------------------------
 
 
 async def test_outage_and_recovery_are_logged_once_each(
@@ -100,9 +53,9 @@ async def test_outage_and_recovery_are_logged_once_each(
             assert translate_to_prometheus(restarted.requests[-1:]).series
 
     assert (results_while_down, harness.telemetry.export_results[3:]) == (["failed"] * 3, ["ok"] * 2)
-    assert log_events(caplog) == [
-        ("Pushes fail; the newest numbers are tried at each turn.", "ConnectionError"),
-        ("Pushes arrive.", ""),
+    assert export_events(caplog) == [
+        ("export failed", "ConnectionError"),
+        ("export succeeded", ""),
     ]
 
 
@@ -144,25 +97,18 @@ async def test_publish_does_not_block_and_only_the_newest_snapshot_is_queued() -
 
 
 def snapshot_with_users(count: int) -> Snapshot:
-    """Return a snapshot with so many active users."""
+    """Return a snapshot with a number of active users."""
     assert SMALL_SNAPSHOT.deployment is not None
     value = replace(SMALL_SNAPSHOT.deployment.value, users={"active": count})
     return replace(SMALL_SNAPSHOT, deployment=Timestamped(value, NOW))
 
 
 def active_users(requests: Any) -> float:
-    """Return the number of active users in requests."""
+    """Return the pushed number of active users."""
     return translate_to_prometheus(requests).series[catalogue.USERS.name, frozenset({("status", "active")})]
 
 
-async def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-# Refusals ------------------------------------------------------------------------------------------------
+# Rejected requests ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
@@ -184,11 +130,12 @@ async def test_retry_after_is_honoured(when: str, caplog: pytest.LogCaptureFixtu
         fake_receiver.respond = responses(web.Response(status=429, headers={"Retry-After": when}))
         await harness.publish(SMALL_SNAPSHOT)
         await harness.publish(SMALL_SNAPSHOT)
-        harness.clock.advance(1e10 if "GMT" in when else 600)
+        harness.clock.advance(MAX_RETRY_AFTER)
         await harness.publish(SMALL_SNAPSHOT)
 
     assert (len(fake_receiver.paths), harness.telemetry.export_results) == (2, ["failed", "skipped", "ok"])
-    assert log_events(caplog)[0][1] == "HTTP 429"
+    assert harness.telemetry.export_errors == ["rate_limited"]
+    assert export_events(caplog)[0][1] == "HTTP 429"
 
 
 async def test_non_retryable_statuses_are_not_retried(caplog: pytest.LogCaptureFixture) -> None:
@@ -200,7 +147,7 @@ async def test_non_retryable_statuses_are_not_retried(caplog: pytest.LogCaptureF
         await harness.publish(SMALL_SNAPSHOT)
 
     assert (len(fake_receiver.paths), harness.telemetry.export_results) == (1, ["failed"])
-    assert log_events(caplog) == [("Pushes fail; the newest numbers are tried at each turn.", "HTTP 401")]
+    assert export_events(caplog) == [("export failed", "HTTP 401")]
 
 
 async def test_each_new_failure_reason_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -209,7 +156,63 @@ async def test_each_new_failure_reason_is_logged(caplog: pytest.LogCaptureFixtur
         for _ in range(4):
             await harness.publish(SMALL_SNAPSHOT)
 
-    assert [reason for _, reason in log_events(caplog)] == ["HTTP 401", "HTTP 403", ""]
+    assert [error for _, error in export_events(caplog)] == ["HTTP 401", "HTTP 403", ""]
+    assert harness.telemetry.export_errors == ["unauthenticated", "unauthenticated", "forbidden"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "error"),
+    [
+        ("text/plain", b"out of order sample\n", "HTTP 400: out of order sample"),
+        ("application/x-protobuf", Status(message="too old").SerializeToString(), "HTTP 400: too old"),
+        ("application/json", b'{"message": "no tenant"}', 'HTTP 400: {"message": "no tenant"}'),
+        ("text/html", b"<html>Bad Request</html>", "HTTP 400"),
+        ("application/x-protobuf", b"\xff\xff", "HTTP 400"),
+        (
+            "text/plain",
+            f"bad \x1b[31m\x00\u202e header Bearer {TOKEN}".encode(),
+            "HTTP 400: bad [31m header ***",
+        ),
+        ("text/plain", f"unknown token {TOKEN}".encode(), "HTTP 400: unknown token ***"),
+        ("text/plain", b"x" * 1_000_000, "HTTP 400: " + "x" * 200),
+        ("text/plain", b"", "HTTP 400"),
+    ],
+    ids=["text", "protobuf", "json", "html", "invalid", "control", "token", "long", "empty"],
+)
+async def test_message_of_the_receiver_is_logged(
+    content_type: str, body: bytes, error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        http_receiver() as fake_receiver,
+        otlp_pusher_harness(settings_for(fake_receiver, headers=HEADERS)) as harness,
+    ):
+        fake_receiver.respond = lambda _: web.Response(
+            status=400, body=body, headers={"Content-Type": content_type}
+        )
+        await harness.publish(SMALL_SNAPSHOT)
+
+    assert export_events(caplog) == [("export failed", error)]
+    assert (harness.telemetry.export_results, harness.telemetry.export_errors) == (["failed"], ["rejected"])
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (400, "rejected"),
+        (401, "unauthenticated"),
+        (403, "forbidden"),
+        (404, "not_found"),
+        (413, "too_large"),
+        (418, "other"),
+        (500, "unavailable"),
+    ],
+)
+async def test_status_determines_the_reason(status: int, reason: str) -> None:
+    async with http_receiver() as fake_receiver, otlp_pusher_harness(settings_for(fake_receiver)) as harness:
+        fake_receiver.respond = lambda _: web.Response(status=status)
+        await harness.publish(SMALL_SNAPSHOT)
+
+    assert harness.telemetry.export_errors == [reason]
 
 
 async def test_redirect_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
@@ -223,7 +226,7 @@ async def test_redirect_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
         await harness.publish(SMALL_SNAPSHOT)
 
     assert (fake_receiver.requests, harness.telemetry.export_results) == ([], ["failed"])
-    assert log_events(caplog)[0][1] == "HTTP 302, a redirect, which is not followed"
+    assert export_events(caplog)[0][1] == "HTTP 302, redirects are not followed"
 
 
 async def test_rejected_points_are_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -238,10 +241,11 @@ async def test_rejected_points_are_logged(caplog: pytest.LogCaptureFixture) -> N
         await harness.publish(SMALL_SNAPSHOT)
 
     assert harness.telemetry.export_results == ["partial", "partial"]
-    ((event, reason),) = log_events(caplog)
-    assert event == "The receiver left out part of a push."
-    assert reason.startswith("too old for ***.")
-    assert len(reason) < 300
+    ((event, error),) = export_events(caplog)
+    assert event == "export partially rejected"
+    assert str(error).startswith("too old for ***.")
+    assert len(str(error)) == 200
+    assert harness.telemetry.export_errors == ["rejected", "rejected"]
 
 
 async def test_undecodable_success_response_is_success() -> None:
@@ -271,7 +275,7 @@ async def test_slow_receiver_times_out() -> None:
 
 
 def snapshot_with_sessions(users: int) -> Snapshot:
-    """Return a snapshot with a session for each of many users."""
+    """Return a snapshot with a session of each user."""
     sessions = {
         ("acme", f"template-{template_index}", "vscode"): {
             f"user-{n}": float(n) for n in range(template_index, users, 40)
@@ -282,7 +286,7 @@ def snapshot_with_sessions(users: int) -> Snapshot:
 
 
 async def test_twenty_thousand_series_of_a_family_arrive_complete() -> None:
-    """The SDK folds what is above 2,000 points of an instrument, so it is not asked to hold any."""
+    """The SDK limits an instrument to 2,000 points; families bypass its instruments."""
     limits = LimitSettings(series_per_family=20_000)
     async with (
         http_receiver() as fake_receiver,
@@ -302,7 +306,7 @@ async def test_twenty_thousand_series_of_a_family_arrive_complete() -> None:
 async def test_invalid_request_does_not_block_later_requests(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(senders, "split_batches", partial(cut, max_bytes=3000))
+    monkeypatch.setattr(senders, "split_batches", partial(split_batches, max_bytes=3000))
     async with http_receiver() as fake_receiver, otlp_pusher_harness(settings_for(fake_receiver)) as harness:
         fake_receiver.respond = responses(success_response(), web.Response(status=400))
         await harness.publish(snapshot_with_sessions(100))
@@ -312,7 +316,7 @@ async def test_invalid_request_does_not_block_later_requests(
 
 
 async def test_other_failures_abort_the_push(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(senders, "split_batches", partial(cut, max_bytes=3000))
+    monkeypatch.setattr(senders, "split_batches", partial(split_batches, max_bytes=3000))
     async with http_receiver() as fake_receiver, otlp_pusher_harness(settings_for(fake_receiver)) as harness:
         fake_receiver.respond = responses(success_response(), web.Response(status=401))
         await harness.publish(snapshot_with_sessions(100))
@@ -320,174 +324,7 @@ async def test_other_failures_abort_the_push(monkeypatch: pytest.MonkeyPatch) ->
     assert (len(fake_receiver.paths), harness.telemetry.export_results) == (2, ["failed"])
 
 
-@pytest.mark.parametrize("compression", ["gzip", "deflate"])
-async def test_compression(compression: str) -> None:
-    environ = {"OTEL_EXPORTER_OTLP_COMPRESSION": compression}
-    async with (
-        http_receiver() as fake_receiver,
-        otlp_pusher_harness(settings_for(fake_receiver), environ=environ) as harness,
-    ):
-        await harness.publish(SMALL_SNAPSHOT)
-
-    assert fake_receiver.headers[0]["Content-Encoding"] == compression
-    assert translate_to_prometheus(fake_receiver.requests).series
-
-
-# Headers and certificates --------------------------------------------------------------------------------
-
-
-async def test_headers_are_reloaded_for_each_push(tmp_path: Path) -> None:
-    file = tmp_path / "headers"
-    file.write_text(f"authorization=Bearer {TOKEN}")
-    environ = {"OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=blue"}
-    async with (
-        http_receiver() as fake_receiver,
-        otlp_pusher_harness(
-            settings_for(fake_receiver, headers=FileSecret(file)), environ=environ
-        ) as harness,
-    ):
-        await harness.publish(SMALL_SNAPSHOT)
-        file.write_text("authorization=Bearer another")
-        await harness.publish(SMALL_SNAPSHOT)
-
-    assert [(headers["Authorization"], headers["X-Tenant"]) for headers in fake_receiver.headers] == [
-        (f"Bearer {TOKEN}", "blue"),
-        ("Bearer another", "blue"),
-    ]
-
-
-async def test_unreadable_headers_fail_only_that_push(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = tmp_path / "headers"
-    file.write_text("a=b")
-    async with (
-        http_receiver() as fake_receiver,
-        otlp_pusher_harness(settings_for(fake_receiver, headers=FileSecret(file))) as harness,
-    ):
-        file.unlink()
-        await harness.publish(SMALL_SNAPSHOT)
-        file.write_text("a=c")
-        await harness.publish(SMALL_SNAPSHOT)
-
-    assert harness.telemetry.export_results == ["failed", "ok"]
-    assert str(file) in log_events(caplog)[0][1]
-
-
-@pytest.fixture
-def certificate_authority(tmp_path: Path) -> trustme.CA:
-    certificate_authority = trustme.CA()
-    certificate_authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    return certificate_authority
-
-
-async def test_http_tls(
-    certificate_authority: trustme.CA, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate_authority.issue_cert("localhost").configure_cert(context)
-    environ = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "ca.pem")}
-    async with http_receiver(tls=context) as fake_receiver:
-        async with otlp_pusher_harness(settings_for(fake_receiver, timeout=0.5)) as untrusting:
-            await untrusting.publish(SMALL_SNAPSHOT)
-        async with otlp_pusher_harness(settings_for(fake_receiver), environ=environ) as harness:
-            await harness.publish(SMALL_SNAPSHOT)
-
-    assert (untrusting.telemetry.export_results, harness.telemetry.export_results) == (["failed"], ["ok"])
-    assert log_events(caplog)[0][1] == "SSLError"
-
-
-async def test_http_mutual_tls(certificate_authority: trustme.CA, tmp_path: Path) -> None:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.verify_mode = ssl.CERT_REQUIRED
-    certificate_authority.issue_cert("localhost").configure_cert(context)
-    certificate_authority.configure_trust(context)
-    certificate_authority.issue_cert("exporter").private_key_and_cert_chain_pem.write_to_path(
-        tmp_path / "client.pem"
-    )
-    environ = {
-        "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE": str(tmp_path / "ca.pem"),
-        "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE": str(tmp_path / "client.pem"),
-    }
-    async with (
-        http_receiver(tls=context) as fake_receiver,
-        otlp_pusher_harness(settings_for(fake_receiver), environ=environ) as harness,
-    ):
-        await harness.publish(SMALL_SNAPSHOT)
-
-    assert harness.telemetry.export_results == ["ok"]
-
-
-async def test_grpc_tls(certificate_authority: trustme.CA, tmp_path: Path) -> None:
-    certificate = certificate_authority.issue_cert("localhost")
-    credentials = grpc.ssl_server_credentials(
-        [(certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes())]
-    )
-    environ = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "ca.pem")}
-    with grpc_receiver(credentials) as fake_receiver:
-        async with otlp_pusher_harness(settings_for(fake_receiver), environ=environ) as harness:
-            await harness.publish(SMALL_SNAPSHOT)
-
-    assert harness.telemetry.export_results == ["ok"]
-
-
-# gRPC ----------------------------------------------------------------------------------------------------
-
-
-async def test_headers_over_grpc() -> None:
-    with grpc_receiver() as fake_receiver:
-        async with otlp_pusher_harness(settings_for(fake_receiver, headers=HEADERS)) as harness:
-            await harness.publish(SMALL_SNAPSHOT)
-
-    assert fake_receiver.metadata[0]["authorization"] == f"Bearer {TOKEN}"
-    assert harness.telemetry.export_results == ["ok"]
-
-
-async def test_grpc_unavailable_is_retried() -> None:
-    def answer(number: int, call: Any) -> Any:
-        if number == 0:
-            call.abort(grpc.StatusCode.UNAVAILABLE, "later")
-        return partial_success(0, "")
-
-    with grpc_receiver() as fake_receiver:
-        fake_receiver.respond = answer
-        async with otlp_pusher_harness(settings_for(fake_receiver)) as harness:
-            await harness.publish(SMALL_SNAPSHOT)
-
-    assert (len(fake_receiver.metadata), harness.telemetry.export_results) == (2, ["ok"])
-
-
-@pytest.mark.parametrize(
-    ("answer", "result", "why"),
-    [
-        (lambda _, call: call.abort(grpc.StatusCode.PERMISSION_DENIED, TOKEN), "failed", "PERMISSION_DENIED"),
-        (lambda _, call: call.abort(grpc.StatusCode.INVALID_ARGUMENT, ""), "failed", "INVALID_ARGUMENT"),
-        (lambda _n, _c: partial_success(2, "too old"), "partial", "too old"),
-    ],
-    ids=["denied", "invalid", "partial"],
-)
-async def test_grpc_rejections(
-    answer: Callable[[int, Any], Any], result: str, why: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    with grpc_receiver() as fake_receiver:
-        fake_receiver.respond = answer
-        async with otlp_pusher_harness(settings_for(fake_receiver, headers=HEADERS)) as harness:
-            await harness.publish(SMALL_SNAPSHOT)
-
-    assert (harness.telemetry.export_results, log_events(caplog)[0][1]) == ([result], why)
-
-
-async def test_grpc_receiver_down(caplog: pytest.LogCaptureFixture) -> None:
-    with grpc_receiver() as fake_receiver:
-        pass
-    async with otlp_pusher_harness(settings_for(fake_receiver, timeout=0.5)) as harness:
-        await harness.publish(SMALL_SNAPSHOT)
-
-    assert harness.telemetry.export_results == ["failed"]
-    assert log_events(caplog)[0][1] in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
-
-
-# The end -------------------------------------------------------------------------------------------------
+# Shutdown ------------------------------------------------------------------------------------------------
 
 
 async def test_pending_push_is_flushed_on_shutdown() -> None:
@@ -513,7 +350,7 @@ async def test_shutdown_flush_has_a_deadline(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_internal_error_does_not_stop_the_pusher() -> None:
-    errors = [RuntimeError("odd")]
+    errors = [RuntimeError("bug")]
 
     def self_metrics() -> list[FamilySamples]:
         if errors:
@@ -528,31 +365,3 @@ async def test_internal_error_does_not_stop_the_pusher() -> None:
         await harness.publish(SMALL_SNAPSHOT)
 
     assert harness.telemetry.export_results == ["failed", "ok"]
-
-
-# Extras --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("protocol", "module", "extra"),
-    [(OtlpProtocol.HTTP, "exporter_http", "otlp"), (OtlpProtocol.GRPC, "exporter_grpc", "otlp-grpc")],
-)
-async def test_missing_extra_is_reported(
-    protocol: OtlpProtocol, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, f"insights_exporter.otlp.{module}", None)
-
-    with pytest.raises(ConfigError) as raised:
-        async with otlp_pusher_harness(OtlpSettings(protocol=protocol)):
-            pass
-
-    assert f"found {protocol}, but its exporter is not installed" in str(raised.value)
-    assert f"pip install 'insights-exporter[{extra}]'" in str(raised.value)
-
-
-def test_extras_are_imported_lazily() -> None:
-    extras = "{'grpc', 'requests', 'google.protobuf'}"
-    code = f"import sys, insights_exporter.app.application; print({extras} & {{*sys.modules}})"
-    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert completed.stdout == "set()\n"

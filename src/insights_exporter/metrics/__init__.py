@@ -1,1 +1,1 @@
-"""What is published: every family once, and how families become text."""
+"""Metric families: catalogue, samples, series limits, text encoding and self metrics."""

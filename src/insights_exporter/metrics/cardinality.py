@@ -1,44 +1,39 @@
-"""How many series a family may have, and what becomes of the rest.
+"""The series limit of a family: which series are served, and how the others are folded.
 
-The series with the highest values stay; ties are broken by label values, so that replicas agree. The rest is
-added up under ``_other`` where a sum over users, or over values of a parameter, means something, and dropped
-elsewhere.
+The series with the highest values are served; equal values are ordered by label values, so replicas agree.
+The others are summed under ``_other`` if a sum over users or parameter values is meaningful, and dropped
+otherwise.
 
-What it costs where a family accumulates: a series that moved in or out of ``_other`` would make a counter
-fall, which Prometheus takes for a restart. Hence the choice stands until the anchor moves or the family fits
-again: whoever comes later counts under ``_other``, however high. A restart chooses anew, and there
-``_other`` may fall once, and replicas that started at different times may differ in whom they name.
+For counters and histograms the selection is sticky: a series that changed between its own label set and
+``_other`` would make a counter decrease, which Prometheus takes for a restart. So the selection stays until
+the counters start anew or the family fits its limit again, and a new series is part of ``_other`` even if it
+is higher. After a restart of the exporter the selection is made anew: ``_other`` may decrease once, and
+replicas that started at different times may select different series.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, chain, islice
-from typing import Any, Generic, TypeVar
+from itertools import chain, islice
+from typing import Any, Final, Generic, TypeVar, cast
 
-from insights_exporter.metrics.catalogue import OTHER
-from insights_exporter.metrics.encoder.text import ExponentialBuckets, FamilySamples, PackedHistogramSample
-from insights_exporter.metrics.encoder.user_series import SeriesGroup, UserHistograms, UserSeries
-from insights_exporter.metrics.family import Family, MetricType
-from insights_exporter.metrics.packed_counts import unpack_counts
+from insights_exporter.metrics.encoder import ExponentialBuckets, FamilySamples, Labels
+from insights_exporter.metrics.family import OTHER, Family, MetricType
 
 __all__ = ["LimitedFamily", "StickySelection", "apply_limit"]
 
-_FOLDABLE_LABELS = ("username", "parameter_value")
-_CHUNK_SERIES = 5000
+_FOLDABLE_LABELS: Final = ("username", "parameter_value")
+_CHUNK_ROWS: Final = 5000
 
-_Labels = tuple[str, ...]
-_Buckets = tuple[tuple[float, ...], float]
-_PackedCounts = tuple[int, float]
 V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
 class LimitedFamily:
-    """A family within its limit; ``series`` counts lines, ``folded`` those not served by themselves."""
+    """A family within its limit; ``series`` are served, ``folded`` are summed under ``_other`` or dropped."""
 
     samples: FamilySamples
     series: int
@@ -47,12 +42,12 @@ class LimitedFamily:
 
 @dataclass(slots=True)
 class StickySelection:
-    """Which series of families that accumulate are named while their limit binds; it outlives polls."""
+    """The selected label sets of counters and histograms above their limit, kept from poll to poll."""
 
-    selections: dict[str, tuple[float | None, frozenset[_Labels]]] = field(default_factory=dict)
+    selections: dict[str, tuple[float | None, frozenset[Labels]]] = field(default_factory=dict)
 
-    def get(self, samples: FamilySamples) -> frozenset[_Labels] | None:
-        """Return the choice that stands, None where there is none for this anchor."""
+    def get(self, samples: FamilySamples) -> frozenset[Labels] | None:
+        """Return the selection of a family; None if there is none since its counters started."""
         created, labels = self.selections.get(samples.family.name, (None, None))
         return labels if created == samples.created else None
 
@@ -64,142 +59,67 @@ def apply_limit(
     may_merge: Callable[[Family], bool],
     sticky_selection: StickySelection,
 ) -> LimitedFamily:
-    """Return a family with at most ``limit`` series, none of them twice.
+    """Return a family with at most ``limit`` series and unique label sets.
 
-    Series that are equal are added up where ``may_add`` says so; elsewhere the first stays. A histogram's
-    label set takes as many series as it has lines.
+    Samples with equal label sets are summed if ``may_merge``; otherwise the first is kept. A histogram counts
+    as many series as it has lines.
     """
-    rows = samples.floats
-    if isinstance(rows, UserSeries) and rows.has_unique_labels:
-        if rows.count <= limit:
-            sticky_selection.selections.pop(samples.family.name, None)
-            return LimitedFamily(samples, rows.count, 0)
-        top = _TopSeries[float](samples, limit, sum, float, may_merge, sticky_selection)
-        if (selection := top.previous_selection()) is not None:
-            user_series = top.select_previous_groups(rows, selection)
-            return LimitedFamily(replace(samples, floats=user_series), user_series.count, top.folded)
-        selected = top.select_from(rows, top.candidates(rows))
-        return LimitedFamily(replace(samples, floats=selected.items()), len(selected), top.folded)
-    if not samples.bounds:
-        top = _TopSeries[float](samples, limit, sum, float, may_merge, sticky_selection)
-        selected = top.select(rows)
-        return LimitedFamily(replace(samples, floats=selected.items()), len(selected), top.folded)
-    max_histograms = max(1, limit // _series_per_histogram(samples))
-    if samples.packed_histograms is not None:
-        return _limit_packed_histograms(
-            samples, samples.packed_histograms, max_histograms, may_merge, sticky_selection
-        )
-    top_histograms = _TopSeries[_Buckets](
-        samples, max_histograms, _merge_buckets, lambda value: value[0][-1], may_merge, sticky_selection
+    max_rows = max(1, limit // samples.series_per_row)
+    grouped_count = samples.grouped_count
+    if grouped_count is not None and grouped_count <= max_rows:
+        sticky_selection.selections.pop(samples.family.name, None)
+        return LimitedFamily(samples, grouped_count, 0)
+    limiter = _SeriesLimiter[Any](
+        samples, max_rows, samples.merge, may_merge(samples.family), sticky_selection
     )
-    selected_histograms = top_histograms.select(
-        (labels, (counts, total)) for labels, counts, total in samples.histograms
-    )
-    return _limited_histograms(samples, top_histograms, selected_histograms)
-
-
-def _limit_packed_histograms(
-    samples: FamilySamples,
-    rows: Iterable[PackedHistogramSample],
-    max_histograms: int,
-    may_merge: Callable[[Family], bool],
-    sticky_selection: StickySelection,
-) -> LimitedFamily:
-    """Unpack only what is served: most users of a big deployment are among the others."""
-    bucket_count = len(samples.bounds) + 1
-    top = _TopSeries[_PackedCounts](
-        samples,
-        max_histograms,
-        _merge_packed,
-        lambda value: sum(unpack_counts(value[0], bucket_count)),
-        may_merge,
-        sticky_selection,
-    )
-    if isinstance(rows, UserHistograms) and rows.count > max_histograms and rows.has_unique_labels:
-        selected = top.select_from(rows, rows)
+    selection = limiter.previous_selection()
+    if grouped_count is not None and selection is not None:
+        limited, row_count = limiter.restrict_groups(selection)
     else:
-        selected = top.select(rows)
-    buckets = {
-        labels: (tuple(map(float, accumulate(unpack_counts(packed_counts, bucket_count)))), total)
-        for labels, (packed_counts, total) in selected.items()
-    }
-    return _limited_histograms(replace(samples, packed_histograms=None), top, buckets)
-
-
-def _limited_histograms(
-    samples: FamilySamples, top: _TopSeries[Any], selected: Mapping[_Labels, _Buckets]
-) -> LimitedFamily:
-    histograms = [(labels, counts, total) for labels, (counts, total) in selected.items()]
-    exponential_buckets = (
-        None
-        if samples.exponential_buckets is None
-        else top.fold_exponential_buckets(samples.exponential_buckets, frozenset(selected))
-    )
-    series_count = _series_per_histogram(samples)
-    return LimitedFamily(
-        replace(samples, histograms=histograms, exponential_buckets=exponential_buckets),
-        len(histograms) * series_count,
-        top.folded * series_count,
-    )
-
-
-def _series_per_histogram(samples: FamilySamples) -> int:
-    """Return how many series a label set of a histogram has."""
-    return len(samples.bounds) + 3
-
-
-def _merge_packed(values: Collection[_PackedCounts]) -> _PackedCounts:
-    return sum([packed_counts for packed_counts, _ in values]), sum([total for _, total in values])
-
-
-def _merge_buckets(values: Collection[_Buckets]) -> _Buckets:
-    counts = zip(*(counts for counts, _ in values), strict=True)
-    return tuple(map(sum, counts)), sum([total for _, total in values])
-
-
-def _users_by_group(selected: Iterable[_Labels], user_index: int) -> Mapping[_Labels, set[str]]:
-    """Return who is chosen of each crowd, which has an empty text in the user's place."""
-    names: defaultdict[_Labels, set[str]] = defaultdict(set)
-    for labels in selected:
-        names[(*labels[:user_index], "", *labels[user_index + 1 :])].add(labels[user_index])
-    return names
+        rows = limiter.select() if grouped_count is None else limiter.select_highest_of_groups()
+        limited, row_count = replace(samples, rows=rows.items(), groups=()), len(rows)
+        if samples.exponential_buckets is not None:
+            limited = replace(
+                limited,
+                exponential_buckets=limiter.fold_exponential_buckets(samples.exponential_buckets, rows),
+            )
+    return LimitedFamily(limited, row_count * samples.series_per_row, limiter.folded * samples.series_per_row)
 
 
 @dataclass(slots=True, eq=False)
 class _ReverseOrder:
-    """Label values in a heap, where those that sort last leave first."""
+    """Label values in a heap whose smallest element is the last in label order."""
 
-    labels: _Labels
+    labels: Labels
 
     def __lt__(self, other: _ReverseOrder) -> bool:
         return self.labels > other.labels
 
 
 @dataclass(slots=True)
-class _TopSeries(Generic[V]):
-    """Reads the rows of one family and keeps at most ``limit``; holds little more than these at any time."""
+class _SeriesLimiter(Generic[V]):
+    """Selects at most ``limit`` rows of a family; memory is bounded by the limit, not by the rows."""
 
     samples: FamilySamples
     limit: int
     merge: Callable[[Collection[V]], V]
-    rank: Callable[[V], float]
-    may_merge: Callable[[Family], bool]
+    may_merge: bool
     sticky_selection: StickySelection
     folded: int = 0
-    _selected: dict[_Labels, V] = field(default_factory=dict)
-    _folded_values: dict[_Labels, V] = field(default_factory=dict)
+    _selected: dict[Labels, V] = field(default_factory=dict)
+    _folded_values: dict[Labels, V] = field(default_factory=dict)
     _fold_index: int | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find the label that folding replaces."""
+        """Set the position of the label whose value becomes ``_other``."""
         family = self.samples.family
         foldable = [label for label in _FOLDABLE_LABELS if label in family.summable]
         self._fold_index = family.labels.index(foldable[0]) if foldable else None
 
-    def select(self, rows: Iterable[tuple[_Labels, V]]) -> dict[_Labels, V]:
-        """Return what is served, by label values."""
-        rows = iter(rows)
-        size = min(_CHUNK_SERIES, self.limit + 1)
+    def select(self) -> dict[Labels, V]:
+        """Return the values to serve by label set."""
+        rows = iter(self.samples)
+        size = min(_CHUNK_ROWS, self.limit + 1)
         while len(self._selected) <= self.limit and (chunk := list(islice(rows, size))):
             new_series = dict(chunk)
             if len(new_series) == len(chunk) and self._selected.keys().isdisjoint(new_series):
@@ -211,141 +131,101 @@ class _TopSeries(Generic[V]):
             self.sticky_selection.selections.pop(self.samples.family.name, None)
             return self._selected
         first_series, self._selected = self._selected, {}
-        rows = chain(first_series.items(), rows)
-        return self.select_from(rows, rows)
-
-    def select_from(
-        self, rows: Iterable[tuple[_Labels, V]], candidates: Iterable[tuple[_Labels, V]]
-    ) -> dict[_Labels, V]:
-        """Return what is served of too many rows; ``best`` are all of them that can be among the highest."""
+        all_rows = chain(first_series.items(), rows)
         selection = self.previous_selection()
         if selection is None:
-            self._select_top(candidates)
-            if self._accumulates:
-                self.sticky_selection.selections[self.samples.family.name] = (
-                    self.samples.created,
-                    frozenset(self._selected),
-                )
-        elif isinstance(rows, UserHistograms):
-            self._select_previous_histograms(rows, selection)
-        else:
-            self._select_previous(rows, selection)
+            return self._select_highest(all_rows)
+        self._select_previous(all_rows, selection)
         return self._selected | self._top_folded(len(self._selected))
 
-    def previous_selection(self) -> frozenset[_Labels] | None:
-        """Return the choice that stands; None where there is none."""
-        return self.sticky_selection.get(self.samples) if self._accumulates else None
+    def select_highest_of_groups(self) -> dict[Labels, V]:
+        """Return the same for grouped samples above the limit; most are folded group by group."""
+        # In each group one of the highest may be "_other" already, which is not selected.
+        rows, rest = self.samples.split_highest(self.limit + len(self.samples.groups))
+        for labels, values in rest.items():
+            self._fold(labels, self.merge(cast("list[V]", values)), len(values))
+        return self._select_highest(cast("Iterable[tuple[Labels, V]]", rows))
 
-    @property
-    def _accumulates(self) -> bool:
-        return self.samples.family.type in {MetricType.COUNTER, MetricType.HISTOGRAM}
+    def previous_selection(self) -> frozenset[Labels] | None:
+        """Return the sticky selection; None if there is none."""
+        return self.sticky_selection.get(self.samples) if self._is_cumulative else None
 
-    def candidates(self: _TopSeries[float], rows: UserSeries) -> Iterator[tuple[_Labels, float]]:
-        """Yield the rows that can be among the highest, and fold the others portion by portion."""
-        # One row of each portion may already be that of others, which is none of the highest.
-        max_candidates = self.limit + len(rows.groups)
-        values = chain.from_iterable(group.valid_values() for group in rows.groups)
-        # Sorting all is quicker than keeping a heap of so many.
-        minimum = sorted(values, reverse=True)[:max_candidates][-1]
-        for group in rows.groups:
-            if folded_values := [value for value in group.valid_values(minimum) if value < minimum]:
-                self._fold(group.labels, sum(folded_values), len(folded_values))
-            yield from rows.samples(group, minimum)
+    def restrict_groups(self, selection: frozenset[Labels]) -> tuple[FamilySamples, int]:
+        """Return grouped samples within a selection, still grouped, and their number."""
+        limited, rest = self.samples.restrict_to(selection)
+        for labels, values in rest.items():
+            self._fold(labels, self.merge(cast("list[V]", values)), len(values))
+        count = sum(group.count for group in limited.groups)
+        other = self._top_folded(count)
+        return replace(limited, rows=other.items()), count + len(other)
 
     def fold_exponential_buckets(
-        self, rows: Iterable[ExponentialBuckets], selected: frozenset[_Labels]
+        self, rows: Iterable[ExponentialBuckets], selected: Collection[Labels]
     ) -> list[ExponentialBuckets]:
-        """Return the same rows by another count, added up and folded as those that were selected."""
-        sums: dict[_Labels, Counter[int]] = {}
-        fold_index, may_merge = self._fold_index, self.may_merge(self.samples.family)
+        """Return exponential buckets merged and folded like the selected histograms."""
+        sums: dict[Labels, Counter[int]] = {}
         for labels, counts in rows:
             target = labels
-            if labels not in selected and fold_index is not None:
-                target = (*labels[:fold_index], OTHER, *labels[fold_index + 1 :])
-            if target in selected and (target not in sums or may_merge or target != labels):
+            if labels not in selected and self._fold_index is not None:
+                target = self._other(labels, self._fold_index)
+            if target in selected and (target not in sums or self.may_merge or target != labels):
                 sums.setdefault(target, Counter()).update(counts)
         return list(sums.items())
 
-    def _add(self, labels: _Labels, value: V) -> bool:
-        """Take a row in, or add it to its equal; tell whether it was new."""
+    @property
+    def _is_cumulative(self) -> bool:
+        return self.samples.family.type in {MetricType.COUNTER, MetricType.HISTOGRAM}
+
+    def _rank(self, value: Any) -> float:
+        return value.count if self.samples.bounds else value  # type: ignore[no-any-return]  # A number.
+
+    def _other(self, labels: Labels, fold_index: int) -> Labels:
+        return (*labels[:fold_index], OTHER, *labels[fold_index + 1 :])
+
+    def _add(self, labels: Labels, value: V) -> None:
+        """Select a row, or merge it into the selected one with the same labels."""
         if labels not in self._selected:
             self._selected[labels] = value
-            return True
-        if self.may_merge(self.samples.family):
+        elif self.may_merge:
             self._selected[labels] = self.merge((self._selected[labels], value))
         else:
             self.folded += 1
-        return False
 
-    def _fold(self, labels: _Labels, value: V, rows: int = 1) -> None:
-        """Count a row, or a sum of some, under ``_other`` where that means something."""
+    def _fold(self, labels: Labels, value: V, rows: int = 1) -> None:
+        """Add the value of ``rows`` rows to ``_other``, or drop it if the family cannot be summed."""
         self.folded += rows
-        if (fold_index := self._fold_index) is not None:
-            target = (*labels[:fold_index], OTHER, *labels[fold_index + 1 :])
+        if self._fold_index is not None:
+            target = self._other(labels, self._fold_index)
             previous = self._folded_values.get(target)
             self._folded_values[target] = value if previous is None else self.merge((previous, value))
 
-    def _select_previous(self, rows: Iterable[tuple[_Labels, V]], selection: frozenset[_Labels]) -> None:
-        # Of a family that is far too large most are folded, so they are added up all at once.
-        folded: defaultdict[_Labels, list[V]] = defaultdict(list)
+    def _select_previous(self, rows: Iterable[tuple[Labels, V]], selection: frozenset[Labels]) -> None:
+        # Nearly all rows of a family far above its limit are folded; adding them up at once is faster.
+        folded: defaultdict[Labels, list[V]] = defaultdict(list)
         fold_index = self._fold_index
-        after = None if fold_index is None else fold_index + 1
         for labels, value in rows:
             if labels in selection:
                 self._add(labels, value)
             elif fold_index is not None:
-                folded[labels[:fold_index] + labels[after:]].append(value)
+                folded[self._other(labels, fold_index)].append(value)
             else:
                 self.folded += 1
         for labels, values in folded.items():
-            self._fold((*labels[:fold_index], "", *labels[fold_index:]), self.merge(values), len(values))
+            self._fold(labels, self.merge(values), len(values))
 
-    def _select_previous_histograms(self, rows: UserHistograms, selection: frozenset[_Labels]) -> None:
-        """Do the same crowd by crowd, which spares a label set for each user who is folded."""
-        users_by_group = _users_by_group(selection, rows.user_index)
-        for labels, users in rows.iter_groups():
-            selected_users, folded = users_by_group[labels], []
-            before, after = labels[: rows.user_index], labels[rows.user_index + 1 :]
-            for user, value in users:
-                if user in selected_users:
-                    self._add((*before, user, *after), value)
-                else:
-                    folded.append(value)
-            if folded:
-                self._fold(labels, self.merge(folded), len(folded))
+    def _select_highest(self, rows: Iterable[tuple[Labels, V]]) -> dict[Labels, V]:
+        self._fill_with_highest(rows)
+        if self._is_cumulative:
+            selection = self.samples.created, frozenset(self._selected)
+            self.sticky_selection.selections[self.samples.family.name] = selection
+        return self._selected | self._top_folded(len(self._selected))
 
-    def select_previous_groups(
-        self: _TopSeries[float], rows: UserSeries, selection: frozenset[_Labels]
-    ) -> UserSeries:
-        """Return those who are chosen, in portions still, and what the others come to."""
-        users_by_group = _users_by_group(selection, rows.user_index)
-        groups = [
-            self._select_previous_group(group, rows.username_labels, users_by_group[group.labels])
-            for group in rows.groups
-        ]
-        series_count = sum(group.count for group in groups)
-        return replace(rows, groups=groups, other_samples=list(self._top_folded(series_count).items()))
-
-    def _select_previous_group(
-        self: _TopSeries[float],
-        group: SeriesGroup,
-        username_labels: Mapping[str, str | None],
-        selected_users: Collection[str],
-    ) -> SeriesGroup:
-        values = group.values_by_user()
-        selected = {name: value for name, value in values.items() if username_labels[name] in selected_users}
-        if len(selected) == group.count:
-            return group
-        folded = [value for name, value in values.items() if name not in selected]
-        self._fold(group.labels, sum(folded), len(folded))
-        return SeriesGroup.from_values(group.labels, selected, username_labels)
-
-    def _select_top(self, rows: Iterable[tuple[_Labels, V]]) -> None:
-        """Keep the highest, and make room for as many ``_other`` as there are."""
+    def _fill_with_highest(self, rows: Iterable[tuple[Labels, V]]) -> None:
+        """Select the highest rows, fewer than the limit to leave room for the ``_other`` series."""
         heap: list[tuple[float, _ReverseOrder]] = []
         fold_index = self._fold_index
         for labels, value in rows:
-            rank = self.rank(value)
+            rank = self._rank(value)
             if fold_index is not None and labels[fold_index] == OTHER:
                 self._fold(labels, value)
             elif labels in self._selected:
@@ -363,9 +243,11 @@ class _TopSeries(Generic[V]):
             _, lowest = heapq.heappop(heap)
             self._fold(lowest.labels, self._selected.pop(lowest.labels))
 
-    def _top_folded(self, selected_count: int) -> dict[_Labels, V]:
+    def _top_folded(self, selected_count: int) -> dict[Labels, V]:
         room = self.limit - selected_count
         if len(self._folded_values) <= room:
             return self._folded_values
-        top = heapq.nsmallest(room, self._folded_values.items(), key=lambda row: (-self.rank(row[1]), row[0]))
+        top = heapq.nsmallest(
+            room, self._folded_values.items(), key=lambda row: (-self._rank(row[1]), row[0])
+        )
         return dict(top)

@@ -1,72 +1,47 @@
-"""The page that a scrape gets: rendered and compressed once per poll, off the event loop.
+"""The exposition that scrapes get: rendered and compressed once per poll, in a worker thread.
 
-Families are kept compressed, in pieces, so that a page costs about a tenth of its plain size in memory. What
-looks the same in both formats is rendered and compressed once. Users of a template whose numbers are the same
-objects as at the last poll are not written again. A client that takes no gzip gets the pieces inflated, and
-from then on finds them ready.
+It is held compressed, which takes about a tenth of the plain size. A client without gzip support gets the
+decompressed bytes, which are then prepared at each poll.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+import structlog
 
 from insights_exporter.config.settings import LimitSettings
 from insights_exporter.interpreter_tuning import release_gil
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.cardinality import StickySelection
-from insights_exporter.metrics.encoder.gzip_blocks import (
-    CompressedBlock,
-    compress,
-    concat,
-    decompress,
-    to_gzip,
-)
-from insights_exporter.metrics.encoder.text import (
-    EOF,
-    FamilySamples,
-    Format,
-    LabelPairCache,
-    encode_blocks,
-    header,
-    same_in_both_formats,
-)
-from insights_exporter.metrics.encoder.user_series import (
-    DerivationCache,
-    SeriesGroup,
-    TwoGenerationCache,
-    UserSeries,
-)
-from insights_exporter.metrics.encoder.user_series_encoder import UserSeriesEncoder
+from insights_exporter.metrics.derivation_cache import DerivationCache
+from insights_exporter.metrics.encoder import EOF, EncodedBody, Encoder, FamilySamples, Format
 from insights_exporter.metrics.families import iter_families
 from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import Snapshot
-from insights_exporter.telemetry import NullTelemetry, Telemetry
+from insights_exporter.telemetry import Telemetry
 
 __all__ = ["COLLECTORS", "Exposition"]
 
 COLLECTORS: Final = frozenset(family.collector for family in catalogue.FAMILIES)
-"""The names that a scrape can select by; ``exporter`` stands for the live tail."""
+"""Values of the scrape parameter ``collect[]``; ``exporter`` selects the self metrics."""
 
 _SELF_COLLECTOR: Final = "exporter"
 _SIZE_WARNING_BYTES: Final = 15 * 2**20
 
-_CacheKey = tuple[str, float | None, Format, tuple[SeriesGroup, ...]]
-"""What the text of some portions goes by."""
-
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 class Exposition:
-    """Keeps the page of the last published snapshot; before the first, a page has nothing but its tail.
+    """Renders snapshots and holds the last rendered one; before the first, only self metrics are served.
 
-    ``pass_on`` gets the families that a page was made of, to write them in another form.
+    ``on_families`` gets the families of each rendered snapshot, for OTLP.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword only.
         self,
         *,
         username_policy: UsernamePolicy,
@@ -80,17 +55,16 @@ class Exposition:
         self._username_policy = username_policy
         self._limits = limits
         self._free_text = free_text
-        self._telemetry = telemetry or NullTelemetry()
-        self._after_block = after_block
+        self._telemetry = telemetry or Telemetry()
         self._on_families = on_families
         self._sticky_selection = sticky_selection if sticky_selection is not None else StickySelection()
         self._publish_lock = asyncio.Lock()
         self._rendered = _RenderedSnapshot()
         self._derivations = DerivationCache()
-        self._compressed_blocks: TwoGenerationCache[_CacheKey, CompressedBlock] = TwoGenerationCache()
+        self._encoder = Encoder(after_block=after_block)
 
     async def publish(self, snapshot: Snapshot) -> None:
-        """Render a snapshot in another thread, then serve it in place of the one before."""
+        """Render a snapshot in a worker thread, then serve it instead of the last one."""
         async with self._publish_lock:
             previous, self._rendered = (
                 self._rendered,
@@ -98,9 +72,7 @@ class Exposition:
             )
         rendered = self._rendered
         families, rendered.families = rendered.families, []
-        sizes = {
-            exposition_format: rendered.select_block(exposition_format).length for exposition_format in Format
-        }
+        sizes = {exposition_format: rendered.select(exposition_format).size for exposition_format in Format}
         self._telemetry.exposition_rendered(
             rendered.series,
             rendered.folded,
@@ -111,11 +83,13 @@ class Exposition:
         if (
             max(sizes.values())
             >= _SIZE_WARNING_BYTES
-            > max(previous.select_block(exposition_format).length for exposition_format in Format)
+            > max(previous.select(exposition_format).size for exposition_format in Format)
         ):
             logger.warning(
-                "The page nears the size that some scrapers refuse; lower limits or leave families out.",
-                extra={"bytes": max(sizes.values()), "refused_by_victoriametrics": 16 * 2**20},
+                "exposition approached scrape size limit",
+                bytes=max(sizes.values()),
+                victoriametrics_limit_bytes=16 * 2**20,
+                remedy="lower limits.series_per_family or set families to 0 in limits.families",
             )
 
     def body(
@@ -126,7 +100,7 @@ class Exposition:
         collectors: frozenset[str] = frozenset(),
         self_metrics: bytes = b"",
     ) -> bytes:
-        """Return what a scrape gets as one."""
+        """Return the body of a scrape in one piece; see ``chunks``."""
         return b"".join(
             self.chunks(exposition_format, gzip=gzip, collectors=collectors, self_metrics=self_metrics)
         )
@@ -139,34 +113,31 @@ class Exposition:
         collectors: frozenset[str] = frozenset(),
         self_metrics: bytes = b"",
     ) -> list[bytes]:
-        """Return what a scrape gets: the families of the named collectors, or all, then ``tail``.
+        """Return the body of a scrape in chunks: families of the collectors (or all), then self metrics.
 
-        ``tail`` is text in the same format without its end mark, and belongs to the collector ``exporter``.
+        ``self_metrics`` is text in the same format, without ``EOF``.
         """
         selected_collectors = collectors or COLLECTORS
         trailer = self_metrics if _SELF_COLLECTOR in selected_collectors else b""
         trailer += EOF if exposition_format is Format.OPENMETRICS else b""
         if gzip:
-            return to_gzip(
-                self._rendered.select_block(exposition_format, selected_collectors), compress([trailer])
-            )
+            return self._rendered.select(exposition_format, selected_collectors).gzip(trailer)
         if collectors:
-            return [decompress(self._rendered.select_block(exposition_format, collectors)), trailer]
-        return [self._rendered.uncompressed(exposition_format), trailer]
+            return [self._rendered.select(exposition_format, collectors).plain(), trailer]
+        return [self._rendered.plain(exposition_format), trailer]
 
     def _render_and_prepare(self, snapshot: Snapshot) -> _RenderedSnapshot:
-        """Render, and join and inflate now what scrapes have asked for of late."""
+        """Render, and prepare the bodies that scrapes asked for since the last poll."""
         rendered = self._render(snapshot)
         for exposition_format in Format:
-            rendered.select_block(exposition_format)
-        for exposition_format in self._rendered.uncompressed_formats:
-            rendered.prepare_uncompressed(exposition_format)
+            rendered.select(exposition_format)
+        for exposition_format in self._rendered.plain_formats:
+            rendered.prepare_plain(exposition_format)
         return rendered
 
     def _render(self, snapshot: Snapshot) -> _RenderedSnapshot:
-        rendered, label_pairs = _RenderedSnapshot(), LabelPairCache()
+        rendered = _RenderedSnapshot()
         self._derivations.rotate()
-        self._compressed_blocks.rotate()
         for limited_family in iter_families(
             snapshot,
             username_policy=self._username_policy,
@@ -175,103 +146,50 @@ class Exposition:
             sticky_selection=self._sticky_selection,
             derivations=self._derivations,
         ):
-            name = limited_family.samples.family.name
+            samples = limited_family.samples
+            name = samples.family.name
             rendered.series[name], rendered.folded[name] = limited_family.series, limited_family.folded
             if self._on_families is not None:
-                rendered.families.append(limited_family.samples)
-            for exposition_format, encoded in self._encode_formats(
-                limited_family.samples, label_pairs
-            ).items():
-                blocks = [compress([header(limited_family.samples.family, exposition_format)]), *encoded]
-                rendered.blocks[exposition_format].append((limited_family.samples.family.collector, blocks))
+                rendered.families.append(samples)
+            for exposition_format in Format:
+                encoded = self._encoder.encode(samples, exposition_format)
+                rendered.parts[exposition_format].append((samples.family.collector, encoded))
+        self._encoder.finish_snapshot()
         return rendered
-
-    def _encode_formats(
-        self, samples: FamilySamples, label_pairs: LabelPairCache
-    ) -> dict[Format, list[CompressedBlock]]:
-        """Return the series of a family in pieces by format, the same ones where they look the same."""
-        text = self._encode_family(samples, Format.TEXT, label_pairs)
-        openmetrics = (
-            text
-            if same_in_both_formats(samples)
-            else self._encode_family(samples, Format.OPENMETRICS, label_pairs)
-        )
-        return {Format.TEXT: text, Format.OPENMETRICS: openmetrics}
-
-    def _encode_family(
-        self, samples: FamilySamples, exposition_format: Format, label_pairs: LabelPairCache
-    ) -> list[CompressedBlock]:
-        floats = samples.floats
-        if isinstance(floats, UserSeries):
-            created = samples.created if exposition_format is Format.OPENMETRICS else None
-            user_encoder = UserSeriesEncoder(samples.family, floats, created)
-            blocks_of_users = [
-                self._encode_chunk(samples, chunk, user_encoder, exposition_format)
-                for chunk in floats.chunks()
-            ]
-            if not floats.other_samples:
-                return blocks_of_users
-            return [
-                *blocks_of_users,
-                *self._encode_family(
-                    replace(samples, floats=floats.other_samples), exposition_format, label_pairs
-                ),
-            ]
-        return [
-            compress(encode_blocks(samples, exposition_format, label_pairs), after_block=self._after_block)
-        ]
-
-    def _encode_chunk(
-        self,
-        samples: FamilySamples,
-        chunk: tuple[SeriesGroup, ...],
-        user_encoder: UserSeriesEncoder,
-        exposition_format: Format,
-    ) -> CompressedBlock:
-        """Return some portions as they were written before, where nothing in them has changed."""
-        key = samples.family.name, samples.created, exposition_format, chunk
-        cached = self._compressed_blocks.get(key)
-        return cached or self._compressed_blocks.put(
-            key, compress(user_encoder.encode_blocks(chunk), after_block=self._after_block)
-        )
 
 
 @dataclass(slots=True)
 class _RenderedSnapshot:
-    """One snapshot's families in pieces, each with its collector, and whole pages made of them."""
+    """The encoded families of a snapshot by collector, and the bodies made of them."""
 
-    blocks: dict[Format, list[tuple[str, Sequence[CompressedBlock]]]] = field(
-        default_factory=lambda: {form: [] for form in Format}
+    parts: dict[Format, list[tuple[str, EncodedBody]]] = field(
+        default_factory=lambda: {exposition_format: [] for exposition_format in Format}
     )
     series: dict[str, int] = field(default_factory=dict)
     folded: dict[str, int] = field(default_factory=dict)
     families: list[FamilySamples] = field(default_factory=list)
-    """What the page was made of, held only where somebody takes it."""
-    uncompressed_formats: set[Format] = field(default_factory=set)
-    _blocks_by_selection: dict[tuple[Format, frozenset[str]], CompressedBlock] = field(default_factory=dict)
-    _uncompressed: dict[Format, bytes] = field(default_factory=dict)
+    """The samples, only if ``on_families`` takes them."""
+    plain_formats: set[Format] = field(default_factory=set)
+    """Formats that scrapes asked for without gzip."""
+    _bodies: dict[tuple[Format, frozenset[str]], EncodedBody] = field(default_factory=dict)
+    _plain: dict[Format, bytes] = field(default_factory=dict)
 
-    def select_block(
-        self, exposition_format: Format, collectors: frozenset[str] = COLLECTORS
-    ) -> CompressedBlock:
-        """Return the families of the collectors as one piece."""
-        collectors &= COLLECTORS
-        if (exposition_format, collectors) not in self._blocks_by_selection:
-            self._blocks_by_selection[exposition_format, collectors] = concat(
-                block
-                for collector, blocks in self.blocks[exposition_format]
-                if collector in collectors
-                for block in blocks
-            )
-        return self._blocks_by_selection[exposition_format, collectors]
+    def select(self, exposition_format: Format, collectors: frozenset[str] = COLLECTORS) -> EncodedBody:
+        """Return the families of collectors as one body."""
+        key = exposition_format, collectors & COLLECTORS
+        if key not in self._bodies:
+            self._bodies[key] = EncodedBody.join(
+                part for collector, part in self.parts[exposition_format] if collector in key[1]
+            ).compact()
+        return self._bodies[key]
 
-    def uncompressed(self, exposition_format: Format) -> bytes:
-        """Return all families uncompressed, and note that somebody wants them so."""
-        self.uncompressed_formats.add(exposition_format)
-        self.prepare_uncompressed(exposition_format)
-        return self._uncompressed[exposition_format]
+    def plain(self, exposition_format: Format) -> bytes:
+        """Return all families without compression, and prepare them at each poll from now on."""
+        self.plain_formats.add(exposition_format)
+        self.prepare_plain(exposition_format)
+        return self._plain[exposition_format]
 
-    def prepare_uncompressed(self, exposition_format: Format) -> None:
-        """Inflate the page ahead of who asks for it."""
-        if exposition_format not in self._uncompressed:
-            self._uncompressed[exposition_format] = decompress(self.select_block(exposition_format))
+    def prepare_plain(self, exposition_format: Format) -> None:
+        """Decompress all families."""
+        if exposition_format not in self._plain:
+            self._plain[exposition_format] = self.select(exposition_format).plain()

@@ -1,8 +1,14 @@
-"""OpenTelemetry instruments for families of the catalogue, read through its Prometheus exporter."""
+"""OpenTelemetry instruments of the self metrics, read through OpenTelemetry's Prometheus exporter.
+
+``instrument_name`` and ``instrument_unit`` translate the catalogue to OpenTelemetry, also for OTLP. The
+standard translation to Prometheus (dots to underscores, unit and ``_total`` appended) gives the family's name
+back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import Final
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -10,11 +16,10 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import (
     AlwaysOffExemplarFilter,
     Counter,
-    Histogram,
     MeterProvider,
     ObservableGauge,
 )
-from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.metrics import Histogram as OtelHistogram
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry
@@ -23,23 +28,35 @@ from prometheus_client.samples import Sample
 
 from insights_exporter import __version__
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.text import FamilySamples, HistogramSample
-from insights_exporter.metrics.family import Family, MetricType
-from insights_exporter.metrics.naming import instrument_name, instrument_unit
+from insights_exporter.metrics.encoder import FamilySamples, Histogram, HistogramSample
+from insights_exporter.metrics.family import PREFIX, Family, MetricType
 
-__all__ = ["Instruments"]
+__all__ = ["Instruments", "instrument_name", "instrument_unit"]
 
-# Far above what can occur; beyond it the SDK would add up unlike things.
 _CARDINALITY_LIMIT: Final = 10_000
+"""Label sets per instrument; above it the SDK would merge unrelated label sets."""
+
+_UCUM_UNITS: Final = {"seconds": "s", "bytes": "By", "": ""}
+
+
+def instrument_name(family: Family) -> str:
+    """Return the OpenTelemetry name, which translates back to the family's name."""
+    # The translation appends nothing to an info. Gauge histograms become gauges, without a unit.
+    name = family.name if family.type is MetricType.INFO else family.base_name
+    if instrument_unit(family):
+        name = name.removesuffix(f"_{family.unit}")
+    return "coder.insights." + name.removeprefix(PREFIX).replace("exporter_", "exporter.", 1)
+
+
+def instrument_unit(family: Family) -> str:
+    """Return the unit in UCUM notation; none for a gauge histogram, whose gauges have different units."""
+    return "" if family.type is MetricType.GAUGE_HISTOGRAM else _UCUM_UNITS[family.unit]
 
 
 class Instruments:
-    """An instrument per family, in a provider of their own; nothing is global.
+    """One instrument per family, in a meter provider of its own: nothing is global."""
 
-    ``readers`` are further readers of the same instruments.
-    """
-
-    def __init__(self, families: Iterable[Family], readers: Sequence[MetricReader] = ()) -> None:
+    def __init__(self, families: Iterable[Family]) -> None:
         self._families = tuple(families)
         self.registry = CollectorRegistry()
         reader = PrometheusMetricReader(
@@ -48,15 +65,15 @@ class Instruments:
             registry=self.registry,
             cardinality_limits={
                 Counter: _CARDINALITY_LIMIT,
-                Histogram: _CARDINALITY_LIMIT,
+                OtelHistogram: _CARDINALITY_LIMIT,
                 ObservableGauge: _CARDINALITY_LIMIT,
             },
         )
         buckets = ExplicitBucketHistogramAggregation(catalogue.DURATION_BUCKETS, record_min_max=False)
         self._provider = MeterProvider(
-            metric_readers=[reader, *readers],
+            metric_readers=[reader],
             resource=Resource.get_empty(),
-            views=[View(instrument_type=Histogram, aggregation=buckets)],
+            views=[View(instrument_type=OtelHistogram, aggregation=buckets)],
             exemplar_filter=AlwaysOffExemplarFilter(),
             shutdown_on_exit=False,
         )
@@ -74,23 +91,23 @@ class Instruments:
                 meter.create_observable_gauge(name, [self._gauge_callback(family)], unit, family.help)
 
     def add(self, family: Family, amount: float, *labels: str) -> None:
-        """Add to a counter."""
+        """Add an amount to a counter."""
         self._counters[family].add(amount, _attributes(family, labels))
 
     def record(self, family: Family, seconds: float, *labels: str) -> None:
-        """Observe a duration."""
+        """Observe a duration in a histogram."""
         self._histograms[family].record(seconds, _attributes(family, labels))
 
     def set(self, family: Family, value: float, *labels: str) -> None:
-        """Set a gauge."""
+        """Set one series of a gauge."""
         self._gauges[family][labels] = float(value)
 
     def replace(self, family: Family, values: Mapping[tuple[str, ...], float]) -> None:
-        """Set all of a gauge at once; what is not named ends."""
+        """Set all series of a gauge; label sets that are missing here disappear."""
         self._gauges[family] = {labels: float(value) for labels, value in values.items()}
 
     def samples(self) -> list[FamilySamples]:
-        """Return what there is now, in the order of the families."""
+        """Return the current samples, in the order of the families."""
         metrics = {metric.name: metric for metric in self.registry.collect()}
         return [
             _family_samples(family, metrics[family.base_name])
@@ -99,11 +116,11 @@ class Instruments:
         ]
 
     def shutdown(self) -> None:
-        """Let readers push what is left, and stop."""
+        """Stop the meter provider."""
         self._provider.shutdown()
 
     def _gauge_callback(self, family: Family) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        # Gauges are observed, as those that are set lose their value once a reader has seen it.
+        # An observable gauge: the SDK drops the value of a synchronous one after each collection.
         def observe(_: CallbackOptions) -> Iterable[Observation]:
             values = dict(self._gauges[family])
             return [Observation(value, _attributes(family, labels)) for labels, value in values.items()]
@@ -120,15 +137,15 @@ def _family_samples(family: Family, metric: Metric) -> FamilySamples:
         return FamilySamples(
             family, [(_label_values(family, sample), float(sample.value)) for sample in metric.samples]
         )
-    # For each label set there are its buckets, then count and sum.
-    bounds, samples_per_histogram = catalogue.DURATION_BUCKETS, len(catalogue.DURATION_BUCKETS) + 3
+    # Each label set has its buckets, then count and sum.
+    bounds = catalogue.DURATION_BUCKETS
+    samples_per_histogram = len(bounds) + 3
     rows: list[HistogramSample] = []
     for start in range(0, len(metric.samples), samples_per_histogram):
         *buckets, _, total = metric.samples[start : start + samples_per_histogram]
-        rows.append(
-            (_label_values(family, total), tuple([float(bucket.value) for bucket in buckets]), total.value)
-        )
-    return FamilySamples(family, histograms=rows, bounds=bounds)
+        counts = [int(upper - lower) for lower, upper in pairwise((0.0, *(item.value for item in buckets)))]
+        rows.append((_label_values(family, total), Histogram.from_counts(counts, float(total.value))))
+    return FamilySamples(family, rows, bounds)
 
 
 def _label_values(family: Family, sample: Sample) -> tuple[str, ...]:

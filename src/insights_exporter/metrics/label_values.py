@@ -1,26 +1,26 @@
-"""Label values as they are served: redacted, free of what an exposition cannot carry, and cut."""
+"""Label values as served: pseudonymized, without control characters, cut to a maximum length."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-from insights_exporter.metrics.encoder.user_series import DerivationCache
+from insights_exporter.metrics.derivation_cache import DerivationCache
 from insights_exporter.metrics.family import Family
 from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import TemplateKey
 
 __all__ = ["LabelValues"]
 
-# Newlines are escaped by every exposition; other control characters and lone surrogates have no place in one.
+# Both formats escape newlines; other control characters and lone surrogates are not allowed in them.
 _FORBIDDEN_CHARACTERS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class LabelValues:
-    """Turns raw values into served ones, each once, and knows the labels whose values came to be equal.
+    """Maps raw to served label values, each once, and knows labels with collisions.
 
-    ``derived`` remembers from one publication to the next what came of parts that are still the same.
+    ``derivations`` caches values of unchanged parts from snapshot to snapshot.
     """
 
     def __init__(
@@ -37,19 +37,19 @@ class LabelValues:
         self.username_labels = _UsernameLabels(self["username"], username_policy)
 
     def __getitem__(self, label: str) -> _CleanValues:
-        """Return the values of a label, by raw value."""
+        """Return the served values of a label by raw value."""
         if label not in self._by_label:
             self._by_label[label] = _CleanValues(self._clean)
         return self._by_label[label]
 
     def template(self, key: TemplateKey) -> tuple[str, str]:
-        """Return the two values that name a template."""
+        """Return the values of the template labels."""
         return self["organization_name"][key.organization_name], self["template_name"][key.template_name]
 
     def may_merge(self, family: Family) -> bool:
-        """Tell whether series of a family that came to be equal may be added up.
+        """Return whether series with equal label sets may be summed.
 
-        They may where a sum over each label that has equal values by now means something.
+        True if the family can be summed over every label with a collision so far.
         """
         colliding_labels = {
             label for label, clean_values in self._by_label.items() if clean_values.has_collisions
@@ -63,7 +63,7 @@ class LabelValues:
 
 
 class _CleanValues(dict[str, str]):
-    """The served values of one label by raw value."""
+    """Served values of one label by raw value."""
 
     def __init__(self, clean: Callable[[str], str]) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _CleanValues(dict[str, str]):
 
     def __missing__(self, raw: str) -> str:
         text = self._clean(raw)
-        # Nearly all values stay as they are, so only the others are remembered twice.
+        # Nearly all values are unchanged, so only changed ones are stored twice.
         if text in self._modified_values or (text != raw and text in self):
             self.has_collisions = True
         if text != raw:
@@ -83,7 +83,7 @@ class _CleanValues(dict[str, str]):
 
 
 class _UsernameLabels(dict[str, str | None]):
-    """The served names of users by username; None for all where users are left out."""
+    """Served usernames by username; None for all if users are hidden."""
 
     def __init__(self, clean_usernames: _CleanValues, username_policy: UsernamePolicy) -> None:
         super().__init__()

@@ -1,13 +1,12 @@
-"""What the exporter tells of itself, measured with OpenTelemetry and read through its Prometheus exporter."""
+"""Self metrics of the exporter: instrumented with OpenTelemetry, served live at each scrape."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from opentelemetry.sdk.metrics.export import MetricReader
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -15,34 +14,33 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from insights_exporter import __version__
 from insights_exporter.errors import BadResponse, RateLimited, ServerError, Unreachable, all_reasons
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.text import EOF, FamilySamples, Format, encode_families
+from insights_exporter.metrics.encoder import EOF, FamilySamples, Format, encode
 from insights_exporter.metrics.family import Family
 from insights_exporter.metrics.instruments import Instruments
+from insights_exporter.telemetry import Telemetry
 
 __all__ = ["SelfMetrics"]
 
 _RESULTS: Final = ("ok", "partial", "failed")
 _SCRAPE_FAMILIES: Final = (catalogue.SCRAPES, catalogue.SCRAPE_DURATION)
-"""What changes with each scrape; all else changes with polls."""
+"""Families that change with each scrape; all others change with polls."""
 
 _ERROR_REASONS: Final = tuple(sorted(all_reasons() | {"internal"}))
 _RETRYABLE_REASONS: Final = tuple(
     sorted(all_reasons(Unreachable) | {one.reason for one in (BadResponse, RateLimited, ServerError)})
 )
-"""Why a request may be tried once more."""
+"""Reasons for which a request is retried."""
 
 
-class SelfMetrics:
-    """Receives telemetry and serves it; ``readers`` may push the same signals elsewhere.
+class SelfMetrics(Telemetry):
+    """Records telemetry and encodes it for scrapes and OTLP.
 
-    What a scrape changes is kept apart once more, so that the rest is collected anew only after something
-    happened. ``process`` adds the ``process_`` metrics that every Prometheus client has.
+    The families that change with each scrape have instruments of their own: the text of all others is cached
+    until the next event. ``process`` adds the ``process_*`` metrics of every Prometheus client.
     """
 
-    def __init__(
-        self, *, poll_interval: float, readers: Sequence[MetricReader] = (), process: bool = True
-    ) -> None:
-        self._instruments = Instruments(catalogue.EXPORTER_FAMILIES, readers)
+    def __init__(self, *, poll_interval: float, process: bool = True) -> None:
+        self._instruments = Instruments(catalogue.EXPORTER_FAMILIES)
         self._scrape_instruments = Instruments(_SCRAPE_FAMILIES)
         self._process_registry = CollectorRegistry()
         if process:
@@ -53,49 +51,46 @@ class SelfMetrics:
         self._initialize(poll_interval)
 
     def encode(self, exposition_format: Format) -> bytes:
-        """Return all own metrics as they stand now, without the end mark of OpenMetrics."""
-        scrape_metrics = encode_families(self._scrape_instruments.samples(), exposition_format)
+        """Return the text of all self metrics, without ``EOF``."""
+        scrape_metrics = (
+            block
+            for samples in self._scrape_instruments.samples()
+            for block in encode(samples, exposition_format)
+        )
         if exposition_format is Format.TEXT:
-            return b"".join(
-                (
-                    self._encode_cached(exposition_format),
-                    scrape_metrics,
-                    generate_text(self._process_registry),
-                )
-            )
-        process_metrics: bytes = generate_openmetrics(self._process_registry)  # type: ignore[no-untyped-call]  # Ships no types.
+            process_metrics = generate_text(self._process_registry)
+        else:
+            process_metrics = generate_openmetrics(self._process_registry)  # type: ignore[no-untyped-call]  # Ships no types.
         return b"".join(
-            (
-                self._encode_cached(exposition_format),
-                scrape_metrics.removesuffix(EOF),
-                process_metrics.removesuffix(EOF),
-            )
+            (self._encode_cached(exposition_format), *scrape_metrics, process_metrics.removesuffix(EOF))
         )
 
     def samples(self) -> list[FamilySamples]:
-        """Return all own metrics as they stand now; one caller at a time, on the thread that serves pages."""
+        """Return the samples of all self metrics; call it from the event loop only."""
         return self._instruments.samples()
 
     def shutdown(self) -> None:
-        """Push what is left and stop."""
+        """Stop the instruments."""
         self._instruments.shutdown()
         self._scrape_instruments.shutdown()
 
     def _encode_cached(self, exposition_format: Format) -> bytes:
-        """Return what scrapes do not change."""
-        # Whoever changes something later leaves another mark, so nothing is ever shown that is out of date.
+        """Return the text of the families that scrapes do not change; encode it if there was an event."""
+        # Read the revision first: a later event invalidates the text that is encoded now.
         revision = self._revision
         cached_revision, encoded = self._encoded_by_format.get(exposition_format, (None, b""))
         if cached_revision is not revision:
-            samples = [
-                samples for samples in self._instruments.samples() if samples.family not in _SCRAPE_FAMILIES
-            ]
-            encoded = bytes(encode_families(samples, exposition_format).removesuffix(EOF))
+            encoded = b"".join(
+                block
+                for samples in self._instruments.samples()
+                if samples.family not in _SCRAPE_FAMILIES
+                for block in encode(samples, exposition_format)
+            )
             self._encoded_by_format[exposition_format] = revision, encoded
         return encoded
 
     def _initialize(self, poll_interval: float) -> None:
-        """Serve what is known beforehand, and counters from 0 on, so that their first step is seen."""
+        """Set constants, and start counters at 0 so that rate() sees the first increase."""
         self._set(catalogue.BUILD_INFO, 1, __version__, platform.python_version())
         self._set(catalogue.POLL_INTERVAL, poll_interval)
         for result in _RESULTS:
@@ -106,7 +101,7 @@ class SelfMetrics:
             instruments.add(catalogue.SCRAPES, 0, "200")
 
     def _initialize_endpoint(self, endpoint: str) -> None:
-        """Serve what may happen to an endpoint as 0, or the first fault would be no increase."""
+        """Start the counters of an endpoint at 0 so that rate() sees the first increase."""
         if endpoint not in self._initialized_labels:
             self._initialized_labels.add(endpoint)
             self._add(catalogue.ROWS_DROPPED, 0, endpoint)
@@ -114,7 +109,7 @@ class SelfMetrics:
                 self._add(catalogue.API_RETRIES, 0, endpoint, reason)
 
     def _initialize_collector(self, collector: str) -> None:
-        """Serve what may happen to a collector as 0, for the same reason."""
+        """Start the error counters of a collector at 0."""
         if collector not in self._initialized_labels:
             self._initialized_labels.add(collector)
             for reason in _ERROR_REASONS:
@@ -139,7 +134,7 @@ class SelfMetrics:
     # Telemetry -------------------------------------------------------------------------------------------
 
     def config_applied(self, *, poll_interval: float) -> None:
-        """Note what the configuration says now."""
+        """Set the poll interval."""
         self._set(catalogue.POLL_INTERVAL, poll_interval)
 
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
@@ -149,19 +144,16 @@ class SelfMetrics:
         self._record(catalogue.API_REQUEST_DURATION, seconds, endpoint)
 
     def request_retried(self, endpoint: str, reason: str) -> None:
-        """Count a request that is tried once more."""
+        """Count a retry."""
         self._add(catalogue.API_RETRIES, 1, endpoint, reason)
 
     def rate_limit_waited(self, seconds: float) -> None:
-        """Add up waiting for Coder's rate limit."""
+        """Add seconds spent waiting for Coder's rate limit."""
         self._add(catalogue.RATE_LIMIT_WAIT, max(0.0, seconds))
 
-    def rows_dropped(self, endpoint: str, count: int, example: str) -> None:
-        """Count parts of answers that could not be used."""
+    def rows_dropped(self, endpoint: str, count: int, example: str) -> None:  # noqa: ARG002 - as in the base class.
+        """Count invalid rows."""
         self._add(catalogue.ROWS_DROPPED, count, endpoint)
-
-    def version_changed(self, version: str) -> None:
-        """Ignore the server's version, which a Coder family tells."""
 
     def poll_finished(self, result: str, seconds: float) -> None:
         """Count a poll."""
@@ -169,7 +161,7 @@ class SelfMetrics:
         self._set(catalogue.POLL_DURATION, seconds)
 
     def collector_finished(self, collector: str, seconds: float, *, success: bool, at: datetime) -> None:
-        """Note a collector's run."""
+        """Record a collector's run."""
         self._initialize_collector(collector)
         self._set(catalogue.COLLECTOR_SUCCESS, success, collector)
         self._record(catalogue.COLLECTOR_DURATION, seconds, collector)
@@ -177,25 +169,25 @@ class SelfMetrics:
             self._set(catalogue.LAST_SUCCESS, at.timestamp(), collector)
 
     def collector_error(self, collector: str, reason: str) -> None:
-        """Count a fault of a collector."""
+        """Count an error of a collector."""
         self._add(catalogue.COLLECTOR_ERRORS, 1, collector, reason)
 
     def permission_checked(self, resource: str, action: str, *, granted: bool) -> None:
-        """Note what the token may do."""
+        """Set a permission of the token."""
         self._set(catalogue.PERMISSION, granted, resource, action)
 
     def token_expiry_updated(self, at: datetime | None) -> None:
-        """Note when the token expires."""
+        """Set the time at which the token expires; None if unknown."""
         self._replace(catalogue.TOKEN_EXPIRY, {} if at is None else {(): at.timestamp()})
 
     def counters_corrected(self, count: int) -> None:
-        """Count totals that were held."""
+        """Count counters held at their last value."""
         self._add(catalogue.COUNTER_CORRECTIONS, count)
 
     def exposition_rendered(
         self, series: Mapping[str, int], folded: Mapping[str, int], sizes: Mapping[str, int]
     ) -> None:
-        """Note the page that is served from now on, in place of the one before."""
+        """Set series and sizes of the rendered exposition."""
         for family, counts in (
             (catalogue.SERIES, series),
             (catalogue.SERIES_FOLDED, folded),
@@ -210,7 +202,7 @@ class SelfMetrics:
             instruments.record(catalogue.SCRAPE_DURATION, seconds)
 
     def config_reloaded(self, *, success: bool, at: datetime) -> None:
-        """Note that the configuration was read, or could not be."""
+        """Record a configuration reload."""
         self._set(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL, success)
         if success:
             self._set(catalogue.CONFIG_LAST_RELOAD_TIMESTAMP, at.timestamp())
@@ -220,9 +212,13 @@ class SelfMetrics:
         self._add(catalogue.AGENT_STATS_ROWS, count, result)
 
     def agent_lag_updated(self, seconds: float) -> None:
-        """Note the age of the newest agent report."""
+        """Set the age of the newest agent report in seconds."""
         self._set(catalogue.AGENT_STATS_LAG, seconds)
 
     def export_finished(self, result: str, count: int = 1) -> None:
-        """Count a push."""
+        """Count OTLP pushes."""
         self._add(catalogue.OTLP_EXPORTS, count, result)
+
+    def export_error(self, reason: str, count: int = 1) -> None:
+        """Count failed or partially rejected OTLP pushes."""
+        self._add(catalogue.OTLP_EXPORT_ERRORS, count, reason)

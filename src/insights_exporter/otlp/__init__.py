@@ -1,4 +1,4 @@
-"""The same families as the page, pushed to an OpenTelemetry collector."""
+"""Push of all metric families to an OpenTelemetry receiver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams of points cut into requests of bounded size, so that no receiver refuses one for being large."""
+"""Splits metric streams into requests of bounded size; receivers reject requests that are too large."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from insights_exporter.otlp.points import MetricStream, Point
 __all__ = ["MAX_REQUEST_BYTES", "split_batches"]
 
 MAX_REQUEST_BYTES: Final = 2 * 2**20
-"""Bytes of a request before compression, about; a receiver of gRPC takes 4 MiB where nobody changed it."""
+"""Approximate size of a request before compression; gRPC receivers accept 4 MiB by default."""
 
 _SCOPE: Final = InstrumentationScope("insights_exporter")
-"""Without a version: receivers put it on every series, and each release would begin new ones."""
+"""Without a version: some receivers make it a label, and each release would start new series."""
 
 _BYTES_PER_METRIC: Final = 64
 _BYTES_PER_ATTRIBUTE: Final = 12
@@ -26,7 +26,7 @@ _BYTES_PER_ATTRIBUTE: Final = 12
 def split_batches(
     streams: Iterable[MetricStream], resource: Resource, *, max_bytes: int = MAX_REQUEST_BYTES
 ) -> Iterator[MetricsData]:
-    """Yield all points, many in a request; a stream may go on in the next one."""
+    """Yield requests with all points; a stream may continue in the next request."""
     metrics: list[Metric] = []
     size = 0
     for stream in streams:
@@ -52,7 +52,7 @@ def _metrics_data(metrics: list[Metric], resource: Resource) -> MetricsData:
 
 
 def _attributes_size(attributes: Mapping[str, Any]) -> int:
-    """Return how many bytes attributes take, about."""
+    """Return the approximate encoded size of attributes in bytes."""
     return sum(
         _BYTES_PER_ATTRIBUTE + len(name) + (len(value) if value.isascii() else len(value.encode()))
         for name, value in attributes.items()

@@ -1,4 +1,4 @@
-"""Pushes by gRPC; only those who installed the extra ``otlp-grpc`` can import this."""
+"""OTLP over gRPC; importable with the extra ``otlp-grpc``."""
 
 from __future__ import annotations
 
@@ -17,24 +17,35 @@ from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExp
 from opentelemetry.sdk.metrics.export import MetricExporter
 
 from insights_exporter.otlp.endpoint import Endpoint
-from insights_exporter.otlp.receiver_status import ReceiverStatus
+from insights_exporter.otlp.receiver_status import FailureReason, ReceiverStatus
 
 __all__ = ["create_grpc_exporter"]
 
 _COMPRESSIONS: Final = {"none": Compression.NoCompression, "gzip": Compression.Gzip}
 _INVALID_REQUEST_CODES: Final = frozenset((StatusCode.INVALID_ARGUMENT,))
 
+_REASONS: Final = {
+    StatusCode.UNAVAILABLE: FailureReason.UNAVAILABLE,
+    StatusCode.DEADLINE_EXCEEDED: FailureReason.UNAVAILABLE,
+    StatusCode.UNAUTHENTICATED: FailureReason.UNAUTHENTICATED,
+    StatusCode.PERMISSION_DENIED: FailureReason.FORBIDDEN,
+    StatusCode.UNIMPLEMENTED: FailureReason.NOT_FOUND,
+    StatusCode.NOT_FOUND: FailureReason.NOT_FOUND,
+    StatusCode.RESOURCE_EXHAUSTED: FailureReason.RATE_LIMITED,
+    StatusCode.INVALID_ARGUMENT: FailureReason.REJECTED,
+}
+
 
 def create_grpc_exporter(
     endpoint: Endpoint, headers: Mapping[str, str], status: ReceiverStatus
 ) -> MetricExporter:
-    """Return an exporter that notes what the receiver answers."""
+    """Return an exporter that records the receiver's responses in ``status``."""
     return _RecordingExporter(
         status,
         endpoint=endpoint.address,
         insecure=not endpoint.encrypted,
         credentials=_channel_credentials(endpoint) if endpoint.encrypted else None,
-        # An empty one would let the exporter look for headers itself.
+        # A tuple also if empty: with None the exporter would read the environment itself.
         headers=tuple(headers.items()),
         timeout=endpoint.timeout,
         compression=_COMPRESSIONS[endpoint.compression],
@@ -42,32 +53,37 @@ def create_grpc_exporter(
 
 
 class _RecordingExporter(OTLPMetricExporter):
-    """Lets somebody listen to the answers, of which the exporter looks at the status alone."""
+    """Records responses; OpenTelemetry's exporter keeps only success or failure."""
 
     def __init__(self, status: ReceiverStatus, **options: Any) -> None:
         self._status = status
         super().__init__(**options)
 
     def _initialize_channel_and_stub(self) -> None:
-        # There is no public place to listen at.
+        # The library has no public hook.
         super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]  # As above.
         self._client: Any = _RecordingClient(self._client, self._status)
 
 
 class _RecordingClient:
-    """A client that notes what the receiver answers."""
+    """Client stub that records responses."""
 
     def __init__(self, client: Any, status: ReceiverStatus) -> None:
         self._client = client
         self._status = status
 
-    def Export(self, **arguments: Any) -> Any:
-        """Send a request, and note what comes of it."""
+    def Export(self, **arguments: Any) -> Any:  # noqa: N802 - the name of the stub.
+        """Send a request and record its response."""
         try:
             response = self._client.Export(**arguments)
         except RpcError as error:
             code = error.code()
-            self._status.record_failure(code.name, request_invalid=code in _INVALID_REQUEST_CODES)
+            self._status.record_failure(
+                _REASONS.get(code, FailureReason.OTHER),
+                code.name,
+                message=error.details() or "",
+                request_invalid=code in _INVALID_REQUEST_CODES,
+            )
             raise
         partial = response.partial_success
         self._status.record_success(

@@ -1,23 +1,21 @@
-"""Families as streams of OpenTelemetry's data points.
+"""Metric families as OpenTelemetry metrics.
 
-Counters become monotonic sums and histograms become histograms, both cumulative since the moment when their
-counting began; gauges and infos become gauges. A histogram of a moment, which may fall, has no counterpart: a
-histogram of OpenTelemetry only ever grows, or tells what was added since the last one. So it becomes the
-gauges that it is made of, ``….bucket`` with the attribute ``le``, ``….gcount`` and ``….gsum``.
-
-Where observations were counted by exponential bucket, the histogram is an exponential one.
+Counters become monotonic sums and histograms become histograms, both cumulative; gauges and infos become
+gauges. OpenTelemetry has no gauge histogram, so it becomes three gauges: ``….bucket`` with the attribute
+``le``, ``….gcount`` and ``….gsum``. A histogram with exponential buckets becomes an exponential histogram.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from math import inf
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    Buckets,
     ExponentialHistogram,
     ExponentialHistogramDataPoint,
     Gauge,
@@ -28,13 +26,23 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from insights_exporter.metrics.encoder.number_format import format_float
-from insights_exporter.metrics.encoder.text import FamilySamples, FloatSample
-from insights_exporter.metrics.family import Family, MetricType
-from insights_exporter.metrics.naming import instrument_name, instrument_unit
-from insights_exporter.metrics.otlp.exponential import MAX_BUCKETS, exponential_histogram_points
+from insights_exporter.metrics.catalogue import LATENCY_SCALE
+from insights_exporter.metrics.encoder import FamilySamples, FloatSample, format_float
+from insights_exporter.metrics.family import MetricType
+from insights_exporter.metrics.instruments import instrument_name, instrument_unit
 
-__all__ = ["MetricStream", "Point", "Timestamps", "metric_streams", "to_unix_nanos"]
+__all__ = [
+    "MAX_BUCKETS",
+    "MetricStream",
+    "Point",
+    "Timestamps",
+    "downscale",
+    "metric_streams",
+    "to_unix_nanos",
+]
+
+MAX_BUCKETS: Final = 160
+"""Buckets of an exponential histogram, the default of OpenTelemetry's own aggregation."""
 
 Point: TypeAlias = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 MetricData: TypeAlias = Sum | Gauge | Histogram | ExponentialHistogram
@@ -42,7 +50,7 @@ MetricData: TypeAlias = Sum | Gauge | Histogram | ExponentialHistogram
 
 @dataclass(frozen=True, slots=True)
 class Timestamps:
-    """When an export is made, and when what has no beginning of its own began; in nanoseconds since 1970."""
+    """Unix nanoseconds of the push, and of the start of counters without a creation time of their own."""
 
     time: int
     start_time: int
@@ -50,7 +58,7 @@ class Timestamps:
 
 @dataclass(frozen=True, slots=True)
 class MetricStream:
-    """A metric whose points are made while they are read; ``width`` is what each has beside attributes."""
+    """A metric whose points are created while they are read; ``bytes_per_point`` excludes attributes."""
 
     name: str
     unit: str
@@ -60,20 +68,20 @@ class MetricStream:
     bytes_per_point: int = 32
 
     def metric(self, points: list[Point]) -> Metric:
-        """Return the metric with some of its points."""
+        """Return a metric with some of the points."""
         return Metric(self.name, self.help, self.unit, self.wrap(points))
 
 
 def to_unix_nanos(seconds: float) -> int:
-    """Return a time of day in nanoseconds, exact to the microsecond that it was measured with."""
+    """Return Unix seconds in nanoseconds, rounded to microseconds."""
     return round(seconds * 1_000_000) * 1000
 
 
 def metric_streams(samples: FamilySamples, timestamps: Timestamps) -> Iterator[MetricStream]:
-    """Yield what a family is in OpenTelemetry."""
+    """Yield the OpenTelemetry metrics of a family."""
     family = samples.family
     name, unit = instrument_name(family), instrument_unit(family)
-    # A clock that is ahead of ours may have told when counting began.
+    # The start time may come from the database's clock, which may be ahead.
     start_time = timestamps.start_time if samples.created is None else to_unix_nanos(samples.created)
     start_time = min(start_time, timestamps.time)
     if family.type is MetricType.COUNTER:
@@ -85,7 +93,7 @@ def metric_streams(samples: FamilySamples, timestamps: Timestamps) -> Iterator[M
             name,
             unit,
             family.help,
-            exponential_histogram_points(samples, start_time, timestamps.time),
+            _exponential_points(samples, start_time, timestamps.time),
             _exponential,
             bytes_per_point,
         )
@@ -129,32 +137,71 @@ def _number_points(
 
 def _histogram_points(samples: FamilySamples, start_time: int, time: int) -> Iterator[HistogramDataPoint]:
     labels = samples.family.labels
-    for values, counts, total in samples.histograms:
+    for values, histogram in samples.histograms:
         yield HistogramDataPoint(
             attributes=dict(zip(labels, values, strict=True)),
             start_time_unix_nano=start_time,
             time_unix_nano=time,
-            count=int(counts[-1]),
-            sum=total,
-            bucket_counts=[int(upper - lower) for lower, upper in pairwise((0.0, *counts))],
+            count=histogram.count,
+            sum=histogram.sum,
+            bucket_counts=list(histogram.counts),
             explicit_bounds=samples.bounds,
-            # Nobody knows them, and what is None is not sent.
-            min=None,  # type: ignore[arg-type]  # The library's own type forgets that it is optional.
+            # Unknown; None is not sent.
+            min=None,  # type: ignore[arg-type]  # The library's type lacks that it is optional.
             max=None,  # type: ignore[arg-type]  # As above.
         )
+
+
+def _exponential_points(
+    samples: FamilySamples, start_time: int, time: int
+) -> Iterator[ExponentialHistogramDataPoint]:
+    labels, counts_by_labels = samples.family.labels, dict(samples.exponential_buckets or ())
+    for values, histogram in samples.histograms:
+        scale, offset, counts = downscale(counts_by_labels.get(values, {}))
+        yield ExponentialHistogramDataPoint(
+            attributes=dict(zip(labels, values, strict=True)),
+            start_time_unix_nano=start_time,
+            time_unix_nano=time,
+            count=sum(counts),
+            sum=histogram.sum,
+            scale=scale,
+            zero_count=0,
+            positive=Buckets(offset, counts),
+            negative=Buckets(0, []),
+            flags=0,
+            min=None,  # type: ignore[arg-type]  # As above.
+            max=None,  # type: ignore[arg-type]  # As above.
+        )
+
+
+def downscale(bucket_counts: Mapping[int, int]) -> tuple[int, int, list[int]]:
+    """Return scale, index of the first bucket and counts, at the highest scale with at most MAX_BUCKETS.
+
+    Each step down merges pairs of adjacent buckets.
+    """
+    scale, counts = LATENCY_SCALE, Counter(bucket_counts)
+    if not counts:
+        return scale, 0, []
+    while max(counts) - min(counts) >= MAX_BUCKETS:
+        scale, merged = scale - 1, Counter[int]()
+        for index, count in counts.items():
+            merged[index >> 1] += count
+        counts = merged
+    offset = min(counts)
+    return scale, offset, [counts[index] for index in range(offset, max(counts) + 1)]
 
 
 def _gauge_histogram_series(
     samples: FamilySamples,
 ) -> Iterator[tuple[str, tuple[str, ...], Iterable[FloatSample]]]:
-    """Yield the gauges of a histogram of a moment: ending, labels, numbers."""
-    family: Family = samples.family
+    """Yield suffix, labels and samples of the gauges of a gauge histogram."""
+    labels, rows = samples.family.labels, list(samples.histograms)
     bounds = [format_float(bound) for bound in (*samples.bounds, inf)]
     buckets = (
-        ((*values, bound), count)
-        for values, counts, _ in samples.histograms
-        for bound, count in zip(bounds, counts, strict=True)
+        ((*values, bound), float(count))
+        for values, histogram in rows
+        for bound, count in zip(bounds, histogram.cumulative_counts, strict=True)
     )
-    yield "bucket", (*family.labels, "le"), buckets
-    yield "gcount", family.labels, ((values, counts[-1]) for values, counts, _ in samples.histograms)
-    yield "gsum", family.labels, ((values, total) for values, _, total in samples.histograms)
+    yield "bucket", (*labels, "le"), buckets
+    yield "gcount", labels, ((values, float(histogram.count)) for values, histogram in rows)
+    yield "gsum", labels, ((values, histogram.sum) for values, histogram in rows)

@@ -1,55 +1,73 @@
-"""Pushes what was published, the newest only, without anybody waiting for it.
+"""Pushes each published snapshot to an OpenTelemetry receiver, in the background.
 
-All is cumulative, so a snapshot that was never pushed is no loss: the next one says it again. While a push
-is under way or has failed, at most one snapshot waits.
+All counters are cumulative, so a snapshot that was not pushed is no loss: the next one has the newer totals.
+While a push is under way, only the newest snapshot waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import structlog
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+from insights_exporter import __version__
 from insights_exporter.clock import Clock
 from insights_exporter.config.settings import OtlpSettings
 from insights_exporter.errors import ConfigError
-from insights_exporter.metrics.encoder.text import FamilySamples
-from insights_exporter.metrics.otlp.resource import build_resource
+from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.otlp.endpoint import resolve_endpoint
 from insights_exporter.otlp.points import Timestamps, to_unix_nanos
-from insights_exporter.otlp.receiver_status import ReceiverStatus
+from insights_exporter.otlp.receiver_status import FailureReason, clean_message
 from insights_exporter.otlp.sender import ExportBatch, Sender, run_in_daemon_thread
 from insights_exporter.snapshot import Snapshot
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["FLUSH_TIMEOUT", "RESULTS", "OtlpPusher", "SelfMetricsSource"]
+__all__ = ["FLUSH_TIMEOUT", "RESULTS", "SERVICE_NAME", "OtlpPusher", "SelfMetricsSource", "build_resource"]
 
 RESULTS: Final = ("ok", "partial", "failed", "skipped")
 
+SERVICE_NAME: Final = "coder-insights"
+"""Prometheus turns it into the label ``job``, which the rules and dashboards select."""
+
 FLUSH_TIMEOUT: Final = 5.0
-"""How many seconds the last push may take once the exporter is told to stop."""
+"""Seconds that the last push may take when the exporter stops."""
 
-_MAX_MESSAGE_LENGTH: Final = 200
-"""How much of a receiver's words goes to the log."""
-
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class SelfMetricsSource:
-    """The exporter's own metrics as they stand when asked, and when their counting began."""
+    """Reader of the current self metrics, and the time at which their counters started."""
 
     samples: Callable[[], Iterable[FamilySamples]]
     start_time: datetime
 
 
-class OtlpPusher:
-    """Pushes in the background; belongs to one reading of the configuration.
+def build_resource(configured: Mapping[str, str], *, deployment_id: str = "") -> Resource:
+    """Return the resource attributes: ``configured`` wins over OTEL_RESOURCE_ATTRIBUTES, that over defaults.
 
-    Raises ConfigError where pushes cannot be made as configured.
+    The instance id is the host name, which is stable across restarts except in a Kubernetes Deployment.
+    """
+    defaults = {
+        "service.name": SERVICE_NAME,
+        "service.version": __version__,
+        "service.instance.id": socket.gethostname(),
+    }
+    if deployment_id:
+        defaults["coder.deployment.id"] = deployment_id
+    return Resource(defaults).merge(OTELResourceDetector().detect()).merge(Resource(dict(configured)))
+
+
+class OtlpPusher:
+    """Pushes snapshots in the background with one configuration.
+
+    Raises ConfigError for an invalid endpoint, header or certificate.
     """
 
     def __init__(
@@ -71,11 +89,14 @@ class OtlpPusher:
         self._push_task: asyncio.Task[None] | None = None
         self._retry_at = 0.0
         self._last_result = ""
+        self._logged_reasons: set[FailureReason] = set()
         for result in RESULTS:
             telemetry.export_finished(result, 0)
+        for reason in FailureReason:
+            telemetry.export_error(reason, 0)
 
     def publish(self, snapshot: Snapshot, families: Sequence[FamilySamples]) -> None:
-        """Push these families next, in place of any that still wait."""
+        """Push families as soon as possible, instead of those that still wait."""
         if snapshot.deployment is not None:
             self._deployment_id = snapshot.deployment.value.deployment_id or self._deployment_id
         if self._pending is not None:
@@ -85,7 +106,7 @@ class OtlpPusher:
             self._push_task = asyncio.create_task(self._push_pending())
 
     async def close(self, *, flush: bool = True) -> None:
-        """Push what still waits, within a deadline; or give it up."""
+        """Push a waiting snapshot, for at most FLUSH_TIMEOUT; without ``flush`` drop it."""
         if not flush:
             self._pending = None
         if self._push_task is not None:
@@ -105,16 +126,17 @@ class OtlpPusher:
             try:
                 await self._push(families)
             except asyncio.CancelledError:
-                self._record_result("failed", "the exporter stopped")
+                self._record_failure("failed", FailureReason.STOPPED, "the exporter stopped")
                 raise
             except ConfigError as error:
-                self._record_result("failed", str(error))
+                self._record_failure("failed", FailureReason.CONFIG, str(error))
             except Exception as error:
                 self._telemetry.export_finished("failed")
-                logger.exception("A push failed by a fault of ours.", extra={"error": type(error).__name__})
+                self._telemetry.export_error(FailureReason.INTERNAL)
+                logger.exception("export failed unexpectedly", error=type(error).__name__)
 
     async def _push(self, families: Sequence[FamilySamples]) -> None:
-        # Its own metrics are read here, where scrapes read them, as only one reader at a time may.
+        # Self metrics are read on the event loop, as for scrapes: they have one reader at a time.
         all_families = (*families, *self._self_metrics.samples())
         timestamps = Timestamps(
             time=to_unix_nanos(self._clock.now().timestamp()),
@@ -123,28 +145,32 @@ class OtlpPusher:
         otel_resource = build_resource(self._settings.resource_attributes, deployment_id=self._deployment_id)
         batch = ExportBatch(all_families, timestamps, otel_resource)
         export_result = await run_in_daemon_thread(lambda: self._sender.send(batch))
-        if export_result.status.retry_after:
-            self._retry_at = self._clock.monotonic() + export_result.status.retry_after
-        self._record_result(export_result.result, _failure_reason(export_result.result, export_result.status))
-
-    def _record_result(self, result: str, reason: str) -> None:
-        """Count a push, and tell when it fares otherwise than the one before."""
-        self._telemetry.export_finished(result)
-        result_and_reason = f"{result} {reason}"
-        if result_and_reason == self._last_result:
-            return
-        self._last_result = result_and_reason
-        extra = {"endpoint": self._sender.endpoint.address, "why": self._sender.mask_secrets(reason)}
-        if result == "ok":
-            logger.info("Pushes arrive.", extra={"endpoint": extra["endpoint"]})
-        elif result == "partial":
-            logger.warning("The receiver left out part of a push.", extra=extra)
+        status = export_result.status
+        if status.retry_after:
+            self._retry_at = self._clock.monotonic() + status.retry_after
+        if export_result.result == "ok":
+            self._record_success()
         else:
-            logger.error("Pushes fail; the newest numbers are tried at each turn.", extra=extra)
+            # Secrets are masked before the text is cut, or a part of one could remain.
+            message = clean_message(self._sender.mask_secrets(status.message))
+            error = ": ".join(part for part in (status.error, message) if part)
+            self._record_failure(export_result.result, status.reason, error or "no reason given")
 
+    def _record_success(self) -> None:
+        self._telemetry.export_finished("ok")
+        self._logged_reasons.clear()
+        if self._last_result != "ok":
+            logger.info("export succeeded", endpoint=self._sender.endpoint.address)
+        self._last_result = "ok"
 
-def _failure_reason(result: str, status: ReceiverStatus) -> str:
-    if result == "ok":
-        return ""
-    message = " ".join(status.message.split())[:_MAX_MESSAGE_LENGTH]
-    return "; ".join(part for part in (status.failure_reason, message) if part) or "no reason given"
+    def _record_failure(self, result: str, reason: FailureReason, error: str) -> None:
+        """Count a push, and log it once per reason until the next success."""
+        self._telemetry.export_finished(result)
+        self._telemetry.export_error(reason)
+        self._last_result = result
+        if reason in self._logged_reasons:
+            return
+        self._logged_reasons.add(reason)
+        event = "export partially rejected" if result == "partial" else "export failed"
+        log = logger.warning if result == "partial" else logger.error
+        log(event, endpoint=self._sender.endpoint.address, reason=str(reason), error=error)

@@ -1,4 +1,4 @@
-"""Sends one push, request after request, with OpenTelemetry's own exporter."""
+"""Sends the requests of one push with OpenTelemetry's own exporter."""
 
 from __future__ import annotations
 
@@ -8,31 +8,28 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.resources import Resource
 
 from insights_exporter.config.settings import OtlpProtocol, OtlpSettings
 from insights_exporter.errors import ConfigError
-from insights_exporter.metrics.encoder.text import FamilySamples
+from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.otlp.batching import split_batches
 from insights_exporter.otlp.endpoint import Endpoint, resolve_headers
 from insights_exporter.otlp.points import Timestamps, metric_streams
-from insights_exporter.otlp.receiver_status import ReceiverStatus
-from insights_exporter.secrets import MASK
+from insights_exporter.otlp.receiver_status import FailureReason, ReceiverStatus
+from insights_exporter.secrets import mask_secrets
 
 __all__ = ["ExportBatch", "ExportResult", "Sender", "run_in_daemon_thread"]
 
 T = TypeVar("T")
 
-_MIN_SECRET_LENGTH: Final = 4
-"""Texts shorter than this are no secrets, and hiding them would hide everything."""
-
 
 @dataclass(frozen=True, slots=True)
 class ExportBatch:
-    """What one push carries; every point of it is of the same moment."""
+    """The data of one push; all points have the same timestamp."""
 
     families: Sequence[FamilySamples]
     timestamps: Timestamps
@@ -41,16 +38,16 @@ class ExportBatch:
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What became of a push: ``ok``, ``partial`` or ``failed``, and what the receiver said."""
+    """Result of a push (``ok``, ``partial`` or ``failed``) and the receiver's last response."""
 
     result: str
     status: ReceiverStatus
 
 
 class Sender:
-    """Holds the connection to a receiver; headers and certificates are read anew at each push.
+    """Holds the connection to a receiver; headers and certificates are reloaded at each push.
 
-    Raises ConfigError where an exporter, a header or a certificate is missing.
+    Raises ConfigError if the exporter's package, a header or a certificate is missing.
     """
 
     def __init__(self, endpoint: Endpoint, settings: OtlpSettings, environ: Mapping[str, str]) -> None:
@@ -64,13 +61,13 @@ class Sender:
         self._current_exporter = self._refresh_exporter()
 
     def send(self, batch: ExportBatch) -> ExportResult:
-        """Send everything, and wait for it; for a thread of its own. Raises ConfigError.
+        """Send all requests of a push and block until the end; raise ConfigError. Call it in a thread.
 
-        A request that the receiver refuses for what is in it does not keep back the others. Any other
-        failure does: what is left would fare the same.
+        The push goes on after a request that the receiver rejects for its content. Any other failure ends the
+        push: the remaining requests would fail for the same reason.
         """
         exporter, status = self._refresh_exporter(), self._status
-        status.rejected_points, status.message = 0, ""
+        status.reset()
         accepted = invalid = 0
         point_streams = (
             stream for samples in batch.families for stream in metric_streams(samples, batch.timestamps)
@@ -78,7 +75,7 @@ class Sender:
         for request in split_batches(point_streams, batch.resource):
             if self._cancelled.is_set():
                 return ExportResult("failed", status)
-            status.record_failure("no answer")
+            status.record_failure(FailureReason.UNAVAILABLE, "no response")
             if exporter.export(request) is MetricExportResult.SUCCESS:
                 accepted += 1
             elif status.request_invalid:
@@ -90,7 +87,7 @@ class Sender:
         return ExportResult("partial" if invalid or status.rejected_points else "ok", status)
 
     def cancel(self) -> None:
-        """Let a push that is under way end soon."""
+        """End the current push after its current request."""
         self._cancelled.set()
 
     def close(self) -> None:
@@ -99,13 +96,13 @@ class Sender:
         self._current_exporter.shutdown()
 
     def mask_secrets(self, text: str) -> str:
-        """Return a text without the values of headers, which a receiver may repeat."""
-        for value in sorted(self._headers.values(), key=len, reverse=True):
-            text = text.replace(value, MASK) if len(value) >= _MIN_SECRET_LENGTH else text
-        return text
+        """Return a text with header values masked: a receiver may quote them."""
+        # "Bearer x" is also masked as "x": servers quote the token without its scheme.
+        secrets = {part for value in self._headers.values() for part in (value, value.rpartition(" ")[2])}
+        return mask_secrets(text, secrets)
 
     def _refresh_exporter(self) -> MetricExporter:
-        """Return the exporter, a new one where a header or a file has changed."""
+        """Return the exporter, a new one if a header or a file has changed."""
         headers = resolve_headers(self._settings, self._environ)
         exporter_key = (headers, [_file_fingerprint(Path(file)) for file in self.endpoint.files])
         if self._exporter_key != exporter_key:
@@ -118,19 +115,19 @@ class Sender:
 
 
 async def run_in_daemon_thread(work: Callable[[], T]) -> T:
-    """Return what some work gives that waits for others; done by a thread that never holds up the end."""
+    """Return the result of blocking work from a daemon thread, which does not delay the process exit."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
     def set_future(set_value: Callable[[], None]) -> None:
-        # Nobody may be left to hear of it.
+        # The event loop may be closed already.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(lambda: None if future.done() else set_value())
 
     def run() -> None:
         try:
             result = work()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - passed on to the caller.
             exception = error
             set_future(lambda: future.set_exception(exception))
         else:
@@ -143,18 +140,18 @@ async def run_in_daemon_thread(work: Callable[[], T]) -> T:
 def _create_exporter(
     endpoint: Endpoint, headers: Mapping[str, str], status: ReceiverStatus
 ) -> MetricExporter:
-    """Return OpenTelemetry's exporter for a protocol; raise ConfigError where it is not installed."""
+    """Return OpenTelemetry's exporter for a protocol; raise ConfigError if it is not installed."""
     try:
         if endpoint.protocol is OtlpProtocol.GRPC:
-            from insights_exporter.otlp.exporter_grpc import create_grpc_exporter
+            from insights_exporter.otlp.exporter_grpc import create_grpc_exporter  # noqa: PLC0415 - optional.
 
             return create_grpc_exporter(endpoint, headers, status)
-        from insights_exporter.otlp.exporter_http import create_http_exporter
+        from insights_exporter.otlp.exporter_http import create_http_exporter  # noqa: PLC0415 - optional.
     except ImportError:
         extra = "otlp-grpc" if endpoint.protocol is OtlpProtocol.GRPC else "otlp"
         raise ConfigError(
-            f"otlp.protocol: found {endpoint.protocol}, but its exporter is not installed. "
-            f"Run: pip install 'insights-exporter[{extra}]'."
+            f"otlp.protocol: the exporter for {endpoint.protocol} is not installed; "
+            f"run pip install 'insights-exporter[{extra}]'"
         ) from None
     return create_http_exporter(endpoint, headers, status)
 
@@ -163,5 +160,5 @@ def _file_fingerprint(file: Path) -> tuple[int, int]:
     try:
         status = file.stat()
     except OSError as error:
-        raise ConfigError(f"Cannot read the file {file}: {error.strerror}.") from None
+        raise ConfigError(f"cannot read the file {file}: {error.strerror}") from None
     return status.st_mtime_ns, status.st_ino

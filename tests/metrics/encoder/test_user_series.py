@@ -1,119 +1,93 @@
-"""Rows that come in portions read and look like any others."""
+"""Grouped per-user samples: encoded and limited like plain samples."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from insights_exporter.metrics.cardinality import LimitedFamily, StickySelection, apply_limit
-from insights_exporter.metrics.catalogue import (
-    CONNECTION_LATENCY,
-    LATENCY_BUCKETS,
-    OTHER,
-    USER_ACTIVITY,
-    USER_ACTIVITY_WINDOW,
-    USER_LATENCY_P50,
-)
-from insights_exporter.metrics.encoder.text import FamilySamples, Format, encode_families
-from insights_exporter.metrics.encoder.user_series import (
-    DerivationCache,
-    SeriesGroup,
-    TwoGenerationCache,
-    UserHistograms,
-    UserSeries,
-    min_max,
-)
+from insights_exporter.metrics.catalogue import OTHER, USER_ACTIVITY, USER_ACTIVITY_WINDOW, USER_LATENCY_P50
+from insights_exporter.metrics.encoder import FamilySamples, Format, SeriesGroup, min_max
 from insights_exporter.metrics.family import Family
-from insights_exporter.metrics.packed_counts import pack_counts
-from insights_exporter.snapshot import LatencyHistogram
+from tests.support.exposition_text import encode_family
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 VALUES_BY_USER = st.dictionaries(st.sampled_from([*"abcdef"]), st.integers(0, 9).map(float), min_size=1)
-BUCKET_COUNT = len(LATENCY_BUCKETS) + 1
-NOW = datetime(2026, 1, 14, tzinfo=UTC)
 NUMBERS = st.none() | st.floats() | st.integers(-2, 2**53) | st.sampled_from([0.0, -0.0, 1e6, 999_999.5])
 
 
 def user_series(
-    *sources: Mapping[str, float | None], window: str = "", users: Mapping[str, str | None] | None = None
-) -> UserSeries:
-    """Return a portion for each source, of a template of its own."""
+    family: Family,
+    *sources: Mapping[str, float | None],
+    window: str = "7d",
+    users: Mapping[str, str | None] | None = None,
+    created: float | None = None,
+) -> FamilySamples:
+    """Return a family with a group per source, each of another template."""
     username_labels = users or {name: name for source in sources for name in source}
-    windows = (window,) if window else ()
-    return UserSeries(
-        2,
-        username_labels,
-        [
-            SeriesGroup.from_values(("acme", f"go{template_index}", "", *windows), source, username_labels)
-            for template_index, source in enumerate(sources)
-        ],
-    )
+    windows = (window,) if "window" in family.labels else ()
+    groups = [
+        SeriesGroup.from_values(("acme", f"go{template_index}", "", *windows), source, username_labels)
+        for template_index, source in enumerate(sources)
+    ]
+    return FamilySamples(family, created=created, groups=groups, username_labels=username_labels)
 
 
-def user_histograms(*sources: Mapping[str, float | None]) -> UserHistograms:
-    """Return the histograms of users, each of whom has one observation for each second of the number."""
-    return UserHistograms(
-        2,
-        {name: name for source in sources for name in source},
-        [
-            (
-                ("acme", f"go{template_index}", ""),
-                {
-                    name: LatencyHistogram(
-                        pack_counts([0] * 3 + [int(number or 0)] + [0] * (BUCKET_COUNT - 4)),
-                        BUCKET_COUNT,
-                        1.0,
-                        NOW,
-                    )
-                    for name, number in source.items()
-                },
-            )
-            for template_index, source in enumerate(sources)
-        ],
-    )
+def without_groups(samples: FamilySamples) -> FamilySamples:
+    """Return the same samples as plain rows."""
+    return replace(samples, rows=list(samples), groups=())
 
 
-def limit_series(rows: UserSeries, limit: int) -> LimitedFamily:
-    """Return the rows as a family within a limit."""
+def limit_series(
+    samples: FamilySamples, limit: int, sticky_selection: StickySelection | None = None
+) -> LimitedFamily:
+    """Return a family within a limit."""
     return apply_limit(
-        FamilySamples(USER_ACTIVITY, rows),
+        samples,
         limit,
         may_merge=lambda _: True,
-        sticky_selection=StickySelection(),
+        sticky_selection=StickySelection() if sticky_selection is None else sticky_selection,
     )
 
 
-@pytest.mark.parametrize("form", Format)
-@given(st.lists(st.dictionaries(NAMES, NUMBERS, max_size=5), max_size=3), NAMES.filter(bool))
-def test_user_series_encode_like_plain_samples(
-    form: Format, sources: list[dict[str, float | None]], window: str
+@pytest.mark.parametrize("exposition_format", Format)
+@given(st.lists(st.dictionaries(NAMES, NUMBERS, max_size=5), max_size=3), NAMES)
+def test_groups_are_encoded_like_plain_rows(
+    exposition_format: Format, sources: list[dict[str, float | None]], window: str
 ) -> None:
-    rows = user_series(*sources, window=window)
-    encoded = encode_families([FamilySamples(USER_ACTIVITY_WINDOW, rows)], form)
+    samples = user_series(USER_ACTIVITY_WINDOW, *sources, window=window)
 
-    assert encoded == encode_families([FamilySamples(USER_ACTIVITY_WINDOW, list(rows))], form)
-    assert rows.count == len(list(rows))
+    assert encode_family(samples, exposition_format) == encode_family(
+        without_groups(samples), exposition_format
+    )
+    assert sum(group.count for group in samples.groups) == len(list(samples))
 
 
-@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("exposition_format", Format)
 @given(st.lists(st.dictionaries(NAMES, NUMBERS, max_size=5), max_size=3))
-def test_user_counters_have_created_series(form: Format, sources: list[dict[str, float | None]]) -> None:
-    rows = user_series(*sources)
-    encoded = encode_families([FamilySamples(USER_ACTIVITY, rows, created=1.5)], form)
+def test_grouped_counters_have_created_series(
+    exposition_format: Format, sources: list[dict[str, float | None]]
+) -> None:
+    samples = user_series(USER_ACTIVITY, *sources, created=1.5)
+    encoded = encode_family(samples, exposition_format)
 
-    assert encoded == encode_families([FamilySamples(USER_ACTIVITY, list(rows), created=1.5)], form)
+    assert encoded == encode_family(without_groups(samples), exposition_format)
+    assert encoded.count(b"_created{") == (
+        len(list(samples)) if exposition_format is Format.OPENMETRICS else 0
+    )
 
 
-def test_user_series_within_a_limit_are_unchanged() -> None:
-    rows = user_series({"ada": 1.0, "bo": 2.0}, {"ada": 3.0, "cleo": None})
-    limited_family = limit_series(rows, 3)
+def test_groups_within_the_limit_are_unchanged() -> None:
+    samples = user_series(USER_ACTIVITY, {"ada": 1.0, "bo": 2.0}, {"ada": 3.0, "cleo": None})
+    limited_family = limit_series(samples, 3)
 
-    assert (limited_family.samples.floats, limited_family.series, limited_family.folded) == (rows, 3, 0)
+    assert limited_family.samples is samples
+    assert (limited_family.series, limited_family.folded) == (3, 0)
 
 
 @given(
@@ -121,124 +95,65 @@ def test_user_series_within_a_limit_are_unchanged() -> None:
     st.integers(1, 8),
     st.sampled_from([USER_ACTIVITY, USER_ACTIVITY_WINDOW, USER_LATENCY_P50]),
 )
-def test_user_series_fold_like_plain_samples(
+def test_groups_are_limited_like_plain_rows(
     sources: list[dict[str, float | None]], limit: int, family: Family
 ) -> None:
-    rows = user_series(*sources, window="7d" if "window" in family.labels else "")
-    grouped, plain = (
-        apply_limit(
-            FamilySamples(family, floats), limit, may_merge=lambda _: True, sticky_selection=StickySelection()
-        )
-        for floats in (rows, list(rows))
-    )
+    samples = user_series(family, *sources)
+    grouped, plain = (limit_series(one, limit) for one in (samples, without_groups(samples)))
 
     assert dict(grouped.samples.floats) == dict(plain.samples.floats)
     assert (grouped.series, grouped.folded) == (plain.series, plain.folded)
 
 
 @given(st.lists(st.lists(VALUES_BY_USER, min_size=2, max_size=3), min_size=2, max_size=3), st.integers(2, 8))
-def test_sticky_selection_of_user_series_equals_plain_samples(
+def test_sticky_selection_of_groups_equals_plain_rows(
     rounds: list[list[dict[str, float | None]]], limit: int
 ) -> None:
     grouped_selection, plain_selection = StickySelection(), StickySelection()
     for sources in rounds:
-        rows = user_series(*sources)
-        grouped, plain = (
-            apply_limit(
-                FamilySamples(USER_ACTIVITY, floats, created=1.5),
-                limit,
-                may_merge=lambda _: True,
-                sticky_selection=selection,
-            )
-            for floats, selection in ((rows, grouped_selection), (list(rows), plain_selection))
-        )
+        samples = user_series(USER_ACTIVITY, *sources, created=1.5)
+        grouped = limit_series(samples, limit, grouped_selection)
+        plain = limit_series(without_groups(samples), limit, plain_selection)
 
         assert dict(grouped.samples.floats) == dict(plain.samples.floats)
         assert (grouped.series, grouped.folded) == (plain.series, plain.folded)
         for exposition_format in Format:
-            encoded = encode_families([grouped.samples], exposition_format)
-
-            assert sorted(encoded.splitlines()) == sorted(
-                encode_families([plain.samples], exposition_format).splitlines()
+            assert sorted(encode_family(grouped.samples, exposition_format).splitlines()) == sorted(
+                encode_family(plain.samples, exposition_format).splitlines()
             )
-
-
-@given(st.lists(st.lists(VALUES_BY_USER, min_size=2, max_size=3), min_size=2, max_size=3), st.integers(1, 6))
-def test_user_histograms_fold_like_plain_histograms(
-    rounds: list[list[dict[str, float | None]]], users: int
-) -> None:
-    limit = users * (len(LATENCY_BUCKETS) + 3)
-    grouped_selection, plain_selection = StickySelection(), StickySelection()
-    for sources in rounds:
-        rows = user_histograms(*sources)
-        grouped, plain = (
-            apply_limit(
-                FamilySamples(
-                    CONNECTION_LATENCY, packed_histograms=histograms, bounds=LATENCY_BUCKETS, created=1.5
-                ),
-                limit,
-                may_merge=lambda _: True,
-                sticky_selection=selection,
-            )
-            for histograms, selection in ((rows, grouped_selection), (list(rows), plain_selection))
-        )
-
-        assert sorted(grouped.samples.histograms) == sorted(plain.samples.histograms)
-        assert (grouped.series, grouped.folded) == (plain.series, plain.folded)
 
 
 def test_fully_selected_group_is_the_same_object() -> None:
     sticky_selection, selected_users = StickySelection(), {"ada": 9.0, "bo": 8.0}
     for folded_users in ({"cleo": 1.0, "dora": 2.0}, {"cleo": 3.0, "dora": 4.0}):
-        rows = user_series(selected_users, folded_users)
-        samples = FamilySamples(USER_ACTIVITY, rows)
-        limited_series = apply_limit(
-            samples, 3, may_merge=lambda _: True, sticky_selection=sticky_selection
-        ).samples.floats
+        samples = user_series(USER_ACTIVITY, selected_users, folded_users)
+        limited = limit_series(samples, 3, sticky_selection).samples
 
-    assert isinstance(limited_series, UserSeries)
-    assert limited_series.groups[0] is rows.groups[0]
-    assert list(limited_series.other_samples) == [(("acme", "go1", OTHER), 7.0)]
+    assert limited.groups[0] is samples.groups[0]
+    assert list(limited.rows) == [(("acme", "go1", OTHER), 7.0)]
 
 
 def test_users_with_equal_labels_are_summed() -> None:
-    rows = user_series({"ada": 1.0, "bo": 2.0}, users={"ada": "same", "bo": "same"})
-    limited_family = limit_series(rows, 10)
+    samples = user_series(USER_ACTIVITY, {"ada": 1.0, "bo": 2.0}, users={"ada": "same", "bo": "same"})
+    limited_family = limit_series(samples, 10)
 
     assert list(limited_family.samples.floats) == [(("acme", "go0", "same"), 3.0)]
 
 
-@given(st.lists(st.integers(0, 1200), max_size=12))
-def test_chunks_keep_group_order_and_are_bounded(sizes: list[int]) -> None:
-    rows = user_series(*({f"user{n}": 1.0 for n in range(size)} for size in sizes))
-    chunks = list(rows.chunks())
+@given(st.lists(VALUES_BY_USER, min_size=1, max_size=4), st.integers(1, 6))
+def test_highest_samples_and_the_rest_are_complete(
+    sources: list[dict[str, float | None]], count: int
+) -> None:
+    samples = user_series(USER_ACTIVITY, *sources)
+    all_rows = list(samples)
+    assume(len(all_rows) >= count)
+    rows, rest = samples.split_highest(count)
+    highest = list(rows)
+    rest_values = [value for values in rest.values() for value in values]
 
-    assert [group for chunk in chunks for group in chunk] == list(rows.groups)
-    assert all(sum(member.count for member in chunk[:-1]) < 500 for chunk in chunks)
-
-
-def test_cache_keeps_entries_used_in_the_last_generation() -> None:
-    cache = TwoGenerationCache[str, int]()
-    for key, value in (("used", 1), ("unused", 2)):
-        cache.put(key, value)
-    cache.rotate()
-    used = cache.get("used")
-    cache.rotate()
-
-    assert (used, cache.get("used"), cache.get("unused")) == (1, 1, None)
-
-
-def test_derivation_is_cached_by_identity() -> None:
-    derivations, source = DerivationCache(), {"ada": 1.0}
-    first = derivations.get_or_compute("users", source, list)
-    derivations.rotate()
-    cached = derivations.get_or_compute("users", source, list)
-    derivations.rotate()
-    recomputed = derivations.get_or_compute("users", dict(source), list)
-
-    assert cached is first
-    assert recomputed == first
-    assert recomputed is not first
+    assert len(highest) >= count
+    assert min(value for _, value in highest) > max(rest_values, default=-1.0)
+    assert sorted([value for _, value in highest] + rest_values) == sorted(value for _, value in all_rows)
 
 
 @given(st.lists(NUMBERS, max_size=5))

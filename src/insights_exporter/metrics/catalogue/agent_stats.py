@@ -1,114 +1,74 @@
-"""What agents report every half minute: true histograms, sessions and traffic."""
+"""Families of agent statistics: latency histograms, sessions and traffic, reported every 30 seconds.
+
+They are experimental: Coder documents neither the table nor the metrics that they come from.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from insights_exporter.metrics.catalogue.labels import (
+from insights_exporter.metrics.family import (
     SUM_OVER_TEMPLATES,
     SUM_OVER_USERS,
     TEMPLATE_LABELS,
     USER_LABELS,
+    FamilyGroup,
+    MetricType,
+    Stability,
 )
-from insights_exporter.metrics.family import PREFIX, Family, MetricType
 
-__all__ = [
-    "APP_CONNECTION_LATENCY",
-    "CONNECTIONS",
-    "CONNECTION_LATENCY",
-    "FAMILIES",
-    "RECEIVED_BYTES",
-    "SESSIONS",
-    "TRANSMITTED_BYTES",
-    "USER_APP_SESSION",
-]
+_group = FamilyGroup("agent_stats", required_setting="agent_stats.source", stability=Stability.EXPERIMENTAL)
+_gauge = partial(_group.declare, MetricType.GAUGE)
+_counter = partial(_group.declare, MetricType.COUNTER)
+_latency_histogram = partial(_group.declare, MetricType.HISTOGRAM, unit="seconds", panel="Latency by user")
 
-_COLLECTOR = "agent_stats"
-_REQUIRED_SETTING = "agent_stats.source"
-_LATENCY_PANEL, _APPS_PANEL = "Latency by user", "App & IDE Usage"
-
-
-def _family(
-    name: str,
-    metric_type: MetricType,
-    help_text: str,
-    labels: tuple[str, ...],
-    summable: frozenset[str],
-    *,
-    unit: str = "",
-    panel: str = "",
-) -> Family:
-    return Family(
-        PREFIX + name, metric_type, help_text, labels, unit, summable, panel, _COLLECTOR, _REQUIRED_SETTING
-    )
-
-
-CONNECTION_LATENCY = _family(
+CONNECTION_LATENCY = _latency_histogram(
     "connection_latency_seconds",
-    MetricType.HISTOGRAM,
-    "Round trips that agents reported while a session was open, one observation per report.",
+    "Round-trip seconds that agents reported during a session of the user; one observation per report.",
     (*TEMPLATE_LABELS, *USER_LABELS),
-    SUM_OVER_USERS,
-    unit="seconds",
-    panel=_LATENCY_PANEL,
+    summable=SUM_OVER_USERS,
 )
-APP_CONNECTION_LATENCY = _family(
+APP_CONNECTION_LATENCY = _latency_histogram(
     "app_connection_latency_seconds",
-    MetricType.HISTOGRAM,
-    "Round trips that agents reported while an app had a session, one observation per report and app.",
+    "Round-trip seconds that agents reported during a session of the app; one observation per report.",
     (*TEMPLATE_LABELS, "app"),
-    SUM_OVER_TEMPLATES,
-    unit="seconds",
-    panel=_LATENCY_PANEL,
+    summable=SUM_OVER_TEMPLATES,
 )
-USER_APP_SESSION = _family(
+USER_APP_SESSION = _counter(
     "user_app_session_seconds_total",
-    MetricType.COUNTER,
-    "Time in which a user had a session of an app open, from agent reports; apps overlap.",
+    "Seconds the user had a session of the app open; concurrent apps count separately.",
     (*TEMPLATE_LABELS, *USER_LABELS, "app"),
-    SUM_OVER_USERS,
     unit="seconds",
-    panel=_APPS_PANEL,
+    summable=SUM_OVER_USERS,
+    panel="App & IDE Usage",
 )
-SESSIONS = _family(
+SESSIONS = _gauge(
     "sessions",
-    MetricType.GAUGE,
-    "Sessions of an app that are open now in workspaces of a template.",
+    "Open sessions of the app in workspaces of the template.",
     (*TEMPLATE_LABELS, "app"),
-    frozenset((*TEMPLATE_LABELS, "app")),
-    panel=_APPS_PANEL,
+    summable=frozenset((*TEMPLATE_LABELS, "app")),
+    panel="App & IDE Usage",
 )
-CONNECTIONS = _family(
+CONNECTIONS = _gauge(
     "connections",
-    MetricType.GAUGE,
-    "Connections to agents that are open now in workspaces of a template.",
+    "Connections to agents of the template with traffic since the last agent report, not all open ones.",
     TEMPLATE_LABELS,
-    SUM_OVER_TEMPLATES,
+    summable=SUM_OVER_TEMPLATES,
 )
-RECEIVED_BYTES = _family(
+RECEIVED_BYTES = _counter(
     "agent_received_bytes_total",
-    MetricType.COUNTER,
-    "Bytes that agents of a template received.",
+    "Bytes that agents of the template received.",
     TEMPLATE_LABELS,
-    SUM_OVER_TEMPLATES,
     unit="bytes",
+    summable=SUM_OVER_TEMPLATES,
 )
-TRANSMITTED_BYTES = _family(
+TRANSMITTED_BYTES = _counter(
     "agent_transmitted_bytes_total",
-    MetricType.COUNTER,
-    "Bytes that agents of a template sent.",
+    "Bytes that agents of the template sent.",
     TEMPLATE_LABELS,
-    SUM_OVER_TEMPLATES,
     unit="bytes",
+    summable=SUM_OVER_TEMPLATES,
 )
 
-FAMILIES: Final = (
-    CONNECTION_LATENCY,
-    APP_CONNECTION_LATENCY,
-    USER_APP_SESSION,
-    SESSIONS,
-    CONNECTIONS,
-    RECEIVED_BYTES,
-    TRANSMITTED_BYTES,
-)
-"""All families of this room, in the order in which they are served."""
+AGENT_STATS_FAMILIES: Final = _group.families

@@ -1,36 +1,31 @@
-"""The deployment as a whole: its version, its users, its licence."""
+"""Families of the deployment collector: version, user accounts and license of the deployment."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from insights_exporter.metrics.family import PREFIX, Family, MetricType
+from insights_exporter.metrics.family import FamilyGroup, MetricType
 
-__all__ = ["DEPLOYMENT_INFO", "FAMILIES", "LICENSE_USER_LIMIT", "USERS"]
+_group = FamilyGroup("deployment")
+_gauge = partial(_group.declare, MetricType.GAUGE)
 
-_COLLECTOR = "deployment"
-
-USERS = Family(
-    PREFIX + "users",
-    MetricType.GAUGE,
-    "User accounts by status.",
-    ("status",),
-    summable=frozenset(("status",)),
-    collector=_COLLECTOR,
+USERS = _gauge("users", "User accounts by status.", ("status",), summable=frozenset(("status",)))
+LICENSE_FEATURE_LIMIT = _gauge(
+    "license_feature_limit",
+    "Limit of a licensed feature, such as user_limit for seats; absent if it is unlimited or not licensed.",
+    ("feature",),
 )
-LICENSE_USER_LIMIT = Family(
-    PREFIX + "license_user_limit",
-    MetricType.GAUGE,
-    "Seats that the licence grants; absent without a licence that limits them.",
-    collector=_COLLECTOR,
+LICENSE_FEATURE_USED = _gauge(
+    "license_feature_used",
+    "Use of a licensed feature as Coder counts it for the license, such as user_limit for taken seats.",
+    ("feature",),
 )
-DEPLOYMENT_INFO = Family(
-    PREFIX + "deployment_info",
+DEPLOYMENT_INFO = _group.declare(
     MetricType.INFO,
-    "Version, address and id of the Coder deployment; always 1.",
+    "deployment_info",
+    "Version, URL and id of the Coder deployment; always 1.",
     ("version", "dashboard_url", "deployment_id"),
-    collector=_COLLECTOR,
 )
 
-FAMILIES: Final = (USERS, LICENSE_USER_LIMIT, DEPLOYMENT_INFO)
-"""All families of this room, in the order in which they are served."""
+DEPLOYMENT_FAMILIES: Final = _group.families

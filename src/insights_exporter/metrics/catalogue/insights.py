@@ -1,231 +1,176 @@
-"""How templates are used: what Coder's Insights API tells."""
+"""Families of the Insights collector: usage of templates, from Coder's Insights API."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from insights_exporter.metrics.catalogue.labels import (
+from insights_exporter.metrics.family import (
     APP_LABELS,
     SUM_OVER_TEMPLATES,
     SUM_OVER_USERS,
     TEMPLATE_LABELS,
     USER_LABELS,
-)
-from insights_exporter.metrics.family import PREFIX, Family, MetricType
-
-__all__ = [
-    "COLLECTION_ENABLED",
-    "DEPLOYMENT_ACTIVE_USERS",
-    "DEPLOYMENT_APP_USAGE",
-    "DEPLOYMENT_APP_USAGE_WINDOW",
-    "DEPLOYMENT_UNIQUE_USERS",
-    "DEPLOYMENT_USER_ACTIVITY_WINDOW",
-    "FAMILIES",
-    "TEMPLATE_ACTIVE_USERS",
-    "TEMPLATE_APP_OPENS",
-    "TEMPLATE_APP_USAGE",
-    "TEMPLATE_APP_USAGE_WINDOW",
-    "TEMPLATE_PARAMETER_WORKSPACES",
-    "TEMPLATE_UNIQUE_USERS",
-    "TEMPLATE_USAGE",
-    "TEMPLATE_USAGE_WINDOW",
-    "TEMPLATE_USERS_WITHOUT_LATENCY",
-    "TEMPLATE_USER_LATENCY",
-    "USER_ACTIVITY",
-    "USER_ACTIVITY_WINDOW",
-    "USER_LATENCY_P50",
-    "USER_LATENCY_P95",
-]
-
-_COLLECTOR = "insights"
-_ACTIVE_USERS_PANEL, _APPS_PANEL, _ACTIVITY_PANEL, _LATENCY_PANEL, _PARAMETERS_PANEL = (
-    "Active users",
-    "App & IDE Usage",
-    "Activity by user",
-    "Latency by user",
-    "Parameters usage",
+    FamilyGroup,
+    MetricType,
 )
 
+_group = FamilyGroup("insights")
+_gauge = partial(_group.declare, MetricType.GAUGE)
+_seconds_gauge = partial(_gauge, unit="seconds")
+_seconds_counter = partial(_group.declare, MetricType.COUNTER, unit="seconds")
 
-def _gauge(
-    name: str,
-    help_text: str,
-    labels: tuple[str, ...],
-    panel: str = "",
-    *,
-    unit: str = "",
-    summable: frozenset[str] = frozenset(),
-) -> Family:
-    return Family(PREFIX + name, MetricType.GAUGE, help_text, labels, unit, summable, panel, _COLLECTOR)
-
-
-def _counter(
-    name: str, help_text: str, labels: tuple[str, ...], panel: str, summable: frozenset[str]
-) -> Family:
-    return Family(
-        PREFIX + name, MetricType.COUNTER, help_text, labels, "seconds", summable, panel, _COLLECTOR
-    )
-
+_ACTIVE_USERS_PANEL: Final = "Active users"
+_APPS_PANEL: Final = "App & IDE Usage"
+_ACTIVITY_PANEL: Final = "Activity by user"
+_LATENCY_PANEL: Final = "Latency by user"
+_PARAMETERS_PANEL: Final = "Parameters usage"
 
 TEMPLATE_ACTIVE_USERS = _gauge(
     "template_active_users",
-    "Distinct users of a template in a day or week; ago counts back, days from today, weeks from yesterday.",
+    "Distinct users of the template in one day or week; `ago` 0 is today or the seven days up to yesterday.",
     (*TEMPLATE_LABELS, "interval", "ago"),
-    _ACTIVE_USERS_PANEL,
+    panel=_ACTIVE_USERS_PANEL,
 )
 DEPLOYMENT_ACTIVE_USERS = _gauge(
     "deployment_active_users",
-    "Distinct users of any template in one day or week; each user counts once.",
+    "Distinct users of any template in one day or week; `ago` 0 is today or the seven days up to yesterday.",
     ("interval", "ago"),
-    _ACTIVE_USERS_PANEL,
+    panel=_ACTIVE_USERS_PANEL,
 )
 TEMPLATE_UNIQUE_USERS = _gauge(
     "template_unique_users",
-    "Distinct users of a template in the window.",
+    "Distinct users of the template in the window.",
     (*TEMPLATE_LABELS, "window"),
-    _ACTIVE_USERS_PANEL,
+    panel=_ACTIVE_USERS_PANEL,
 )
 DEPLOYMENT_UNIQUE_USERS = _gauge(
     "deployment_unique_users",
     "Distinct users of any template in the window.",
     ("window",),
-    _ACTIVE_USERS_PANEL,
+    panel=_ACTIVE_USERS_PANEL,
 )
-TEMPLATE_APP_USAGE = _counter(
+TEMPLATE_APP_USAGE = _seconds_counter(
     "template_app_usage_seconds_total",
-    "Time that users spent in an app of a template since the anchor; apps overlap.",
+    "Seconds users spent in an app of the template since the anchor; concurrent apps count separately.",
     (*TEMPLATE_LABELS, *APP_LABELS),
-    _APPS_PANEL,
-    SUM_OVER_TEMPLATES,
-)
-TEMPLATE_APP_USAGE_WINDOW = _gauge(
-    "template_app_usage_window_seconds",
-    "Time that users spent in an app of a template in the window; apps overlap.",
-    (*TEMPLATE_LABELS, *APP_LABELS, "window"),
-    _APPS_PANEL,
-    unit="seconds",
     summable=SUM_OVER_TEMPLATES,
+    panel=_APPS_PANEL,
+)
+TEMPLATE_APP_USAGE_WINDOW = _seconds_gauge(
+    "template_app_usage_window_seconds",
+    "Seconds users spent in an app of the template in the window; concurrent apps count separately.",
+    (*TEMPLATE_LABELS, *APP_LABELS, "window"),
+    summable=SUM_OVER_TEMPLATES,
+    panel=_APPS_PANEL,
 )
 TEMPLATE_APP_OPENS = _gauge(
     "template_app_opens",
-    "How often users opened an app of a template in the window; windows do not add up.",
+    "Times users opened an app of the template in the window; windows of several days are up to one hour"
+    " old.",
     (*TEMPLATE_LABELS, *APP_LABELS, "window"),
-    _APPS_PANEL,
     summable=SUM_OVER_TEMPLATES,
+    panel=_APPS_PANEL,
 )
-DEPLOYMENT_APP_USAGE = _counter(
+DEPLOYMENT_APP_USAGE = _seconds_counter(
     "deployment_app_usage_seconds_total",
-    "Time that users spent in an app since the anchor, capped by Coder at each user's half hours.",
+    "Seconds users spent in an app of any template since the anchor; a user's time in several templates at"
+    " once counts once.",
     APP_LABELS,
-    _APPS_PANEL,
-    frozenset(),
+    panel=_APPS_PANEL,
 )
-DEPLOYMENT_APP_USAGE_WINDOW = _gauge(
+DEPLOYMENT_APP_USAGE_WINDOW = _seconds_gauge(
     "deployment_app_usage_window_seconds",
-    "Time that users spent in an app in the window, capped by Coder at each user's half hours.",
+    "Seconds users spent in an app of any template in the window; a user's time in several templates at once"
+    " counts once.",
     (*APP_LABELS, "window"),
-    _APPS_PANEL,
-    unit="seconds",
+    panel=_APPS_PANEL,
 )
-USER_ACTIVITY = _counter(
+USER_ACTIVITY = _seconds_counter(
     "user_activity_seconds_total",
-    "Time that a user spent in a template since the anchor.",
+    "Seconds the user spent in the template since the anchor.",
     (*TEMPLATE_LABELS, *USER_LABELS),
-    _ACTIVITY_PANEL,
-    SUM_OVER_USERS,
-)
-USER_ACTIVITY_WINDOW = _gauge(
-    "user_activity_window_seconds",
-    "Time that a user spent in a template in the window.",
-    (*TEMPLATE_LABELS, *USER_LABELS, "window"),
-    _ACTIVITY_PANEL,
-    unit="seconds",
     summable=SUM_OVER_USERS,
+    panel=_ACTIVITY_PANEL,
 )
-TEMPLATE_USAGE = _counter(
+USER_ACTIVITY_WINDOW = _seconds_gauge(
+    "user_activity_window_seconds",
+    "Seconds the user spent in the template in the window.",
+    (*TEMPLATE_LABELS, *USER_LABELS, "window"),
+    summable=SUM_OVER_USERS,
+    panel=_ACTIVITY_PANEL,
+)
+TEMPLATE_USAGE = _seconds_counter(
     "template_usage_seconds_total",
-    "Time that all users spent in a template since the anchor; less than the sum of its apps, which overlap.",
+    "Seconds users spent in the template since the anchor; concurrent apps count once.",
     TEMPLATE_LABELS,
-    _ACTIVITY_PANEL,
-    SUM_OVER_TEMPLATES,
+    summable=SUM_OVER_TEMPLATES,
+    panel=_ACTIVITY_PANEL,
 )
-TEMPLATE_USAGE_WINDOW = _gauge(
+TEMPLATE_USAGE_WINDOW = _seconds_gauge(
     "template_usage_window_seconds",
-    "Time that all users spent in a template in the window.",
+    "Seconds users spent in the template in the window; concurrent apps count once.",
     (*TEMPLATE_LABELS, "window"),
-    _ACTIVITY_PANEL,
+    summable=SUM_OVER_TEMPLATES,
+    panel=_ACTIVITY_PANEL,
+)
+DEPLOYMENT_USER_ACTIVITY_WINDOW = _seconds_gauge(
+    "deployment_user_activity_window_seconds",
+    "Seconds the user spent in any template in the window; time in several templates at once counts once.",
+    (*USER_LABELS, "window"),
+    summable=frozenset(USER_LABELS),
+    panel=_ACTIVITY_PANEL,
+)
+USER_LATENCY_P50 = _seconds_gauge(
+    "user_latency_p50_seconds",
+    "Median round-trip seconds of the user's connections in the window; absent without a measurement."
+    " Windows of several days are up to one hour old.",
+    (*TEMPLATE_LABELS, *USER_LABELS, "window"),
+    panel=_LATENCY_PANEL,
+)
+USER_LATENCY_P95 = _seconds_gauge(
+    "user_latency_p95_seconds",
+    "95th percentile of round-trip seconds of the user's connections in the window; absent without a"
+    " measurement. Windows of several days are up to one hour old.",
+    (*TEMPLATE_LABELS, *USER_LABELS, "window"),
+    panel=_LATENCY_PANEL,
+)
+TEMPLATE_USER_LATENCY = _group.declare(
+    MetricType.GAUGE_HISTOGRAM,
+    "template_user_latency_seconds",
+    "Users of the template by connection latency in the window (gauge histogram; do not apply rate())."
+    " Windows of several days are up to one hour old.",
+    (*TEMPLATE_LABELS, "statistic", "window"),
     unit="seconds",
     summable=SUM_OVER_TEMPLATES,
-)
-DEPLOYMENT_USER_ACTIVITY_WINDOW = _gauge(
-    "deployment_user_activity_window_seconds",
-    "Time that a user spent in any template in the window, each half hour counted once.",
-    (*USER_LABELS, "window"),
-    _ACTIVITY_PANEL,
-    unit="seconds",
-    summable=frozenset(USER_LABELS),
-)
-USER_LATENCY_P50 = _gauge(
-    "user_latency_p50_seconds",
-    "Median round trip of a user's connections in the window; absent without a measurement.",
-    (*TEMPLATE_LABELS, *USER_LABELS, "window"),
-    _LATENCY_PANEL,
-    unit="seconds",
-)
-USER_LATENCY_P95 = _gauge(
-    "user_latency_p95_seconds",
-    "95th percentile of the round trip of a user's connections in the window; absent without a measurement.",
-    (*TEMPLATE_LABELS, *USER_LABELS, "window"),
-    _LATENCY_PANEL,
-    unit="seconds",
-)
-TEMPLATE_USER_LATENCY = Family(
-    PREFIX + "template_user_latency_seconds",
-    MetricType.GAUGE_HISTOGRAM,
-    "How many users of a template have a round trip up to a bound in the window; a rate of it means nothing.",
-    (*TEMPLATE_LABELS, "statistic", "window"),
-    "seconds",
-    SUM_OVER_TEMPLATES,
-    _LATENCY_PANEL,
-    _COLLECTOR,
+    panel=_LATENCY_PANEL,
 )
 TEMPLATE_USERS_WITHOUT_LATENCY = _gauge(
     "template_users_without_latency",
-    "Users of a template in the window whose round trip was never measured.",
+    "Users of the template in the window without a latency measurement; windows of several days are up to one"
+    " hour old.",
     (*TEMPLATE_LABELS, "window"),
-    _LATENCY_PANEL,
+    panel=_LATENCY_PANEL,
 )
 TEMPLATE_PARAMETER_WORKSPACES = _gauge(
     "template_parameter_workspaces",
-    "Workspaces of a template per chosen value of a parameter in the window; declared options start at 0.",
+    "Workspaces of the template by parameter value in the window; 0 for declared options without workspaces."
+    " Windows of several days are up to one hour old.",
     (*TEMPLATE_LABELS, "parameter_name", "parameter_type", "parameter_value", "window"),
-    _PARAMETERS_PANEL,
     summable=frozenset((*TEMPLATE_LABELS, "parameter_value")),
+    panel=_PARAMETERS_PANEL,
+)
+TOTALS_PENDING = _gauge(
+    "exporter_totals_pending",
+    "Whether totals wait for a complete response: 1 while they wait, with the reason.",
+    (*TEMPLATE_LABELS, "reason"),
+)
+WARM_UP_RATIO = _gauge(
+    "exporter_warm_up_ratio",
+    "Share of the needed data that was fetched since the start; 1 once it is complete.",
 )
 COLLECTION_ENABLED = _gauge(
-    "collection_enabled", "1 while Coder collects usage statistics, 0 while that is switched off.", ()
+    "collection_enabled", "Whether Coder collects usage statistics: 1 if enabled, 0 if disabled."
 )
 
-FAMILIES: Final = (
-    TEMPLATE_ACTIVE_USERS,
-    DEPLOYMENT_ACTIVE_USERS,
-    TEMPLATE_UNIQUE_USERS,
-    DEPLOYMENT_UNIQUE_USERS,
-    TEMPLATE_APP_USAGE,
-    TEMPLATE_APP_USAGE_WINDOW,
-    TEMPLATE_APP_OPENS,
-    DEPLOYMENT_APP_USAGE,
-    DEPLOYMENT_APP_USAGE_WINDOW,
-    USER_ACTIVITY,
-    USER_ACTIVITY_WINDOW,
-    TEMPLATE_USAGE,
-    TEMPLATE_USAGE_WINDOW,
-    DEPLOYMENT_USER_ACTIVITY_WINDOW,
-    USER_LATENCY_P50,
-    USER_LATENCY_P95,
-    TEMPLATE_USER_LATENCY,
-    TEMPLATE_USERS_WITHOUT_LATENCY,
-    TEMPLATE_PARAMETER_WORKSPACES,
-    COLLECTION_ENABLED,
-)
-"""All of them, in the order in which they are served."""
+INSIGHTS_FAMILIES: Final = _group.families

@@ -1,120 +1,139 @@
-"""What the deployment holds: templates, workspaces, agents, users, and names to show for them."""
+"""Families of the inventory collector: templates, workspaces, agents, users, and their display names."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from insights_exporter.metrics.catalogue.labels import (
+from insights_exporter.metrics.family import (
     APP_LABELS,
     SUM_OVER_TEMPLATES,
     TEMPLATE_LABELS,
     USER_LABELS,
+    FamilyGroup,
+    MetricType,
 )
-from insights_exporter.metrics.family import PREFIX, Family, MetricType
 
-__all__ = [
-    "AGENTS",
-    "AGENTS_OUTDATED",
-    "AGENT_RELAY_LATENCY",
-    "APP_HEALTH",
-    "APP_INFO",
-    "FAMILIES",
-    "PARAMETER_INFO",
-    "TEMPLATE_BUILD_P50",
-    "TEMPLATE_BUILD_P95",
-    "TEMPLATE_CREATED",
-    "TEMPLATE_INFO",
-    "USER_INFO",
-    "USER_LAST_SEEN",
-    "WORKSPACES",
-]
+_group = FamilyGroup("inventory")
+_gauge = partial(_group.declare, MetricType.GAUGE)
+_seconds_gauge = partial(_gauge, unit="seconds")
+_info = partial(_group.declare, MetricType.INFO)
 
-_COLLECTOR = "inventory"
+_STATUS_LABELS: Final = (*TEMPLATE_LABELS, "status")
 
-
-def _gauge(
-    name: str, help_text: str, labels: tuple[str, ...], unit: str = "", summable: frozenset[str] = frozenset()
-) -> Family:
-    return Family(PREFIX + name, MetricType.GAUGE, help_text, labels, unit, summable, collector=_COLLECTOR)
-
-
-def _info(name: str, help_text: str, labels: tuple[str, ...]) -> Family:
-    return Family(PREFIX + name, MetricType.INFO, help_text, labels, collector=_COLLECTOR)
-
+IDLE_BUCKETS: Final = (3600.0, 28_800.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0)
+"""Upper bounds in seconds of the idle time of workspaces: 1 and 8 hours, 1, 3, 7 and 30 days."""
 
 WORKSPACES = _gauge(
     "workspaces",
-    "Workspaces of a template by the status of their newest build; dormant ones count as dormant.",
-    (*TEMPLATE_LABELS, "status"),
-    summable=frozenset((*TEMPLATE_LABELS, "status")),
+    "Workspaces of the template by status of the latest build; without prebuilt ones.",
+    _STATUS_LABELS,
+    summable=frozenset(_STATUS_LABELS),
+)
+WORKSPACES_DORMANT = _gauge(
+    "workspaces_dormant",
+    "Dormant workspaces of the template; some of them may still run.",
+    TEMPLATE_LABELS,
+    summable=SUM_OVER_TEMPLATES,
+)
+WORKSPACES_PENDING_DELETION = _gauge(
+    "workspaces_pending_deletion",
+    "Dormant workspaces of the template that Coder deletes within seven days.",
+    TEMPLATE_LABELS,
+    summable=SUM_OVER_TEMPLATES,
+)
+WORKSPACES_OUTDATED = _gauge(
+    "workspaces_outdated",
+    "Workspaces of the template whose latest build uses an older template version.",
+    TEMPLATE_LABELS,
+    summable=SUM_OVER_TEMPLATES,
+)
+WORKSPACES_WITHOUT_AUTOSTOP = _gauge(
+    "workspaces_without_autostop",
+    "Running workspaces of the template without a deadline for autostop.",
+    TEMPLATE_LABELS,
+    summable=SUM_OVER_TEMPLATES,
+)
+WORKSPACE_IDLE = _group.declare(
+    MetricType.GAUGE_HISTOGRAM,
+    "workspace_idle_seconds",
+    "Running workspaces of the template by time since last use (gauge histogram; do not apply rate()).",
+    TEMPLATE_LABELS,
+    unit="seconds",
+    summable=SUM_OVER_TEMPLATES,
+)
+WORKSPACE_DAILY_COST = _gauge(
+    "workspace_daily_cost",
+    "Daily cost of the template's workspaces by status in units of Coder's quota; absent without costs.",
+    _STATUS_LABELS,
+    summable=frozenset(_STATUS_LABELS),
+)
+PREBUILT_WORKSPACES = _gauge(
+    "prebuilt_workspaces",
+    "Prebuilt workspaces of the template by status of the latest build; no other family counts them.",
+    _STATUS_LABELS,
+    summable=frozenset(_STATUS_LABELS),
 )
 AGENTS = _gauge(
     "agents",
-    "Agents in running workspaces of a template by connection status.",
+    "Agents in running workspaces of the template by connection status; without prebuilt workspaces.",
     (*TEMPLATE_LABELS, "status"),
     summable=frozenset((*TEMPLATE_LABELS, "status")),
 )
 AGENTS_OUTDATED = _gauge(
     "agents_outdated",
-    "Connected agents of a template that run another version than the server.",
+    "Connected agents of the template whose version differs from the server's.",
     TEMPLATE_LABELS,
     summable=SUM_OVER_TEMPLATES,
 )
 APP_HEALTH = _gauge(
     "app_health",
-    "Apps in running workspaces of a template by health.",
+    "Apps in running workspaces of the template by health; without external apps and prebuilt workspaces.",
     (*TEMPLATE_LABELS, "app", "health"),
     summable=frozenset((*TEMPLATE_LABELS, "app", "health")),
 )
-AGENT_RELAY_LATENCY = Family(
-    PREFIX + "agent_relay_latency_seconds",
+AGENT_RELAY_LATENCY = _group.declare(
     MetricType.GAUGE_HISTOGRAM,
-    "How many connected agents have a round trip to their preferred relay up to a bound, by relay region.",
+    "agent_relay_latency_seconds",
+    "Connected agents by latency to their preferred relay (gauge histogram; do not apply rate()).",
     ("derp_region",),
-    "seconds",
-    frozenset(("derp_region",)),
-    collector=_COLLECTOR,
+    unit="seconds",
+    summable=frozenset(("derp_region",)),
 )
-TEMPLATE_BUILD_P50 = _gauge(
+TEMPLATE_BUILD_P50 = _seconds_gauge(
     "template_build_p50_seconds",
-    "Median duration of a template's latest builds by transition; absent without builds.",
+    "Median seconds of the template's latest builds by transition; absent without builds.",
     (*TEMPLATE_LABELS, "transition"),
-    "seconds",
 )
-TEMPLATE_BUILD_P95 = _gauge(
+TEMPLATE_BUILD_P95 = _seconds_gauge(
     "template_build_p95_seconds",
-    "95th percentile of the duration of a template's latest builds by transition; absent without builds.",
+    "95th percentile of seconds of the template's latest builds by transition; absent without builds.",
     (*TEMPLATE_LABELS, "transition"),
-    "seconds",
 )
-USER_LAST_SEEN = _gauge(
+USER_LAST_SEEN = _seconds_gauge(
     "user_last_seen_timestamp_seconds",
-    "When Coder last saw a user, in seconds since 1970; absent for users who never came.",
+    "Unix time of the user's last request to Coder; absent before the first.",
     USER_LABELS,
-    "seconds",
 )
 TEMPLATE_INFO = _info(
     "template_info",
-    "Names, icon, id and deprecation of a template; always 1.",
+    "Display name, icon, id and deprecation of the template; always 1.",
     (*TEMPLATE_LABELS, "template_id", "display_name", "icon", "deprecated"),
 )
-TEMPLATE_CREATED = _gauge(
-    "template_created_timestamp_seconds",
-    "When a template was created, in seconds since 1970.",
-    TEMPLATE_LABELS,
-    "seconds",
+TEMPLATE_CREATED = _seconds_gauge(
+    "template_created_timestamp_seconds", "Unix time at which the template was created.", TEMPLATE_LABELS
 )
 APP_INFO = _info(
-    "app_info", "Name and icon to show for an app; always 1.", (*APP_LABELS, "display_name", "icon")
+    "app_info", "Display name and icon of the app; always 1.", (*APP_LABELS, "display_name", "icon")
 )
 USER_INFO = _info(
     "user_info",
-    "Name and avatar to show for a user, and the account's status; always 1.",
+    "Display name, avatar and account status of the user; always 1.",
     (*USER_LABELS, "user_id", "display_name", "avatar_url", "status"),
 )
 PARAMETER_INFO = _info(
     "parameter_info",
-    "Names to show for a value of a parameter, and whether it is declared or the default; always 1.",
+    "Display names of the parameter value, and whether it is declared or the default; always 1.",
     (
         *TEMPLATE_LABELS,
         "parameter_name",
@@ -128,19 +147,4 @@ PARAMETER_INFO = _info(
     ),
 )
 
-FAMILIES: Final = (
-    WORKSPACES,
-    AGENTS,
-    AGENTS_OUTDATED,
-    APP_HEALTH,
-    AGENT_RELAY_LATENCY,
-    TEMPLATE_BUILD_P50,
-    TEMPLATE_BUILD_P95,
-    USER_LAST_SEEN,
-    TEMPLATE_INFO,
-    TEMPLATE_CREATED,
-    APP_INFO,
-    USER_INFO,
-    PARAMETER_INFO,
-)
-"""All families of this room, in the order in which they are served."""
+INVENTORY_FAMILIES: Final = _group.families

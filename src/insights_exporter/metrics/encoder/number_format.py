@@ -1,15 +1,15 @@
-"""How an exposition writes numbers and label values."""
+"""Number and label value syntax of the exposition formats."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import nextafter
+from math import isnan, nextafter
 from typing import Final
 
 import msgspec
 
 __all__ = [
-    "BLOCK_ROWS",
+    "escape_help",
     "escape_label_value",
     "format_float",
     "format_floats",
@@ -17,31 +17,29 @@ __all__ = [
     "json_floats",
 ]
 
-BLOCK_ROWS: Final = 500
-"""How many rows become one text.
-
-That stays below the size from which the C library takes fresh pages for a text and gives them back at once:
-the faults of these cost a fifth of all.
-"""
-
-# JSON's writer and Go's both write the shortest text that reads back as the number; in this range the same.
+# JSON and Go both write the shortest text that parses to the same float; in this range the texts are equal.
 _JSON_MIN: Final = 1e-4
 _JSON_MAX: Final = nextafter(1e6, 0.0)
-# Above it Go turns to an exponent; up to here JSON does not.
+# Go uses an exponent above _JSON_MAX, JSON from here on.
 _JSON_EXPONENT_FROM: Final = 1e15
 _EXPONENTS: Final = [f"e+{digits - 1:02d}" for digits in range(20)]
 
 
 def escape_label_value(value: str) -> str:
     """Return a label value as it stands between quotes."""
-    # Looking is quicker than replacing, and there is hardly ever anything to replace.
+    # The test is faster than three replace() calls, and nearly no value needs escaping.
     if '"' not in value and "\\" not in value and "\n" not in value:
         return value
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return escape_help(value).replace('"', r"\"")
+
+
+def escape_help(text: str) -> str:
+    """Return a HELP text of the text format 0.0.4, which leaves quotes alone."""
+    return text.replace("\\", r"\\").replace("\n", r"\n")
 
 
 def format_floats(numbers: Iterable[float]) -> list[str]:
-    """Write many numbers; Python takes a microsecond for each long one, JSON's writer a tenth."""
+    """Return numbers as text; msgspec's JSON encoder writes a float about ten times faster than repr()."""
     # Multiplying by one makes a float of an integer and keeps the sign of a zero.
     floats = [number * 1.0 for number in numbers]
     json_texts = json_floats(floats) if floats else []
@@ -52,26 +50,28 @@ def format_floats(numbers: Iterable[float]) -> list[str]:
 
 
 def json_compatible(lowest: float, highest: float) -> bool:
-    """Say whether JSON writes all floats from the one to the other as an exposition does."""
+    """Return whether JSON and the exposition formats write all floats of a range alike."""
     return lowest >= _JSON_MIN and highest <= _JSON_MAX
 
 
 def json_floats(floats: Sequence[float]) -> list[str]:
-    """Write floats whose texts are the same in JSON."""
+    """Return floats as JSON text; for ranges that are ``json_compatible``."""
     return msgspec.json.encode(floats)[1:-1].decode().split(",")
 
 
-def _format_non_json(number: float, text: str) -> str:
-    """Write a number that JSON, which says ``text``, writes in another way."""
-    return _to_exponent_notation(text) if _JSON_MAX < number < _JSON_EXPONENT_FROM else format_float(number)
+def _format_non_json(number: float, json_text: str) -> str:
+    """Return the text of a float that JSON writes differently."""
+    if _JSON_MAX < number < _JSON_EXPONENT_FROM:
+        return _to_exponent_notation(json_text)
+    return format_float(number)
 
 
 def format_float(value: float) -> str:
-    """Write a number as Go does, which turns to exponents sooner than Python."""
+    """Return a float as Go writes it: exponents start at 1e+06, not at 1e+16 as in Python."""
     text = repr(float(value))
     if -1e6 < value < 1e6:
         return text
-    if value != value:
+    if isnan(value):
         return "NaN"
     if value in {float("inf"), float("-inf")}:
         return "+Inf" if value > 0 else "-Inf"
@@ -80,7 +80,6 @@ def format_float(value: float) -> str:
 
 
 def _to_exponent_notation(text: str) -> str:
-    """Turn a large number with a point into one with an exponent."""
     integer_part, _, fraction = text.partition(".")
     mantissa = f"{text[0]}.{integer_part[1:]}{fraction}".rstrip("0.")
     return mantissa + _EXPONENTS[len(integer_part)]

@@ -1,4 +1,4 @@
-"""A snapshot as samples of every family in the catalogue."""
+"""Samples of every family in the catalogue, from a snapshot and within the series limits."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 from insights_exporter.config.settings import LimitSettings
 from insights_exporter.metrics.cardinality import LimitedFamily, StickySelection, apply_limit
-from insights_exporter.metrics.encoder.text import FamilySamples
-from insights_exporter.metrics.encoder.user_series import DerivationCache
+from insights_exporter.metrics.derivation_cache import DerivationCache
+from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.metrics.families.agent_stats import agent_stats_families
 from insights_exporter.metrics.families.deployment import deployment_families
 from insights_exporter.metrics.families.insights import insights_families
 from insights_exporter.metrics.families.inventory import inventory_families
 from insights_exporter.metrics.label_values import LabelValues
 from insights_exporter.privacy import UsernamePolicy
-from insights_exporter.snapshot import Insights, Inventory, Snapshot
+from insights_exporter.snapshot import Insights, Inventory, Snapshot, Timestamped
 
 __all__ = ["SnapshotFamilies", "build_families", "iter_families"]
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFamilies:
-    """Every family that a snapshot feeds, within its limit.
+    """All families of a snapshot within their limits.
 
-    ``series`` and ``folded`` count, by family name, what is served and what a limit folded or dropped.
+    ``series`` and ``folded`` have, by family name, the series served and the series folded or dropped.
     """
 
     samples: Sequence[FamilySamples]
@@ -40,7 +40,7 @@ def build_families(
     free_text: bool = False,
     sticky_selection: StickySelection | None = None,
 ) -> SnapshotFamilies:
-    """Return every family at once; ``each_family`` takes less memory."""
+    """Return all families at once; ``iter_families`` takes less memory."""
     limited_families = list(
         iter_families(
             snapshot,
@@ -57,7 +57,7 @@ def build_families(
     )
 
 
-def iter_families(
+def iter_families(  # noqa: PLR0913 - keyword only.
     snapshot: Snapshot,
     *,
     username_policy: UsernamePolicy,
@@ -66,11 +66,11 @@ def iter_families(
     sticky_selection: StickySelection | None = None,
     derivations: DerivationCache | None = None,
 ) -> Iterator[LimitedFamily]:
-    """Yield family after family in the catalogue's order, the rows of each held only until the next.
+    """Yield families in the order of the catalogue; the rows of each can be freed before the next.
 
-    A part that is unknown has no families. ``free_text`` lets values of parameters out that no template
-    declares. Whoever passes the same ``standing`` each time spares counters from falling; the same
-    ``derived`` spares looking again through parts that did not change, if nothing but the snapshot does.
+    A part that is missing in the snapshot has no families. ``free_text`` shows parameter values that no
+    template declares. Pass the same ``sticky_selection`` at each call, or limited counters may decrease. Pass
+    the same ``derivations`` to reuse values of unchanged parts; all other arguments must then be equal, too.
     """
     values = LabelValues(username_policy, max_length=limits.label_value_length, derivations=derivations)
     sticky_selection = sticky_selection if sticky_selection is not None else StickySelection()
@@ -85,10 +85,10 @@ def _snapshot_samples(snapshot: Snapshot, values: LabelValues, *, free_text: boo
     if insights_data is not None:
         yield from insights_families(insights_data, values, free_text=free_text)
     if snapshot.inventory or insights_data is not None:
-        inventory_data = snapshot.inventory.value if snapshot.inventory else Inventory()
+        inventory = snapshot.inventory or Timestamped(Inventory(), snapshot.collected_at)
         coder_url = snapshot.deployment.value.dashboard_url if snapshot.deployment else ""
         yield from inventory_families(
-            inventory_data, insights_data, values, free_text=free_text, coder_url=coder_url
+            inventory, insights_data, values, free_text=free_text, coder_url=coder_url
         )
     if snapshot.deployment:
         yield from deployment_families(snapshot.deployment.value, values)

@@ -1,17 +1,18 @@
-"""What agents reported, as samples."""
+"""Samples of the agent statistics families."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.text import ExponentialBuckets, FamilySamples
+from insights_exporter.metrics.encoder import ExponentialBuckets, FamilySamples
 from insights_exporter.metrics.families.rows import (
     OptionalFloatSample,
     UserValues,
     float_series,
-    packed_histograms,
-    user_histograms,
+    histogram_series,
+    to_histogram,
+    user_latency_histograms,
     user_series,
 )
 from insights_exporter.metrics.label_values import LabelValues
@@ -23,22 +24,21 @@ _LabelledHistogram = tuple[tuple[str, ...], LatencyHistogram]
 
 
 def agent_stats_families(stats: AgentStats, values: LabelValues) -> Iterator[FamilySamples]:
-    """Yield the families of this part, in the catalogue's order."""
+    """Yield the agent statistics families in the order of the catalogue.
+
+    Users of agent statistics are pseudonymized where they are counted, so their names are not hashed again.
+    """
     since = stats.since
     if not values.username_policy.hides_users:
-        yield user_histograms(
+        yield histogram_series(
             catalogue.CONNECTION_LATENCY,
-            _user_latency(stats, values),
-            values,
+            user_latency_histograms(_user_latency(stats, values), values["username"]),
             since=since,
             exponential_buckets=_user_exponential_buckets(stats, values) if stats.exponential else None,
         )
-    yield packed_histograms(
+    yield histogram_series(
         catalogue.APP_CONNECTION_LATENCY,
-        (
-            (labels, (histogram.packed_counts, histogram.sum + 0.0))
-            for labels, histogram in _app_latency(stats.app_latency, values)
-        ),
+        ((labels, to_histogram(histogram)) for labels, histogram in _app_latency(stats.app_latency, values)),
         since=since,
         exponential_buckets=(
             (labels, histogram.exponential_buckets)
@@ -48,7 +48,13 @@ def agent_stats_families(stats: AgentStats, values: LabelValues) -> Iterator[Fam
         else None,
     )
     if not values.username_policy.hides_users:
-        yield user_series(catalogue.USER_APP_SESSION, _session_seconds(stats, values), values, since=since)
+        yield user_series(
+            catalogue.USER_APP_SESSION,
+            _session_seconds(stats, values),
+            values,
+            since=since,
+            username_labels=values["username"],
+        )
     open_sessions = (
         ((*values.template(TemplateKey(organization, template)), values["app"][app]), count)
         for (organization, template, app), count in stats.sessions.items()
@@ -69,11 +75,10 @@ def _user_latency(
 
 
 def _user_exponential_buckets(stats: AgentStats, values: LabelValues) -> Iterator[ExponentialBuckets]:
-    users = values.username_labels
+    users = values["username"]
     for (*template, _), latencies in _user_latency(stats, values):
-        for username, histogram in latencies.items():
-            if (user := users[username]) is not None:
-                yield (*template, user), histogram.exponential_buckets
+        for display_name, histogram in latencies.items():
+            yield (*template, users[display_name]), histogram.exponential_buckets
 
 
 def _app_latency(

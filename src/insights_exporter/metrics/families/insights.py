@@ -1,4 +1,4 @@
-"""How templates are used, as samples."""
+"""Samples of the Insights families: usage of templates."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from datetime import datetime
 from functools import partial
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.text import FamilySamples
-from insights_exporter.metrics.encoder.user_series import ValuesByUser
+from insights_exporter.metrics.encoder import FamilySamples, HistogramSample, ValuesByUser, is_valid
 from insights_exporter.metrics.families.parameters import parameter_counts
 from insights_exporter.metrics.families.rows import (
-    BucketCounts,
     OptionalFloatSample,
     UserValues,
-    bucket_histograms,
     count_by_bucket,
     float_series,
+    histogram_series,
     user_series,
 )
 from insights_exporter.metrics.label_values import LabelValues
@@ -25,11 +23,11 @@ from insights_exporter.snapshot import Insights, Latency, TemplateUsage, WindowU
 __all__ = ["insights_families"]
 
 _TemplateUsages = Sequence[tuple[tuple[str, ...], TemplateUsage]]
-"""Uses with the label values that name their template; none for the deployment's."""
+"""Label values of the template, empty for the deployment, and the usage."""
 
 
 def insights_families(data: Insights, values: LabelValues, *, free_text: bool) -> Iterator[FamilySamples]:
-    """Yield the families of this part, in the catalogue's order."""
+    """Yield the Insights families in the order of the catalogue."""
     template_usages = [
         (values.template(usage.key), usage) for usage in data.templates if usage.key is not None
     ]
@@ -78,14 +76,25 @@ def insights_families(data: Insights, values: LabelValues, *, free_text: bool) -
             _user_values(template_usages, values, lambda usage: usage.latency.p95),
             values,
         )
-    yield bucket_histograms(catalogue.TEMPLATE_USER_LATENCY, _users_by_latency(template_usages, values))
+    yield histogram_series(catalogue.TEMPLATE_USER_LATENCY, _users_by_latency(template_usages, values))
     yield float_series(
         catalogue.TEMPLATE_USERS_WITHOUT_LATENCY, _users_without_latency(template_usages, values)
     )
     parameters = parameter_counts(data.templates, values, free_text=free_text)
     yield float_series(catalogue.TEMPLATE_PARAMETER_WORKSPACES, parameters)
+    yield float_series(catalogue.TOTALS_PENDING, _pending_totals(data, values))
+    yield float_series(catalogue.WARM_UP_RATIO, [((), data.warm_up_ratio)])
     enabled = data.collection_enabled
     yield float_series(catalogue.COLLECTION_ENABLED, [((), None if enabled is None else float(enabled))])
+
+
+def _pending_totals(data: Insights, values: LabelValues) -> Iterator[OptionalFloatSample]:
+    """Yield the templates whose totals wait; the deployment, without label values, is always present."""
+    reason = data.pending_totals.get(None, "")
+    yield ("", "", reason), float(bool(reason))
+    for key, template_reason in data.pending_totals.items():
+        if key is not None:
+            yield (*values.template(key), template_reason), 1.0
 
 
 def _since(usages: _TemplateUsages) -> datetime | None:
@@ -130,7 +139,9 @@ def _app_opens(usages: _TemplateUsages, values: LabelValues) -> Iterator[Optiona
         for window in usage.windows:
             name = values["window"][window.window]
             for app in window.apps:
-                yield (*labels, slugs[app.slug], types[app.type], name), app.opens
+                # Coder sends 0 for builtin apps, whose opens it does not count.
+                if app.type != "builtin":
+                    yield (*labels, slugs[app.slug], types[app.type], name), app.opens
 
 
 def _user_totals(usages: _TemplateUsages) -> Iterator[UserValues]:
@@ -151,7 +162,7 @@ def _user_values(
             yield (*labels, "", values["window"][window.window]), get_values(window)
 
 
-def _users_by_latency(usages: _TemplateUsages, values: LabelValues) -> Iterator[BucketCounts]:
+def _users_by_latency(usages: _TemplateUsages, values: LabelValues) -> Iterator[HistogramSample]:
     for labels, usage in usages:
         for window in usage.windows:
             labels_and_window = *labels, values["window"][window.window]
@@ -161,14 +172,14 @@ def _users_by_latency(usages: _TemplateUsages, values: LabelValues) -> Iterator[
             )
 
 
-def _latency_bucket_counts(labels_and_window: tuple[str, ...], latency: Latency) -> Sequence[BucketCounts]:
+def _latency_bucket_counts(labels_and_window: tuple[str, ...], latency: Latency) -> Sequence[HistogramSample]:
     *labels, window = labels_and_window
-    rows = (
-        count_by_bucket((*labels, statistic, window), numbers.values())
+    # A histogram without users would read as good latency, and idle templates would have 34 series each.
+    return [
+        ((*labels, statistic, window), count_by_bucket(numbers.values()))
         for statistic, numbers in (("p50", latency.p50), ("p95", latency.p95))
-    )
-    # Nobody's latency is unknown, not good; and idle templates would fill the page.
-    return [row for row in rows if any(row[1])]
+        if any(map(is_valid, numbers.values()))
+    ]
 
 
 def _users_without_latency(usages: _TemplateUsages, values: LabelValues) -> Iterator[OptionalFloatSample]:
@@ -180,7 +191,7 @@ def _users_without_latency(usages: _TemplateUsages, values: LabelValues) -> Iter
 
 
 def _count_without_latency(window: WindowUsage) -> int:
-    """Count the users of a window that have no latency."""
+    """Return the number of users of a window without a latency."""
     latency = window.latency
     if len(latency.p50) == len(latency.users) and window.activity.keys() <= latency.p50.keys():
         return 0

@@ -1,19 +1,19 @@
-"""What the deployment holds, as samples."""
+"""Samples of the inventory families."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.text import FamilySamples
+from insights_exporter.metrics.encoder import FamilySamples, HistogramSample
 from insights_exporter.metrics.families.parameters import parameter_infos
 from insights_exporter.metrics.families.rows import (
-    BucketCounts,
     OptionalFloatSample,
-    bucket_histograms,
     count_by_bucket,
     float_series,
+    histogram_series,
     info_series,
 )
 from insights_exporter.metrics.label_values import LabelValues
@@ -23,30 +23,46 @@ from insights_exporter.snapshot import (
     Insights,
     Inventory,
     TemplateKey,
+    Timestamped,
     User,
     Workspace,
 )
 
 __all__ = ["inventory_families"]
 
-# Served as 0 where a template has none, so that an alert need not tell zero from unknown.
-_WORKSPACE_STATUSES = ("running", "stopped", "failed", "dormant")
+# Served as 0 for a template without any, so that alerts see zero and not an absent series.
+_WORKSPACE_STATUSES = ("running", "stopped", "failed")
+_PREBUILT_STATUSES = ("running",)
 _AGENT_STATUSES = ("connected", "connecting", "disconnected", "timeout")
+
+_PENDING_DELETION = timedelta(days=7)
 
 _Counts = Counter[tuple[str, ...]]
 
 
 def inventory_families(
-    data: Inventory, insights: Insights | None, values: LabelValues, *, free_text: bool, coder_url: str = ""
+    inventory: Timestamped[Inventory],
+    insights: Insights | None,
+    values: LabelValues,
+    *,
+    free_text: bool,
+    coder_url: str = "",
 ) -> Iterator[FamilySamples]:
-    """Yield the families of this part, in the catalogue's order; ``site`` is where people open Coder."""
-    agents = list(_agents(data.workspaces))
+    """Yield the inventory families in catalogue order; ``coder_url`` is the base of avatar URLs."""
+    data = inventory.value
     keys = [template.key for template in data.templates]
-    yield float_series(catalogue.WORKSPACES, _workspaces_by_status(data.workspaces, keys, values).items())
+    workspaces = [workspace for workspace in data.workspaces if not workspace.is_prebuild]
+    yield from _workspace_families(workspaces, keys, values, inventory.at)
+    prebuilt = [workspace for workspace in data.workspaces if workspace.is_prebuild]
+    yield float_series(
+        catalogue.PREBUILT_WORKSPACES,
+        _workspaces_by_status(prebuilt, keys, values, _PREBUILT_STATUSES).items(),
+    )
+    agents = list(_agents(workspaces))
     yield float_series(catalogue.AGENTS, _agents_by_status(agents, keys, values).items())
     yield float_series(catalogue.AGENTS_OUTDATED, _outdated_agents(agents, keys, values).items())
     yield float_series(catalogue.APP_HEALTH, _app_health(agents, values).items())
-    yield bucket_histograms(catalogue.AGENT_RELAY_LATENCY, _relay_latencies(agents, values))
+    yield histogram_series(catalogue.AGENT_RELAY_LATENCY, _relay_latencies(agents, values))
     yield float_series(catalogue.TEMPLATE_BUILD_P50, _build_durations(data, values, lambda build: build.p50))
     yield float_series(catalogue.TEMPLATE_BUILD_P95, _build_durations(data, values, lambda build: build.p95))
     if not values.username_policy.hides_users:
@@ -65,7 +81,7 @@ def inventory_families(
 
 
 def _agents(workspaces: Iterable[Workspace]) -> Iterator[tuple[TemplateKey, Agent]]:
-    """Yield the agents of running workspaces with their template."""
+    """Yield the agents of running workspaces with their template; a dormant workspace may run."""
     for workspace in workspaces:
         if workspace.status == "running":
             for agent in workspace.agents:
@@ -77,14 +93,73 @@ def _zero_counts(keys: Iterable[TemplateKey], values: LabelValues, statuses: Ite
     return Counter({(*values.template(key), status): 0 for key in keys for status in statuses})
 
 
+def _workspace_families(
+    workspaces: Sequence[Workspace], keys: Sequence[TemplateKey], values: LabelValues, collected_at: datetime
+) -> Iterator[FamilySamples]:
+    """Yield the families of workspaces, which exclude prebuilt ones."""
+    counts = _workspaces_by_status(workspaces, keys, values, _WORKSPACE_STATUSES)
+    yield float_series(catalogue.WORKSPACES, counts.items())
+    running = [workspace for workspace in workspaces if workspace.status == "running"]
+    deleted_before = collected_at + _PENDING_DELETION
+    for family, matching in (
+        (catalogue.WORKSPACES_DORMANT, (row for row in workspaces if row.is_dormant)),
+        (
+            catalogue.WORKSPACES_PENDING_DELETION,
+            (row for row in workspaces if row.deleting_at is not None and row.deleting_at < deleted_before),
+        ),
+        (catalogue.WORKSPACES_OUTDATED, (row for row in workspaces if row.outdated)),
+        (catalogue.WORKSPACES_WITHOUT_AUTOSTOP, (row for row in running if not row.has_autostop)),
+    ):
+        yield float_series(family, _workspaces_by_template(matching, keys, values).items())
+    yield histogram_series(
+        catalogue.WORKSPACE_IDLE,
+        _idle_histograms(running, keys, values, collected_at),
+        bounds=catalogue.IDLE_BUCKETS,
+    )
+    yield float_series(catalogue.WORKSPACE_DAILY_COST, _daily_costs(workspaces, counts, values).items())
+
+
 def _workspaces_by_status(
-    workspaces: Iterable[Workspace], keys: Iterable[TemplateKey], values: LabelValues
+    workspaces: Iterable[Workspace],
+    keys: Iterable[TemplateKey],
+    values: LabelValues,
+    statuses: Iterable[str],
 ) -> _Counts:
-    counts = _zero_counts(keys, values, _WORKSPACE_STATUSES)
+    counts = _zero_counts(keys, values, statuses)
     counts.update(
         (*values.template(workspace.key), values["status"][workspace.status]) for workspace in workspaces
     )
     return counts
+
+
+def _workspaces_by_template(
+    workspaces: Iterable[Workspace], keys: Iterable[TemplateKey], values: LabelValues
+) -> _Counts:
+    counts: _Counts = Counter({values.template(key): 0 for key in keys})
+    counts.update(values.template(workspace.key) for workspace in workspaces)
+    return counts
+
+
+def _idle_histograms(
+    running: Iterable[Workspace], keys: Iterable[TemplateKey], values: LabelValues, collected_at: datetime
+) -> Iterator[HistogramSample]:
+    """Yield the idle times of running workspaces by template; the clocks may differ, so 0 is the minimum."""
+    idle_times: dict[tuple[str, ...], list[float]] = {values.template(key): [] for key in keys}
+    for workspace in running:
+        if workspace.last_used is not None:
+            idle = max(0.0, (collected_at - workspace.last_used).total_seconds())
+            idle_times.setdefault(values.template(workspace.key), []).append(idle)
+    for labels, observations in idle_times.items():
+        yield labels, count_by_bucket(observations, catalogue.IDLE_BUCKETS)
+
+
+def _daily_costs(workspaces: Iterable[Workspace], counts: _Counts, values: LabelValues) -> _Counts:
+    """Return the cost by template and status, 0 for other label sets of ``counts``; empty without costs."""
+    costs: _Counts = Counter(dict.fromkeys(counts, 0))
+    for workspace in workspaces:
+        labels = *values.template(workspace.key), values["status"][workspace.status]
+        costs[labels] += workspace.daily_cost
+    return costs if any(costs.values()) else Counter()
 
 
 def _agents_by_status(
@@ -110,19 +185,19 @@ def _app_health(agents: Iterable[tuple[TemplateKey, Agent]], values: LabelValues
         (*values.template(key), values["app"][app.slug], values["health"][app.health])
         for key, agent in agents
         for app in agent.apps
-        if app.health
+        if app.health and not app.external
     )
 
 
 def _relay_latencies(
     agents: Iterable[tuple[TemplateKey, Agent]], values: LabelValues
-) -> Iterator[BucketCounts]:
+) -> Iterator[HistogramSample]:
     by_region: dict[str, list[float]] = {}
     for _, agent in agents:
         if agent.status == "connected" and agent.relay and agent.relay_latency is not None:
             by_region.setdefault(values["derp_region"][agent.relay], []).append(agent.relay_latency)
     for region, latencies in by_region.items():
-        yield count_by_bucket((region,), latencies)
+        yield (region,), count_by_bucket(latencies)
 
 
 def _build_durations(
@@ -171,7 +246,7 @@ def _app_infos(data: Inventory, insights: Insights | None, values: LabelValues) 
 
 
 def _user_infos(users: Iterable[User], values: LabelValues, coder_url: str) -> Iterable[tuple[str, ...]]:
-    """Return who users are; where names are hashed, nothing stays that leads back to a person."""
+    """Return label values of users; hashed names come without id, display name and avatar."""
     rows: dict[str, tuple[str, ...]] = {}
     for user in users:
         name, status = values.username_labels[user.username], values["status"][user.status]
@@ -187,6 +262,6 @@ def _user_infos(users: Iterable[User], values: LabelValues, coder_url: str) -> I
 
 
 def _absolute_url(url: str, coder_url: str) -> str:
-    """Return an address that leads to the same also from other pages than Coder's own."""
+    """Return a URL that works outside of Coder's own pages."""
     is_relative = url.startswith("/") and not url.startswith("//")
     return coder_url.rstrip("/") + url if is_relative else url

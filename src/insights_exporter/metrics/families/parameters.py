@@ -1,16 +1,18 @@
-"""Values of parameters: which may be shown, how many workspaces have them, and what they are called."""
+"""Samples of template parameters: workspaces by value, and display names of values."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Final
 
+import msgspec
+
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.families.rows import OptionalFloatSample
 from insights_exporter.metrics.label_values import LabelValues
+from insights_exporter.privacy import BOOL_VALUES, parameter_value_filter
 from insights_exporter.snapshot import (
     Insights,
     Inventory,
@@ -23,16 +25,15 @@ from insights_exporter.snapshot import (
 
 __all__ = ["parameter_counts", "parameter_infos"]
 
-_BOOL_VALUES = ("true", "false")
 _CACHE_KEY: Final = "parameters"
 _IDENTITY_LABEL_COUNT: Final = 5
-"""A value is told apart by organization, template, name and type of the parameter, and itself."""
+"""Organization, template, parameter name, parameter type and value identify an info series."""
 
 
 def parameter_counts(
     templates: Iterable[TemplateUsage], values: LabelValues, *, free_text: bool
 ) -> Iterator[OptionalFloatSample]:
-    """Yield the workspaces per value; what may not be shown counts as ``_other``."""
+    """Yield workspaces by value; hidden values count as ``_other``."""
     for usage in templates:
         if usage.key is None:
             continue
@@ -51,7 +52,7 @@ def parameter_counts(
 def parameter_infos(
     inventory: Inventory, insights: Insights | None, values: LabelValues, *, free_text: bool
 ) -> list[tuple[str, ...]]:
-    """Return what to show for each value that is declared or served, each once."""
+    """Return the label values of each declared or served parameter value."""
     declared: dict[TemplateKey, list[Sequence[Parameter]]] = {}
     for template in inventory.templates:
         declared.setdefault(template.key, []).append(template.parameters)
@@ -82,7 +83,7 @@ def _template_parameter_infos(
     *,
     free_text: bool,
 ) -> list[tuple[str, ...]]:
-    """Return what to show for each value of a template's parameters, each once."""
+    """Return the label values of each parameter value of a template."""
     rows: dict[tuple[str, str, str], tuple[str, ...]] = {}
 
     def add_row(parameter: Parameter, value: str, option: ParameterOption | None) -> None:
@@ -115,10 +116,21 @@ def _info_row(
     parameter_labels = _parameter_labels(values, parameter.name, parameter.type)
     texts = (parameter.display_name, option.name, option.icon) if option else (parameter.display_name, "", "")
     descriptive = [values["display_name"][text] for text in texts]
-    is_declared = option is not None or (parameter.type == "bool" and value in _BOOL_VALUES)
-    is_default = value == parameter.default and value != catalogue.OTHER
+    is_declared = option is not None or (parameter.type == "bool" and value in BOOL_VALUES)
+    is_default = value in _default_values(parameter) and value != catalogue.OTHER
     identity = *values.template(key), *parameter_labels, values["parameter_value"][value]
     return *identity, *descriptive, _bool_label(is_declared), _bool_label(is_default)
+
+
+def _default_values(parameter: Parameter) -> tuple[str, ...]:
+    """Return the default; for a list also each of its items, which are the options of a multi-select."""
+    if not parameter.type.startswith("list"):
+        return (parameter.default,)
+    try:
+        items = msgspec.json.decode(parameter.default, type=list[str])
+    except msgspec.DecodeError:
+        items = []
+    return (parameter.default, *items)
 
 
 def _visible_counts_by_parameter(
@@ -128,43 +140,19 @@ def _visible_counts_by_parameter(
 
 
 def _visible_counts(parameter: ParameterUsage, *, free_text: bool) -> dict[str, float]:
-    """Return the workspaces by value that may be shown, declared options first."""
-    options = [option.value for option in parameter.options]
-    is_declared = _declared_value_check(parameter, frozenset(options))
-    counts: dict[str, float] = dict.fromkeys(options, 0)
+    """Return workspaces by visible value, declared options first."""
+    is_visible = parameter_value_filter(parameter, show_free_text=free_text)
+    counts: dict[str, float] = dict.fromkeys((option.value for option in parameter.options), 0)
     for value, workspaces in parameter.values.items():
         if workspaces >= 0:
-            name = value if free_text or is_declared(value) else catalogue.OTHER
+            name = value if is_visible(value) else catalogue.OTHER
             counts[name] = counts.get(name, 0) + workspaces
     return counts
-
-
-def _declared_value_check(parameter: ParameterUsage, options: frozenset[str]) -> Callable[[str], bool]:
-    """Return what tells whether a value is one that the template itself offers."""
-
-    def is_declared(value: str) -> bool:
-        # An empty value tells nothing of anybody.
-        if not value or value in options or (parameter.type == "bool" and value in _BOOL_VALUES):
-            return True
-        return bool(options) and parameter.type == "list(string)" and _parse_choices(value) <= options
-
-    return is_declared
-
-
-def _parse_choices(value: str) -> frozenset[str]:
-    """Return the elements of a multiple choice; a value that is none is its only element."""
-    try:
-        chosen = json.loads(value)
-    except (ValueError, RecursionError):
-        return frozenset((value,))
-    if isinstance(chosen, list) and all(isinstance(choice, str) for choice in chosen):
-        return frozenset(chosen)
-    return frozenset((value,))
 
 
 def _parameter_labels(values: LabelValues, name: str, parameter_type: str) -> tuple[str, str]:
     return values["parameter_name"][name], values["parameter_type"][parameter_type]
 
 
-def _bool_label(value: bool) -> str:
+def _bool_label(value: bool) -> str:  # noqa: FBT001 - the value to format.
     return "true" if value else "false"
