@@ -1,10 +1,9 @@
-"""The whole exporter samples a simulated coderd over real sockets, and what goes wrong has a name."""
+"""The exporter scrapes a simulated coderd over real sockets; each failure has its reason."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -12,13 +11,18 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from insights_exporter.agent_stats import AgentStatsCollector
+from insights_exporter.agent_stats.collector import AgentStatsCollector
 from insights_exporter.app.runtime import Dependencies, Runtime
 from insights_exporter.coder.metrics_client import METRICS_ENDPOINT, MetricsClient
-from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.config.settings import AgentStatsSettings, AgentStatsSource, PrivacySettings, Settings
+from insights_exporter.config.settings import (
+    AgentStatsSettings,
+    AgentStatsSource,
+    CoderSettings,
+    PrivacySettings,
+    Settings,
+)
 from insights_exporter.metrics.catalogue import agent_stats as families
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.fault_injection import (
@@ -32,9 +36,9 @@ from insights_exporter.simulator.api.fault_injection import (
     UnrelatedJson,
 )
 from insights_exporter.simulator.api.http_server import METRICS_ROUTE, serve, serve_metrics
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, OWNER_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size
+from insights_exporter.simulator.options import ApiOptions
 from insights_exporter.snapshot import AgentStats
 from tests.support.clock import FakeClock
 from tests.support.recording_telemetry import RecordingTelemetry
@@ -57,7 +61,7 @@ async def coderd_metrics_runtime(
     through_api: bool = False,
     **coder: Any,
 ) -> AsyncIterator[Runtime]:
-    """Yield the parts of an exporter that reads the deployment."""
+    """Yield the components of an exporter that scrapes the deployment."""
     async with serve(deployment) as url, serve_metrics(deployment) as metrics_url:
         settings = Settings(
             coder=CoderSettings(url=url, token=LiteralSecret(Secret(token)), **{"retries": 0, **coder}),
@@ -74,18 +78,18 @@ async def coderd_metrics_runtime(
 
 
 async def collect_inventory(runtime: Runtime) -> None:
-    """Let the exporter learn what exists, and nothing else."""
+    """Poll once, so that the exporter knows the inventory."""
     await runtime.poller._collect_inventory(runtime._client.with_timeout(60))
 
 
 def agent_stats_collector(runtime: Runtime) -> AgentStatsCollector:
-    """Return what samples."""
+    """Return the agent statistics collector."""
     assert isinstance(runtime._agent_stats_collector, AgentStatsCollector)
     return runtime._agent_stats_collector
 
 
 def current_stats(runtime: Runtime) -> AgentStats:
-    """Return what was sampled."""
+    """Return the collected agent statistics."""
     reading = agent_stats_collector(runtime).current()
     assert reading is not None
     return reading.value
@@ -104,7 +108,7 @@ async def test_every_family_is_exported_after_three_samples(*, through_api: bool
             clock.advance(60)
         body = runtime.exposition.body(Format.OPENMETRICS, gzip=False).decode()
 
-    for family in families.FAMILIES:
+    for family in families.AGENT_STATS_FAMILIES:
         assert f"# TYPE {family.name.removesuffix('_total')} " in body, family.name
         assert any(
             line.startswith(family.name.removesuffix("_total")) and not line.startswith("#")
@@ -127,7 +131,7 @@ async def test_token_is_not_sent_to_metrics_url() -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     address = f"http://127.0.0.1:{runner.addresses[0][1]}/prefix/metrics?all=1"
     settings = CoderSettings(url="https://coder.example.test", token=LiteralSecret(Secret(DEMO_TOKEN)))
-    client = MetricsClient(settings, address, clock=clock, observer=RecordingTelemetry(), random=Random(1))
+    client = MetricsClient(settings, address, clock=clock, telemetry=RecordingTelemetry(), random=Random(1))
     async with client:
         text = await client.fetch(timeout=10)
     await runner.cleanup()
@@ -176,7 +180,7 @@ async def test_error_is_counted_by_reason_and_last_data_is_kept(fault: Fault, re
         False,
         True,
     ]
-    assert METRICS_ENDPOINT in telemetry.requests
+    assert METRICS_ENDPOINT in {endpoint for endpoint, _ in telemetry.requests}
 
 
 async def test_oversized_response_is_rejected() -> None:
@@ -185,10 +189,10 @@ async def test_oversized_response_is_rejected() -> None:
     async with coderd_metrics_runtime(deployment, clock, telemetry=telemetry) as runtime:
         await collect_inventory(runtime)
         limited_client = MetricsClient(
-            replace(runtime.settings.coder, max_response_bytes=1000),
+            runtime.settings.coder.model_copy(update={"max_response_bytes": 1000}),
             str(runtime.settings.agent_stats.metrics_url),
             clock=clock,
-            observer=telemetry,
+            telemetry=telemetry,
             random=Random(1),
         )
         async with limited_client:
@@ -236,7 +240,7 @@ async def test_reload_keeps_compatible_counts(*, same: bool) -> None:
             clock.advance(60)
         before = current_stats(old)
         privacy = PrivacySettings(parameter_free_text=not same)
-        settings = replace(old.settings, privacy=privacy)
+        settings = old.settings.model_copy(update={"privacy": privacy})
         dependencies = Dependencies(clock=clock, random=Random(1), telemetry=RecordingTelemetry())
         async with Runtime(settings, dependencies, state=old.poller.state) as new:
             await agent_stats_collector(new).read_once()

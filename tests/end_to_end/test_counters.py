@@ -1,8 +1,8 @@
-"""Counters equal what happened, over midnights, late reports and restarts, on every replica."""
+"""Counters equal the simulated usage over midnights, late rollups and restarts, on every replica."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -13,19 +13,19 @@ import pytest
 from insights_exporter.app.poller import Poller
 from insights_exporter.config.settings import InsightsSettings, Settings
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import demo_deployment
 from insights_exporter.simulator.generated_world import Size
-from insights_exporter.simulator.lateness import RollupDelay
-from insights_exporter.simulator.rollup import UsageRollup
+from insights_exporter.simulator.options import ApiOptions
+from insights_exporter.simulator.rollup import RollupDelay, UsageRollup
 from insights_exporter.snapshot import Snapshot, TemplateUsage
 from tests.support.clock import FakeClock
-from tests.support.in_process_exporter import CODER_SETTINGS, in_process_poller
+from tests.support.in_process_exporter import CODER_SETTINGS, discard_snapshot, in_process_poller
+from tests.support.monotonic_checker import MonotonicChecker, SeriesKey
 from tests.support.recording_telemetry import RecordingTelemetry
 
 ANCHOR = datetime(2026, 11, 15, tzinfo=UTC)
 START = datetime(2026, 11, 16, 20, tzinfo=UTC)
-"""A Monday evening: some users are awake on the other side of the earth."""
+"""A Monday evening in UTC; users in other time zones are active."""
 
 POLL_COUNT = 4 * 24 * 12
 RESTARTS_AFTER = {
@@ -40,35 +40,18 @@ SETTINGS = Settings(
     insights=InsightsSettings(windows=("yesterday",), days=1, weeks=1, anchor=date(2026, 11, 15)),
 )
 
-SeriesKey = tuple[str, str, str]
-"""Template, kind and name; the deployment has no template."""
-
 
 @dataclass
 class Replica:
-    """An exporter, and what it has served since it began."""
+    """An exporter and the checker of its totals."""
 
     poller: Poller
     telemetry: RecordingTelemetry
-    exported: dict[SeriesKey, float] = field(default_factory=dict)
-    poll_count: int = 0
+    checker: MonotonicChecker = field(default_factory=MonotonicChecker)
 
     async def poll(self) -> dict[SeriesKey, float]:
         """Return all totals."""
-        snapshot = await self.poller.poll_once()
-        self.poll_count += 1
-        return to_series(snapshot)
-
-    def check(self, exported: Mapping[SeriesKey, float], expected: Mapping[SeriesKey, float]) -> None:
-        """Every total is what happened, or 0 once where it appears late; none falls or vanishes."""
-        for key, value in expected.items():
-            appears = key not in self.exported and self.poll_count > 1
-
-            assert exported[key] == (0 if appears else value), key
-        for key, previous in self.exported.items():
-            assert exported[key] >= previous, key
-        assert {key for key, value in exported.items() if value} <= expected.keys()
-        self.exported = dict(exported)
+        return to_series(await self.poller.poll_once())
 
 
 def to_series(snapshot: Snapshot) -> dict[SeriesKey, float]:
@@ -88,7 +71,7 @@ def template_name(usage: TemplateUsage) -> str:
 
 
 def expected_totals(deployment: SimulatedDeployment, now: datetime) -> dict[SeriesKey, float]:
-    """Return what Coder has counted by now, from the events themselves."""
+    """Return what Coder has counted by now, computed from the events."""
     world, end = deployment.world, now + timedelta(hours=1)
     totals = report_totals("", world.rollup(ANCHOR, end, now=now), deployment)
     for template in world.templates:
@@ -109,7 +92,7 @@ def report_totals(name: str, report: UsageRollup, deployment: SimulatedDeploymen
 
 
 def is_behind(deployment: SimulatedDeployment, now: datetime) -> bool:
-    """Say whether Coder has yet to learn of something before the last rollup."""
+    """Return whether usage before the last rollup has not been rolled up yet."""
     world, end = deployment.world, now + timedelta(hours=1)
     rolled_up = world.rollup(ANCHOR, end, now=now)
     lateness, world.rollup_delay = world.rollup_delay, None
@@ -127,15 +110,11 @@ async def running_replica(deployment: SimulatedDeployment, clock: FakeClock) -> 
         yield Replica(poller, telemetry)
 
 
-async def discard_snapshot(_: Snapshot) -> None:
-    """Publish nothing."""
-
-
 @pytest.mark.long
 async def test_counters_are_exact_over_four_days() -> None:
-    """Two replicas poll every five minutes, each with a jitter of its own; one of them restarts at times.
+    """Two replicas poll every five minutes, each with its own jitter; one of them restarts at times.
 
-    Two half hours in five become known late, by up to two hours, also over midnight.
+    Two half hours in five are rolled up late, by up to two hours, also over midnight.
     """
     clock, jitter = FakeClock(START), Random(7)
     deployment = demo_deployment(Size(2, 5), options=ApiOptions(rate_limit=0))
@@ -152,14 +131,15 @@ async def test_counters_are_exact_over_four_days() -> None:
             late_count += slot % 6 == 0 and is_behind(deployment, slot_start)
             for current in (continuous, restarted):
                 clock.current_time = slot_start + timedelta(seconds=20 + jitter.uniform(0, 10))
-                current.check(await current.poll(), expected)
+                current.checker.check(await current.poll(), expected)
 
-            # Both have checked the same truth; what both know already is the same.
+            # Totals that neither replica has just begun are equal.
             assert all(
-                continuous.exported[key] == restarted.exported[key]
+                continuous.checker.exported[key] == restarted.checker.exported[key]
                 for key in common_keys(continuous, restarted)
             )
-    assert continuous.poll_count == POLL_COUNT
+    assert continuous.checker.poll_count == POLL_COUNT
+    assert len(common_keys(continuous, restarted)) == len([value for value in expected.values() if value]) > 0
     assert late_count > POLL_COUNT / 6 / 4
     for current in (continuous, restarted):
         assert set(current.telemetry.poll_results) == {"ok"}
@@ -168,4 +148,4 @@ async def test_counters_are_exact_over_four_days() -> None:
 
 def common_keys(left: Replica, right: Replica) -> set[SeriesKey]:
     """Return the totals that neither replica has just begun."""
-    return {key for key, value in left.exported.items() if value and right.exported.get(key)}
+    return {key for key, value in left.checker.exported.items() if value and right.checker.exported.get(key)}

@@ -1,8 +1,7 @@
-"""Whatever Coder answers, the page stays valid and complete, and counters keep their height."""
+"""Faults of Coder's API: the exposition stays valid and complete, and counters never decrease."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,13 +10,13 @@ import pytest
 
 from insights_exporter.config.settings import InsightsSettings, PollSettings, Settings
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.encoder.text import Format
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.simulator.api import fault_injection
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.fault_injection import Fault
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import demo_deployment
 from insights_exporter.simulator.generated_world import Size
+from insights_exporter.simulator.options import ApiOptions
 from tests.support.clock import FakeClock
 from tests.support.exposition_parsing import parse_series, promtool_check
 from tests.support.in_process_exporter import (
@@ -26,6 +25,7 @@ from tests.support.in_process_exporter import (
     SeriesKey,
     in_process_exporter,
 )
+from tests.support.log_events import log_events
 
 NOW = datetime(2026, 11, 24, 14, 3, tzinfo=UTC)
 SETTINGS = Settings(coder=CODER_SETTINGS, insights=InsightsSettings(windows=("today", "7d"), weeks=2))
@@ -41,7 +41,7 @@ def simulated_deployment() -> SimulatedDeployment:
 
 
 def coder_samples(samples: SampleValues) -> dict[SeriesKey, float]:
-    """Return what is told of Coder, and not of the exporter itself."""
+    """Return the samples about Coder, without the self metrics."""
     return {
         (name, labels): value
         for (name, labels), value in samples.items()
@@ -50,7 +50,7 @@ def coder_samples(samples: SampleValues) -> dict[SeriesKey, float]:
 
 
 def select_samples(samples: SampleValues, name: str, **matchers: str) -> dict[SeriesKey, float]:
-    """Return the series of a name with these labels."""
+    """Return the series of a family that have these labels."""
     return {
         (sample_name, labels): value
         for (sample_name, labels), value in samples.items()
@@ -59,7 +59,7 @@ def select_samples(samples: SampleValues, name: str, **matchers: str) -> dict[Se
 
 
 def check_exposition(exporter: InProcessExporter) -> None:
-    """Both forms are read by the strict parsers, and promtool finds nothing wrong."""
+    """Assert that the exposition passes the strict parser and promtool."""
     text = exporter.exposition_body(Format.TEXT)
 
     assert parse_series(text, Format.TEXT)
@@ -67,7 +67,8 @@ def check_exposition(exporter: InProcessExporter) -> None:
 
 
 def check_retained(before: SampleValues, after: SampleValues) -> None:
-    """Nothing is missing, and no counter is lower."""
+    """Assert that no series is missing and no counter decreased."""
+    assert any(name.endswith("_total") for name, _ in coder_samples(before))
     assert coder_samples(before).keys() <= coder_samples(after).keys()
     for key, value in coder_samples(before).items():
         if key[0].endswith("_total"):
@@ -111,7 +112,7 @@ RESPONSE_FAULTS = {
 async def test_failed_request_keeps_last_data(
     endpoint: str, fault: Fault, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The reason is counted at each poll, and named in the log once while the fault lasts."""
+    """Each poll counts the reason; the log contains it once while the fault lasts."""
     clock, deployment = FakeClock(NOW), simulated_deployment()
     async with in_process_exporter(deployment, clock, SETTINGS) as exporter:
         before = await exporter.poll()
@@ -132,7 +133,7 @@ async def test_failed_request_keeps_last_data(
 
     assert error_counts[0] < error_counts[1] < error_counts[2]
     assert reason in logged_reasons
-    # The same fault a poll later is no news.
+    # An error of the previous poll is not logged again.
     assert reasons(caplog) == logged_reasons
     for samples in (first, second, recovered):
         check_retained(before, samples)
@@ -146,11 +147,7 @@ def expand_endpoint(endpoint: str) -> list[str]:
 
 def reasons(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the reasons in the log, in order."""
-    return [
-        str(record.__dict__["reason"])
-        for record in caplog.records
-        if record.levelno >= logging.WARNING and "reason" in record.__dict__
-    ]
+    return [str(event["reason"]) for event in log_events(caplog) if "reason" in event]
 
 
 ACCOUNT_CHANGES = {
@@ -178,18 +175,20 @@ async def test_lost_access_keeps_last_data(
     assert "insightsxp-" not in caplog.text
     if reason != "not_permitted":
         check_retained(before, after)
-    # Whoever may list nothing is told of nothing; that much is Coder's word and no fault.
+    # An account without permission gets empty lists, which is not an error.
     assert select_samples(before, "coder_insights_deployment_info").keys() <= after.keys()
 
 
 async def test_slow_server_hits_deadline_and_keeps_exposition() -> None:
+    """A reload shortens the deadline; the new poller continues with the state of the previous one."""
     clock, deployment = FakeClock(NOW), simulated_deployment()
-    short_deadline = replace(SETTINGS, poll=PollSettings(deadline=0.2))
+    short_deadline = SETTINGS.model_copy(update={"poll": PollSettings(deadline=0.2)})
     async with in_process_exporter(deployment, clock, SETTINGS) as exporter:
         before = await exporter.poll()
-        exporter.poller._settings = short_deadline.poll
-        deployment.faults.inject("/insights/templates", fault_injection.Delay(seconds=30))
-        clock.advance(300)
+        state = exporter.poller.state
+    deployment.faults.inject("/insights/templates", fault_injection.Delay(seconds=30))
+    clock.advance(300)
+    async with in_process_exporter(deployment, clock, short_deadline, state=state) as exporter:
         after = await exporter.poll()
 
     assert sum(select_samples(after, ERRORS, reason="deadline").values()) > 0
@@ -221,27 +220,27 @@ async def test_invalid_rows_are_dropped_counted_and_logged_once(
             deployment.faults.inject(one, fault)
         clock.advance(300)
         first = await exporter.poll()
-        first_records = [record for record in caplog.records if "example" in record.__dict__]
+        first_events = [event for event in log_events(caplog) if "example" in event]
         clock.advance(300)
         await exporter.poll()
         check_exposition(exporter)
-    after = [record for record in caplog.records if "example" in record.__dict__]
+    after = [event for event in log_events(caplog) if "example" in event]
 
     assert sum(select_samples(first, DROPPED).values()) > sum(select_samples(before, DROPPED).values())
-    assert first_records
-    assert len({(one.__dict__["endpoint"], one.__dict__["example"]) for one in after}) == len(after)
-    # What depends on other answers is untouched, and totals keep their height.
+    assert first_events
+    assert len({(one["endpoint"], one["example"]) for one in after}) == len(after)
+    # Data of other responses is unchanged, and totals never decrease.
     for (name, labels), value in coder_samples(before).items():
         if name.endswith("_total"):
             assert first[name, labels] >= value
-        # A value is described where it is counted.
+        # parameter_info describes values of the insights responses.
         elif collector_of(name) != "insights" and name != "coder_insights_parameter_info":
             assert (name, labels) in first
     assert all(value >= 0 for value in coder_samples(first).values())
 
 
 def collector_of(sample: str) -> str:
-    """Return which collector feeds a sample."""
+    """Return the collector of a sample's family."""
     return next(
         (
             family.collector
@@ -254,7 +253,7 @@ def collector_of(sample: str) -> str:
 
 @pytest.mark.parametrize("endpoint", ["/insights/user-latency", "*"])
 async def test_duplicate_rows_are_counted_once(endpoint: str) -> None:
-    """Rows that come twice are one row, and a page of them is the page without."""
+    """Duplicate rows do not change the exposition."""
     pages = []
     for fault in (None, fault_injection.DuplicateRows()):
         clock, deployment = FakeClock(NOW), simulated_deployment()
@@ -279,7 +278,7 @@ TEXT_FAULTS = {
 
 @pytest.mark.parametrize("fault", TEXT_FAULTS.values(), ids=TEXT_FAULTS)
 async def test_any_text_becomes_a_valid_label_value(fault: fault_injection.AppendText) -> None:
-    """The same numbers are told as under plain names."""
+    """The values equal those under plain names."""
     plain_clock, plain_deployment = FakeClock(NOW), simulated_deployment()
     async with in_process_exporter(plain_deployment, plain_clock, SETTINGS) as exporter:
         expected = coder_samples(await exporter.poll())
@@ -343,6 +342,9 @@ async def test_template_deleted_during_poll_does_not_affect_others(roles: str) -
         clock.advance(300)
         meanwhile = await exporter.poll()
         clock.advance(300)
+        unlisted = await exporter.poll()
+        # The template expires after complete lists without it for max_staleness.
+        clock.advance(SETTINGS.poll.max_staleness + 1)
         after = await exporter.poll()
         check_exposition(exporter)
     other_samples = {
@@ -351,9 +353,13 @@ async def test_template_deleted_during_poll_does_not_affect_others(roles: str) -
         if one not in select_samples(before, one[0], **matchers)
     }
 
-    assert select_samples(before, "coder_insights_template_usage_seconds_total", **matchers)
+    total = select_samples(before, "coder_insights_template_usage_seconds_total", **matchers)
+    assert total
+    assert all(unlisted[key] >= value for key, value in total.items())
+    assert other_samples
     assert not select_samples(after, "coder_insights_template_usage_seconds_total", **matchers)
     for samples in (meanwhile, after):
         for (name, labels), value in other_samples.items():
-            if name.endswith("_total"):
+            # Totals of 0 disappear with the apps of the template.
+            if name.endswith("_total") and value:
                 assert samples[name, labels] >= value

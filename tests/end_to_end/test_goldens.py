@@ -1,26 +1,24 @@
-"""The exporter, polling the recorded deployment, serves exactly the recorded numbers."""
+"""Polling the recorded deployment exports exactly the recorded values."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from insights_exporter.config.settings import InsightsSettings, PrivacySettings, Settings
 from insights_exporter.simulator.api.accounts import Account, Accounts
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN
+from insights_exporter.simulator.options import ApiOptions
 from insights_exporter.simulator.scenario import load_scenario
 from tests.support.clock import FakeClock
+from tests.support.goldens import GOLDENS, golden
 from tests.support.in_process_exporter import CODER_SETTINGS, SeriesKey, in_process_exporter
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
 DEPLOYMENT_WEEK = "multiple_users_and_workspaces_week_deployment_wide.json.golden"
 FIRST_TEMPLATE_WEEK = "multiple_users_and_workspaces_week_first_template.json.golden"
 SECOND_TEMPLATE_WEEK = "multiple_users_and_workspaces_week_second_template.json.golden"
@@ -29,7 +27,7 @@ DEPLOYMENT_WEEKLY = "multiple_users_and_workspaces_weekly_aggregated_deployment_
 PARAMETERS = "parameters_yesterday_and_today_deployment_wide.json.golden"
 
 AFTER_RECORDING = datetime(2023, 9, 1, tzinfo=UTC)
-"""After all that is recorded but parameters."""
+"""After the recorded usage; builds happen on this day."""
 
 LAST_HOUR = datetime(2023, 8, 21, 23, 40, tzinfo=UTC)
 """The 7d window of this day is the recorded week."""
@@ -37,14 +35,10 @@ LAST_HOUR = datetime(2023, 8, 21, 23, 40, tzinfo=UTC)
 SampleValues = Mapping[SeriesKey, float]
 
 
-def golden(name: str, kind: str = "template") -> Any:
-    return msgspec.json.decode((GOLDENS / kind / name).read_bytes())
-
-
 async def polled_samples(
     now: datetime, *, built_at: datetime = datetime(2023, 9, 1, tzinfo=UTC), weeks: int = 4
 ) -> SampleValues:
-    """Return the page of an exporter that polled at that moment."""
+    """Return the samples of an exporter that polled at that time."""
     world = load_scenario(GOLDENS / "scenario.json", built_at=built_at)
     deployment = SimulatedDeployment(
         world, Accounts([Account(token=DEMO_TOKEN)]), lambda: now, ApiOptions(rate_limit=0)
@@ -61,7 +55,7 @@ async def polled_samples(
 def select_samples(
     samples: SampleValues, name: str, *labels: str, **matchers: str
 ) -> dict[tuple[str, ...], float]:
-    """Return the values of a family by some labels, of the series that have the wanted others."""
+    """Return the values of a family by the given labels, for series that match ``matchers``."""
     return {
         tuple(dict(labels_)[label_name] for label_name in labels): value
         for (sample_name, labels_), value in samples.items()
@@ -87,7 +81,7 @@ def week() -> SampleValues:
     ("template", "name"), [("template1", FIRST_TEMPLATE_WEEK), ("template2", SECOND_TEMPLATE_WEEK)]
 )
 def test_template_apps_opens_and_users(week: SampleValues, template: str, name: str) -> None:
-    recorded = golden(name)
+    recorded = golden("template/" + name)
     report = recorded["report"]
     matchers = {"template_name": template, "organization_name": "coder"}
     days = [interval["active_users"] for interval in reversed(recorded["interval_reports"])]
@@ -110,7 +104,7 @@ def test_template_apps_opens_and_users(week: SampleValues, template: str, name: 
 
 
 def test_deployment_apps_and_users(week: SampleValues) -> None:
-    recorded = golden(DEPLOYMENT_WEEK)
+    recorded = golden("template/" + DEPLOYMENT_WEEK)
     report = recorded["report"]
     days = [interval["active_users"] for interval in reversed(recorded["interval_reports"])]
     seconds = select_samples(
@@ -130,9 +124,9 @@ def test_deployment_apps_and_users(week: SampleValues) -> None:
 
 
 def test_user_activity(week: SampleValues) -> None:
-    """The deployment's is capped; a template's adds up to the time of all its users."""
-    deployment_users = golden(DEPLOYMENT_WEEK, "user-activity")["report"]["users"]
-    template_users = golden(FIRST_TEMPLATE_WEEK, "user-activity")["report"]["users"]
+    """The deployment's activity counts concurrent templates once; a template's adds up over its users."""
+    deployment_users = golden("user-activity/" + DEPLOYMENT_WEEK)["report"]["users"]
+    template_users = golden("user-activity/" + FIRST_TEMPLATE_WEEK)["report"]["users"]
     matchers = {"template_name": "template1", "window": "7d"}
 
     assert select_samples(
@@ -147,7 +141,7 @@ def test_user_activity(week: SampleValues) -> None:
 
 
 def test_latency_is_absent_when_not_recorded(week: SampleValues) -> None:
-    users = len(golden(FIRST_TEMPLATE_WEEK, "user-activity")["report"]["users"])
+    users = len(golden("user-activity/" + FIRST_TEMPLATE_WEEK)["report"]["users"])
 
     assert select_samples(week, "coder_insights_user_latency_p50_seconds") == {}
     assert select_samples(
@@ -156,13 +150,13 @@ def test_latency_is_absent_when_not_recorded(week: SampleValues) -> None:
 
 
 def test_counters_since_quarter_start(week: SampleValues) -> None:
-    """All of the second template's use lies in the recorded three weeks, and all in the quarter."""
+    """All usage of the second template lies in the recorded three weeks, and these in the quarter."""
     matchers = {"template_name": "template2"}
-    recorded = golden(SECOND_TEMPLATE_THREE_WEEKS)["report"]
+    recorded = golden("template/" + SECOND_TEMPLATE_THREE_WEEKS)["report"]
     seconds = select_samples(
         week, "coder_insights_template_app_usage_seconds_total", "app", "app_type", **matchers
     )
-    users = golden(SECOND_TEMPLATE_THREE_WEEKS, "user-activity")["report"]["users"]
+    users = golden("user-activity/" + SECOND_TEMPLATE_THREE_WEEKS)["report"]["users"]
 
     assert {key: value for key, value in seconds.items() if value} == {
         key: value for key, value in app_seconds(recorded).items() if value
@@ -180,8 +174,8 @@ def test_counters_since_quarter_start(week: SampleValues) -> None:
     ],
 )
 async def test_weekly_active_users(name: str, family: str, of: dict[str, str]) -> None:
-    """Weeks end before yesterday, so the recorded ones are those of the day after their end."""
-    intervals = golden(name)["interval_reports"]
+    """Weeks end before yesterday, so the recorded ones are exported on the day after their end."""
+    intervals = golden("template/" + name)["interval_reports"]
     end = datetime.fromisoformat(intervals[-1]["end_time"])
     samples = await polled_samples(end + timedelta(days=1, hours=12), weeks=len(intervals))
 
@@ -191,11 +185,11 @@ async def test_weekly_active_users(name: str, family: str, of: dict[str, str]) -
 
 
 async def test_parameters() -> None:
-    """Every value of every workspace, and declared options that nobody chose as 0."""
+    """Every value of every workspace, and declared options without workspaces as 0."""
     now = datetime(2023, 9, 1, 12, tzinfo=UTC)
     samples = await polled_samples(now, built_at=datetime(2023, 9, 1, 9, tzinfo=UTC))
     expected: dict[tuple[str, ...], float] = {}
-    for row in golden(PARAMETERS)["report"]["parameters_usage"]:
+    for row in golden("template/" + PARAMETERS)["report"]["parameters_usage"]:
         for value in row["values"]:
             expected[row["name"], row["type"], value["value"]] = value["count"]
     counts: dict[tuple[str, ...], float] = {}

@@ -1,4 +1,4 @@
-"""A real Prometheus understands what is served, and its arithmetic gives back what happened."""
+"""A real Prometheus scrapes the exporter, and increase() of its counters equals the simulated usage."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import pytest
 
 from insights_exporter.app.application import Application
 from insights_exporter.clock import SystemClock
-from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.config.settings import InsightsSettings, ServerSettings, Settings
+from insights_exporter.config.settings import CoderSettings, InsightsSettings, ServerSettings, Settings
 from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.http_server import serve
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size
+from insights_exporter.simulator.options import ApiOptions
 from tests.support.clock import FakeClock
 from tests.support.in_process_exporter import CODER_SETTINGS, in_process_exporter
 from tests.support.prometheus import Prometheus
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not installed, so nothing scrapes."
@@ -36,8 +36,7 @@ DAY = datetime(2026, 11, 18, tzinfo=UTC)
 
 INTERVAL = 300
 TOLERANCE = 4 * INTERVAL / 86_400
-"""Prometheus reaches beyond the first and the last sample of a range by at most one and a half intervals
-each, where the day's rate is one that it never was."""
+"""increase() extrapolates by at most one and a half intervals at each end of a range."""
 
 COUNTERS = {
     "coder_insights_template_usage_seconds_total": "template_usage",
@@ -48,7 +47,7 @@ COUNTERS = {
 
 
 async def recorded_lines(deployment: SimulatedDeployment) -> AsyncIterator[tuple[str, float]]:
-    """Yield the counters as they are served from an hour before the day to an hour after it, with times."""
+    """Yield time and counters of each poll, from an hour before the day to an hour after it."""
     clock, jitter = FakeClock(DAY - timedelta(hours=1)), Random(3)
     insights = InsightsSettings(windows=("yesterday",), days=1, weeks=1, anchor=date(2026, 11, 16))
     async with in_process_exporter(
@@ -58,7 +57,7 @@ async def recorded_lines(deployment: SimulatedDeployment) -> AsyncIterator[tuple
             slot_start = DAY - timedelta(hours=1) + slot * timedelta(seconds=INTERVAL)
             clock.current_time = slot_start + timedelta(seconds=20 + jitter.uniform(0, 10))
             await exporter.poller.poll_once()
-            # Prometheus comes when it comes, and finds what the last poll left.
+            # A scrape returns the data of the last poll.
             scraped_at = (slot_start + timedelta(seconds=60)).timestamp()
             for line in exporter.exposition_body().decode().splitlines():
                 if line.partition("{")[0] in COUNTERS:
@@ -66,7 +65,7 @@ async def recorded_lines(deployment: SimulatedDeployment) -> AsyncIterator[tuple
 
 
 async def to_openmetrics(deployment: SimulatedDeployment) -> str:
-    """Return a page with all that was recorded, each family and each series in one place."""
+    """Return an exposition of all recorded samples, grouped by family and series."""
     lines: dict[str, list[str]] = {}
     async for line, scraped_at in recorded_lines(deployment):
         lines.setdefault(line.rpartition(" ")[0], []).append(f"{line} {scraped_at}\n")
@@ -79,7 +78,7 @@ async def to_openmetrics(deployment: SimulatedDeployment) -> str:
 
 
 def expected_seconds(deployment: SimulatedDeployment) -> dict[tuple[str, ...], float]:
-    """Return the seconds of the day by counter and labels, from the events themselves."""
+    """Return the seconds of the day by counter and labels, computed from the events."""
     world, end = deployment.world, DAY + timedelta(days=1)
     report = world.rollup(DAY, end, now=end)
     seconds_by_series: dict[tuple[str, ...], float] = {}
@@ -139,7 +138,7 @@ async def test_daily_increase_equals_usage(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def running_exporter() -> AsyncIterator[str]:
-    """Run the exporter against a simulated Coder, each at its own address; yield the exporter's."""
+    """Run the exporter against a simulated Coder; yield the address of the exporter."""
     deployment = demo_deployment(Size(4, 20), options=ApiOptions(rate_limit=0))
     async with serve(deployment) as coder:
         settings = Settings(
@@ -172,13 +171,14 @@ async def test_prometheus_scrapes_the_exporter(tmp_path: Path) -> None:
                 answer = await asyncio.to_thread(prometheus.query, query, datetime.now(UTC))
                 return answer[0][1][0][1] if answer else None
 
-            async with asyncio.timeout(60):
-                while not await value("count(coder_insights_template_unique_users)"):
-                    await asyncio.sleep(0.2)
+            async def is_scraped() -> bool:
+                return bool(await value("count(coder_insights_template_unique_users)"))
+
+            await wait_until(is_scraped, timeout=60, interval=0.2)
             up = await value("min_over_time(up[1h])")
             samples = await value("scrape_samples_scraped")
             exported_series = await value("sum(coder_insights_exporter_series)")
-            # Only OpenMetrics has these, so that is what was agreed upon.
+            # Only OpenMetrics has the type info, so Prometheus negotiated OpenMetrics.
             metric_type = await asyncio.to_thread(prometheus.metric_type, "coder_insights_template")
 
     assert up == 1

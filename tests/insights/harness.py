@@ -1,17 +1,16 @@
-"""An insights collector, and what tests ask of what it found."""
+"""A test harness for the insights collector."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from insights_exporter.collectors import InsightsCollector, InsightsState
+import pytest
+
 from insights_exporter.config.settings import FilterSettings, InsightsSettings, PollSettings
-from insights_exporter.errors import (
-    NotFoundOrForbidden,
-    ServerError,
-)
-from insights_exporter.filters import Filters
+from insights_exporter.errors import NotFoundOrForbidden, ServerError, UpstreamError
+from insights_exporter.insights.collector import InsightsCollector, InsightsState
+from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import (
     Insights,
     Inventory,
@@ -30,7 +29,7 @@ YESTERDAY = TODAY - timedelta(days=1)
 
 
 class InsightsHarness:
-    """An insights collector with everything around it."""
+    """An insights collector with a scripted Coder, a clock, an inventory and its state."""
 
     def __init__(
         self,
@@ -49,8 +48,10 @@ class InsightsHarness:
         self.insights = insights or InsightsSettings()
         self.filters = filters or FilterSettings()
 
-    async def poll(self, after: float = 0) -> Insights:
-        """Let some time pass, and collect."""
+    async def poll(
+        self, after: float = 0, *, on_partial: Callable[[Insights], Awaitable[None]] | None = None
+    ) -> Insights:
+        """Advance the clock, and poll once."""
         self.clock.advance(after)
         self.coder.calls.clear()
         collector = InsightsCollector(
@@ -59,9 +60,17 @@ class InsightsHarness:
             filters=Filters(self.filters),
             telemetry=self.telemetry,
             state=self.state,
+            clock=self.clock,
         )
-        collected = await collector.collect(self.coder, now=self.clock.now(), inventory=self.inventory)
+        collected = await collector.collect(
+            self.coder, now=self.clock.now(), inventory=self.inventory, on_partial=on_partial
+        )
         return collected.value
+
+    async def poll_failing(self, after: float = 0) -> None:
+        """Advance the clock, and poll while no request succeeds."""
+        with pytest.raises(UpstreamError):
+            await self.poll(after)
 
 
 def usage_of(insights: Insights, name: str) -> TemplateUsage:
@@ -73,7 +82,7 @@ def window(usage: TemplateUsage, name: str) -> WindowUsage:
 
 
 def fail_matching(error: Exception, **criteria: object) -> Callable[[ApiCall], Exception | None]:
-    """Fail each call that has these traits."""
+    """Return a function that fails each call with these attributes."""
 
     def find_error(call: ApiCall) -> Exception | None:
         return error if all(getattr(call, key) == value for key, value in criteria.items()) else None

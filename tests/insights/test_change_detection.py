@@ -1,4 +1,4 @@
-"""What is asked, and how often."""
+"""Which ranges are requested, and how often; counts of active users."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.scripted_coder import UsageEvent
 
 
 async def test_request_count_stays_far_below_naive_plan() -> None:
-    """500 templates, 50 of them in use all day: at most a fifteenth of every window x endpoint x template."""
+    """500 templates, 50 used all day: a fifteenth of one request per window, endpoint and template."""
     harness = InsightsHarness(*(f"t{number}" for number in range(500)))
     for number in range(50):
         for day in range(-40, 1):
@@ -38,12 +38,14 @@ async def test_request_count_stays_far_below_naive_plan() -> None:
         requests_per_poll.append(len(harness.coder.calls))
     naive_requests = 4 * 3 * 500
 
+    # Each used template needs at least a report and the latency of today.
+    assert min(requests_per_poll) >= 2 * 50
     assert max(requests_per_poll) * 15 <= naive_requests
     assert sum(requests_per_poll) * 15 <= 12 * naive_requests
 
 
 async def test_request_count_stays_below_naive_plan_over_midnight() -> None:
-    """Midnight, when every range moves, and the closing of a day are no exception within their hour."""
+    """The hours of midnight, when every range moves, and of the settlement of a day are included."""
     harness = InsightsHarness(*(f"t{number}" for number in range(100)), now=TODAY + timedelta(hours=22))
     for number in range(10):
         for hour in range(-40 * 24, 48, 7):
@@ -57,6 +59,7 @@ async def test_request_count_stays_below_naive_plan_over_midnight() -> None:
             request_count += len(harness.coder.calls)
         requests_per_hour.append(request_count)
 
+    assert min(requests_per_hour) >= 12 * 2
     assert max(requests_per_hour) * 15 <= 12 * 4 * 3 * 100
 
 
@@ -74,7 +77,7 @@ async def test_first_poll_is_complete() -> None:
 
 
 async def test_unchanged_ranges_are_not_refetched() -> None:
-    """A template used yesterday and not today has no number that moves within the hour."""
+    """A template used yesterday and not today costs no request within the hour."""
     harness = InsightsHarness("go")
     harness.coder.add_usage(UsageEvent("go", "ada", YESTERDAY, 60))
     await harness.poll()
@@ -83,12 +86,11 @@ async def test_unchanged_ranges_are_not_refetched() -> None:
         await harness.poll(after=300)
         endpoints += [call.endpoint for call in harness.coder.calls if call.template == "go"]
 
-    # Names of apps are looked up anew once an hour: in the windows yesterday, 7d and 30d.
-    assert sorted(endpoints) == ["report", "report", "report"]
+    assert endpoints == []
 
 
 async def test_settled_days_are_added_to_today() -> None:
-    """A week's time per user moves with today's alone, so only that is asked for."""
+    """The activity of a week changes with that of today, so only today is requested."""
     harness = InsightsHarness("go")
     harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60), UsageEvent("go", "bo", YESTERDAY, 600))
     await harness.poll()
@@ -98,7 +100,8 @@ async def test_settled_days_are_added_to_today() -> None:
     usage = usage_of(await harness.poll(after=300), "go")
     starts = [call.start for call in harness.coder.calls if call.endpoint == "activity"]
 
-    assert starts == [TODAY, TODAY]
+    # The deployment's activity also contains that of the template, as each user has one template.
+    assert starts == [TODAY]
     assert [window_usage.activity for window_usage in usage.windows] == [
         {"ada": 180, "bo": 5},
         {"bo": 600},
@@ -109,33 +112,37 @@ async def test_settled_days_are_added_to_today() -> None:
 
 
 async def test_window_with_missing_response_is_omitted() -> None:
-    """Less than everything would look as if people had worked less."""
+    """A window with less than all responses would show too little use."""
     harness = InsightsHarness("go")
     harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60), UsageEvent("go", "ada", YESTERDAY, 600))
     week = TODAY - timedelta(days=6)
-    harness.coder.error_for = fail_matching(SERVER_ERROR, endpoint="activity", template="go", start=week)
+    harness.coder.error_for = fail_matching(SERVER_ERROR, endpoint="report", template="go", start=week)
     usage = usage_of(await harness.poll(), "go")
 
     assert [window_usage.window for window_usage in usage.windows] == ["today", "yesterday", "30d"]
 
 
 async def test_slow_refreshes_spread_over_the_hour() -> None:
-    """All templates were first asked at the same moment, and still they do not come back together."""
+    """All templates were first requested at the same time; their hourly refreshes spread over the hour."""
     harness = InsightsHarness(*(f"t{number}" for number in range(120)))
     for number in range(120):
-        harness.coder.add_usage(UsageEvent(f"t{number}", "ada", YESTERDAY, 60))
+        harness.coder.add_usage(UsageEvent(f"t{number}", "ada", TODAY, 60))
     await harness.poll()
+    long_starts = {TODAY - timedelta(days=6), TODAY - timedelta(days=29)}
     requests_per_poll = []
     for _ in range(12):
         await harness.poll(after=300)
-        requests_per_poll.append(len([call for call in harness.coder.calls if call.template]))
+        requests_per_poll.append(
+            len([call for call in harness.coder.calls if call.template and call.start in long_starts])
+        )
 
-    assert sum(requests_per_poll) == 120 * 3
-    assert max(requests_per_poll) <= 3 * 120 / 12 * 2.5
+    # The reports and latencies of the windows 7d and 30d.
+    assert sum(requests_per_poll) == 120 * 4
+    assert max(requests_per_poll) <= 4 * 120 / 12 * 2.5
 
 
 async def test_late_data_of_yesterday_is_fetched() -> None:
-    """It was rolled up an hour after midnight, and counts for yesterday."""
+    """Data rolled up an hour after midnight counts for yesterday."""
     harness = InsightsHarness("go", now=TODAY + timedelta(minutes=30, seconds=20))
     visible_from = TODAY + timedelta(hours=1)
     harness.coder.add_usage(
@@ -161,7 +168,7 @@ async def test_newly_used_template_appears_in_every_window() -> None:
 
 
 async def test_unchanged_windows_keep_identity() -> None:
-    """Also where Coder was asked again and said the same."""
+    """Equal responses keep the objects of the snapshot."""
     harness = InsightsHarness("go", "idle")
     harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60, latency=20))
     before = await harness.poll()
@@ -195,7 +202,7 @@ async def test_unchanged_parameters_keep_identity() -> None:
 
 
 async def test_ranges_use_server_time() -> None:
-    """Our clock is ahead: what we take for the next hour lies too far in the server's future."""
+    """The local clock is ahead: its next full hour is too far in the server's future."""
     harness = InsightsHarness("go", now=TODAY + timedelta(hours=14, seconds=30))
     harness.clock.advance(-60)
     insights = await harness.poll()
@@ -207,7 +214,7 @@ async def test_ranges_use_server_time() -> None:
 
 
 def allow_only_templates(harness: InsightsHarness, *template_names: str) -> None:
-    """Let the token see single templates, and never the deployment."""
+    """Allow the token to read single templates, but not the deployment."""
     harness.coder.error_for = lambda call: None if call.template in template_names else NOT_FOUND
 
 

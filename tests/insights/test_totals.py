@@ -1,4 +1,4 @@
-"""Totals are what Coder counted since the anchor, whoever asks and whenever."""
+"""Totals equal what Coder counted since the anchor, on every replica and after every restart."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insights_exporter.collectors import InsightsCollector
 from insights_exporter.config.settings import InsightsSettings, PollSettings
-from insights_exporter.filters import Filters
+from insights_exporter.insights.collector import InsightsCollector
+from insights_exporter.insights.normalization import ActivityReport, UsageReport, accumulate
+from insights_exporter.insights.totals import AnchoredTotals, DeltaCache
+from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import Inventory, Template, TemplateKey, Totals
 from tests.support.clock import FakeClock
+from tests.support.monotonic_checker import MonotonicChecker, SeriesKey
 from tests.support.recording_telemetry import RecordingTelemetry
 from tests.support.scripted_coder import ScriptedCoder, UsageEvent
 
@@ -23,11 +26,9 @@ TEMPLATES = ("go", "rust", "idle")
 MAX_DELAY = timedelta(hours=2)
 POLL = PollSettings()
 
-SeriesKey = tuple[str, str, str]
-
 
 class Replica:
-    """One exporter that serves totals, and what it served before."""
+    """One exporter and the totals that it exported last."""
 
     def __init__(self, coder: ScriptedCoder, offset: int = 0) -> None:
         self.coder = coder
@@ -35,20 +36,18 @@ class Replica:
         self.restart()
 
     def restart(self) -> None:
-        """Forget everything."""
+        """Restart the process, which loses all state."""
         self.telemetry = RecordingTelemetry()
         self.collector = InsightsCollector(
             self.settings, poll=POLL, filters=Filters(), telemetry=self.telemetry
         )
-        self.exported: dict[SeriesKey, float] = {}
-        self.poll_count = 0
+        self.checker = MonotonicChecker()
 
     async def poll(self) -> dict[SeriesKey, float]:
         """Return all totals by template, kind and name."""
         templates = [Template(name, TemplateKey("acme", name)) for name in TEMPLATES]
         now = self.coder.clock.now()
         result = await self.collector.collect(self.coder, now=now, inventory=Inventory(templates))
-        self.poll_count += 1
         exported = to_series("", result.value.deployment.totals)
         for usage in result.value.templates:
             exported |= to_series(usage.key.template_name if usage.key else "", usage.totals)
@@ -64,7 +63,7 @@ def to_series(name: str, totals: Totals | None) -> dict[SeriesKey, float]:
 
 
 def expected_totals(coder: ScriptedCoder) -> dict[SeriesKey, float]:
-    """Return what has been counted up to now, of one template and of all."""
+    """Return what Coder has counted up to now, by template and for the deployment."""
     now = coder.clock.now()
     totals: dict[SeriesKey, float] = {}
     for entry in (usage for entries in coder.usage_events.values() for usage in entries):
@@ -74,20 +73,6 @@ def expected_totals(coder: ScriptedCoder) -> dict[SeriesKey, float]:
             for key in ((name, "seconds", ""), (name, "app", entry.app), (name, "user", entry.user)):
                 totals[key] = totals.get(key, 0) + entry.seconds
     return totals
-
-
-def check_monotonic(
-    replica: Replica, exported: dict[SeriesKey, float], expected: dict[SeriesKey, float]
-) -> None:
-    """Every total is the truth, or 0 once where it appears late; it never falls."""
-    for key, value in expected.items():
-        appears_late = key not in replica.exported and replica.poll_count > 1
-        assert exported[key] == (0 if appears_late else value), key
-    for key, value in exported.items():
-        assert value >= replica.exported.get(key, 0)
-        assert value == 0 or key in expected
-    assert replica.exported.keys() <= exported.keys()
-    replica.exported = exported
 
 
 usage_strategy = st.builds(
@@ -123,7 +108,7 @@ step_strategy = st.lists(
 def test_totals_are_exact_on_every_replica(
     happened: Sequence[UsageEvent], steps: Sequence[tuple[int, set[str], str | None]], offset: int
 ) -> None:
-    """Whatever the order of polls, midnights, late data, outages and restarts, totals are exact and agree."""
+    """Totals are exact and equal for any order of polls, midnights, late data, outages and restarts."""
     coder = ScriptedCoder(FakeClock(START))
     coder.add_usage(*(entry for entry in happened if is_unambiguous(entry, offset)))
     replicas = {"first": Replica(coder, offset), "second": Replica(coder, offset)}
@@ -134,8 +119,9 @@ def test_totals_are_exact_on_every_replica(
             if restarted_replica is not None:
                 replicas[restarted_replica].restart()
             for name in sorted(polling_replicas):
-                check_monotonic(replicas[name], await replicas[name].poll(), expected_totals(coder))
-        # Once more without any change, so that nothing waits at 0 and all must agree.
+                exported = await replicas[name].poll()
+                replicas[name].checker.check(exported, expected_totals(coder))
+        # After one more poll, no total is 0 in place of its value.
         final_totals = [[await replica.poll() for _ in range(2)][-1] for replica in replicas.values()]
         for exported in final_totals:
             assert {key: value for key, value in exported.items() if value} == expected_totals(coder)
@@ -146,7 +132,7 @@ def test_totals_are_exact_on_every_replica(
 
 
 def is_unambiguous(entry: UsageEvent, offset: int) -> bool:
-    """Leave out what lies between the two midnights of the anchor's day, to keep the truth simple."""
+    """Return whether the event is on the same side of the anchor in both time zones."""
     local = entry.used_at + timedelta(hours=offset)
     return (local.date() >= ANCHOR) == (entry.used_at.date() >= ANCHOR)
 
@@ -163,7 +149,7 @@ async def test_decreased_total_is_clamped_and_reported_once() -> None:
     await replica.poll()
 
     assert before == after
-    # The template and the deployment have each a total of the user, of the app, and of all.
+    # The template and the deployment each have totals by user, by app and for all users.
     assert replica.telemetry.corrected_counters == 6
 
 
@@ -183,7 +169,7 @@ async def test_clamped_total_resumes_increasing() -> None:
 
 
 async def test_totals_reset_when_anchor_changes() -> None:
-    """The first of April is a new quarter; what came before is no longer counted."""
+    """The first of April starts a new quarter; earlier usage no longer counts."""
     clock = FakeClock(datetime(2026, 3, 31, 23, 55, tzinfo=UTC))
     coder = ScriptedCoder(clock)
     coder.add_usage(UsageEvent("go", "ada", datetime(2026, 3, 31, 9, tzinfo=UTC), 600))
@@ -200,7 +186,10 @@ async def test_totals_reset_when_anchor_changes() -> None:
 
 
 async def test_settled_days_are_fetched_once_in_one_range() -> None:
-    """Afterwards the day that closes is the one that was open, so no further question is needed."""
+    """All days since the anchor are one request. A new settled day needs no further request.
+
+    Once a day all of them are read again.
+    """
     coder = ScriptedCoder(FakeClock(datetime(2026, 2, 10, 12, 0, 20, tzinfo=UTC)))
     for day in range(1, 12):
         coder.add_usage(UsageEvent("go", "ada", datetime(2026, 2, day, 10, tzinfo=UTC), 60))
@@ -211,13 +200,86 @@ async def test_settled_days_are_fetched_once_in_one_range() -> None:
     for _ in range(12 * 24):
         coder.clock.advance(300)
         exported = await replica.poll()
-    repeated_calls = [call for call in coder.calls if call.start == datetime(2026, 1, 1, tzinfo=UTC)]
+    repeated_calls = sorted(
+        (call.endpoint, call.template)
+        for call in coder.calls
+        if call.start == datetime(2026, 1, 1, tzinfo=UTC)
+    )
 
     assert [(call.endpoint, call.template) for call in backfill_calls] == [
         ("report", ""),
         ("activity", ""),
+        # The activity of the template is part of the deployment's.
         ("report", "go"),
-        ("activity", "go"),
     ]
-    assert repeated_calls == []
+    assert repeated_calls == [("activity", ""), ("activity", "go"), ("report", ""), ("report", "go")]
     assert exported["go", "seconds", ""] == 11 * 60
+
+
+# Changes between two polls
+
+activity_strategy = st.dictionaries(st.sampled_from(("ada", "bob", "cy")), st.integers(0, 3).map(float)).map(
+    ActivityReport
+)
+
+
+def sum_activities(activities: Sequence[ActivityReport]) -> dict[str, float]:
+    users: dict[str, float] = {}
+    for activity in activities:
+        accumulate(users, activity.seconds_by_user.items())
+    return users
+
+
+@given(pairs=st.lists(st.tuples(activity_strategy, activity_strategy), max_size=3))
+def test_previous_plus_delta_equals_current(pairs: Sequence[tuple[ActivityReport, ActivityReport]]) -> None:
+    """The delta is unknown if a user disappeared from a range."""
+    previous, current = [old for old, _ in pairs], [new for _, new in pairs]
+    delta = DeltaCache().delta(previous, current)
+    users = sum_activities(previous)
+    accumulate(users, (delta or {}).items())
+
+    assert (delta is None) == any(
+        not old.seconds_by_user.keys() <= new.seconds_by_user.keys() for old, new in pairs
+    )
+    assert delta is None or users == sum_activities(current)
+
+
+def test_delta_is_unknown_when_range_count_changes() -> None:
+    activity = ActivityReport({"ada": 60.0})
+
+    assert DeltaCache().delta([activity], [activity, ActivityReport()]) is None
+
+
+def test_delta_is_cached() -> None:
+    cache, old, new = DeltaCache(), ActivityReport({"ada": 60.0}), ActivityReport({"ada": 60.0, "bob": 0.0})
+    delta = cache.delta([old], [new])
+
+    assert delta == {"bob": 0.0}
+    assert cache.delta([old], [new]) is delta
+
+
+@given(
+    polls=st.lists(st.tuples(st.lists(activity_strategy, min_size=1, max_size=2), st.booleans()), max_size=8)
+)
+def test_incremental_totals_equal_recomputed_totals(
+    polls: Sequence[tuple[list[ActivityReport], bool]],
+) -> None:
+    """Also if values decrease, users disappear and return, and days settle in between."""
+    anchor = date(2026, 1, 1)
+    incremental, recomputed = (AnchoredTotals(anchor, datetime(2026, 1, 1, tzinfo=UTC)) for _ in range(2))
+    applied: dict[str, float] = {}
+    for number, (days, settles) in enumerate(polls):
+        if settles:
+            for totals in (incremental, recomputed):
+                totals.add_settled_days(anchor + timedelta(days=number), UsageReport(), days[0])
+        recomputed.last_activity = None
+        unsettled_days = [(UsageReport(), day) for day in days]
+        update = incremental.update(unsettled_days, known_apps=(), delta_cache=DeltaCache())
+        expected = recomputed.update(unsettled_days, known_apps=(), delta_cache=DeltaCache())
+        if update.user_deltas is None:
+            applied = dict(incremental.user_totals.values)
+        accumulate(applied, (update.user_deltas or {}).items())
+
+        assert (update.seconds, update.decrease_count) == (expected.seconds, expected.decrease_count)
+        assert incremental.user_totals == recomputed.user_totals
+        assert applied == incremental.user_totals.values

@@ -1,4 +1,4 @@
-"""What answers on the use of templates come to."""
+"""Usage in windows, days, weeks and totals."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_idle_template_is_zero_without_requests() -> None:
 
 
 async def test_unused_template_with_workspaces_has_parameters() -> None:
-    """Nobody used it, but its workspaces were built with values."""
+    """The template was not used, but its workspaces were built with parameter values."""
     harness = InsightsHarness("go")
     parameter_usage = models.ParameterUsage(
         name="region",
@@ -123,7 +123,7 @@ async def test_declarations_of_one_parameter_are_summed() -> None:
 
 
 async def test_multi_select_values_count_individually() -> None:
-    """A list with options arrives as one text; a workspace that chose two of them counts for both."""
+    """The value of a multi-select is a JSON list; a workspace counts for each of its elements."""
     harness = InsightsHarness()
     options = tuple(ParameterOption(item) for item in ("go", "rust", "zig"))
     declared = Parameter("tools", "list(string)", options=options)
@@ -143,7 +143,7 @@ async def test_multi_select_values_count_individually() -> None:
 
 
 async def test_unused_known_apps_are_zero() -> None:
-    """Agents offer them, or they were used in another window; a link is no app whose use is measured."""
+    """Known apps are those of agents and of other windows. External apps are links without usage."""
     harness = InsightsHarness("go")
     apps = (App("grafana", "Grafana", "/g.svg"), App("wiki", external=True))
     agent = Agent("a", "main", "connected", apps=apps)
@@ -172,7 +172,7 @@ async def test_apps_with_same_slug_are_merged() -> None:
 
 
 async def test_accounts_with_same_username_are_merged() -> None:
-    """One was deleted, and its name given to another."""
+    """One account was deleted, and another one got its name."""
     harness = InsightsHarness("go")
     harness.coder.user_list = [
         models.User("id-1", "ada"),
@@ -227,7 +227,7 @@ async def test_filtered_templates_count_for_deployment() -> None:
 
 
 async def test_new_template_starts_at_zero() -> None:
-    """It did not exist in the poll before, so its whole total is new to Prometheus."""
+    """The template did not exist at the previous poll, so its total starts at 0 for increase()."""
     harness = InsightsHarness("go")
     await harness.poll()
     template = Template("new", TemplateKey("acme", "new"), created_at=NOW + timedelta(seconds=30))
@@ -243,7 +243,7 @@ async def test_new_template_starts_at_zero() -> None:
 
 
 async def test_newly_visible_template_exports_full_total() -> None:
-    """Its total is no news: a 0 before it would look as if all of it had been used just now."""
+    """The usage happened earlier: a leading 0 would make increase() report all of it as new."""
     harness = InsightsHarness("go")
     harness.coder.add_usage(UsageEvent("old", "ada", YESTERDAY, 60))
     await harness.poll()

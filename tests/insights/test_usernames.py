@@ -1,4 +1,4 @@
-"""What users go by is looked up once, and anew when a name changes."""
+"""Usernames by id: fallback, caching, and renames."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_known_usernames_keep_version() -> None:
 
 
 def test_activity_uses_current_usernames() -> None:
-    """Also where two accounts come to have one name, and none in what was told before."""
+    """Also if two accounts get the same name; earlier results stay unchanged."""
     index, activity = UsernameIndex(), ActivityReport({"id-1": 60.0, "id-2": 5.0})
     index.update({"id-1": "ada", "id-2": "bob"})
     before = activity.by_username(index)

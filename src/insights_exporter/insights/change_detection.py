@@ -1,239 +1,232 @@
-"""Which templates a range can have numbers of, and whether they can have moved."""
+"""Change detection: which templates a range can contain, and whether a cached response may have changed.
+
+The deployment-wide user activity lists the templates of each user. It answers for every template at once
+whether the template was used in a range, and by how many users. An account without access to it falls back to
+the template's own activity.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, datetime, timedelta
-from enum import Enum
-from typing import Protocol
+from collections.abc import Iterable
+from datetime import date, datetime
 
-from insights_exporter.coder import time_ranges
-from insights_exporter.insights.normalization import UsageReport
+from insights_exporter.coder.time_ranges import Window
+from insights_exporter.insights.normalization import ActivityReport, UsageReport
 from insights_exporter.insights.query_plan import InsightsEndpoint, Query, QueryKey, QueryPlan
+from insights_exporter.insights.template_state import ActivityStatus, CachedResponse, TemplateState
 
-__all__ = [
-    "ActivityStatus",
-    "AlwaysActiveDetector",
-    "ChangeDetector",
-    "DeploymentReportDetector",
-    "TemplateReportDetector",
-]
+__all__ = ["ActiveTemplates", "DeploymentDetector", "OrganizationDetector", "TemplateDetector"]
 
 
-class ActivityStatus(Enum):
-    """What is known of a range before it is asked for."""
+class DeploymentDetector:
+    """The deployment as a whole: it counts as always active."""
 
-    NONE = "none"
-    """Nothing happened in it: it needs no question."""
-    SOME = "some"
-    UNKNOWN = "unknown"
-    """Whether anything happened could not be found out in this poll."""
-
-
-class ChangeDetector(Protocol):
-    """What is known of one template before it is asked for."""
-
-    def activity_in(self, query: Query) -> ActivityStatus:
-        """Say whether anything happened in the range of a question."""
-        ...
-
-    def activity_since(self, day: date) -> ActivityStatus:
-        """Say whether anything happened on the closed days after ``day``."""
-        ...
-
-    def may_have_changed(self, query: Query, since: datetime) -> bool:
-        """Say whether an answer of that moment can have changed."""
-        ...
-
-
-class AlwaysActiveDetector:
-    """The deployment as a whole: always in use, and moving while any day of the range is open."""
-
-    def __init__(self, plan: QueryPlan) -> None:
+    def __init__(self, plan: QueryPlan, state: TemplateState) -> None:
         self._plan = plan
+        self._state = state
 
-    def activity_in(self, query: Query) -> ActivityStatus:
-        """Say that something may have happened."""
+    def activity_in(self, query: Query) -> ActivityStatus:  # noqa: ARG002  # Part of the protocol.
+        """Return SOME."""
         return ActivityStatus.SOME
 
-    def activity_since(self, day: date) -> ActivityStatus:
-        """Say that something may have happened."""
-        return ActivityStatus.SOME
-
-    def may_have_changed(self, query: Query, since: datetime) -> bool:
-        """Say whether a day of the range was open at that moment."""
-        return any(True for _ in unsettled_days_in(self._plan, query, since))
-
-
-class DeploymentReportDetector:
-    """One template, judged by the deployment's answers, which name the templates they are made of."""
-
-    def __init__(self, template_id: str, active_templates: ActiveTemplates) -> None:
-        self._template_id = template_id
-        self._active_templates = active_templates
-
-    def activity_in(self, query: Query) -> ActivityStatus:
-        """Say whether the deployment's answers on the range name the template."""
-        template_ids = self._active_templates.active_in(query)
-        if template_ids is None:
-            return ActivityStatus.UNKNOWN
-        return ActivityStatus.SOME if self._template_id in template_ids else ActivityStatus.NONE
-
-    def activity_since(self, day: date) -> ActivityStatus:
-        """Say whether the deployment's answers on the days after ``day`` name the template."""
-        template_ids = self._active_templates.active_since(day)
-        if template_ids is None:
-            return ActivityStatus.UNKNOWN
-        return ActivityStatus.SOME if self._template_id in template_ids else ActivityStatus.NONE
-
-    def may_have_changed(self, query: Query, since: datetime) -> bool:
-        """Say whether the template was used on a day of the range that was open at that moment."""
-        return self._template_id in self._active_templates.possibly_changed(query, since)
-
-
-class TemplateReportDetector:
-    """One template, judged by its own reports on the open days, where the deployment's are not permitted."""
-
-    def __init__(self, plan: QueryPlan, report_of: Callable[[QueryKey], UsageReport | None]) -> None:
-        self._plan = plan
-        self._report_of = report_of
-
-    def activity_in(self, query: Query) -> ActivityStatus:
-        """Say that something may have happened."""
-        return ActivityStatus.SOME
-
-    def activity_since(self, day: date) -> ActivityStatus:
-        """Say that something may have happened."""
+    def activity_since(self, day: date) -> ActivityStatus:  # noqa: ARG002  # Part of the protocol.
+        """Return SOME."""
         return ActivityStatus.SOME
 
     def may_have_changed(self, query: Query, since: datetime) -> bool:
-        """Say whether the template was used on a day of the range that was open at that moment."""
-        for day in unsettled_days_in(self._plan, query, since):
-            report = self._report_of(day_report_key(self._plan, day))
-            if report is None or report.active_users != 0 or report.parameters:
-                return True
-        return False
+        """Return whether a day of the range was unsettled at that time."""
+        return next(self._plan.unsettled_days_in(query, since), None) is not None
+
+    def active_users(self, query: Query) -> int | None:
+        """Return the users of the deployment's activity."""
+        return count_users(self._state.response_cache.get(query.key))
+
+    def derive_activity(self, query: Query) -> None:
+        """Return None."""
 
 
 class ActiveTemplates:
-    """The templates that the deployment's answers name, by range."""
+    """The templates in the deployment's responses, by query; create it anew after new responses."""
 
-    def __init__(self, plan: QueryPlan, reports: Mapping[QueryKey, tuple[Query, UsageReport]]) -> None:
-        self._plan = plan
-        self._planned_keys = {query.key for query in plan.queries}
-        self._reports = reports
-        self._active_cache: dict[QueryKey, frozenset[str] | None] = {}
-        self._changed_cache: dict[tuple[QueryKey, datetime], frozenset[str] | UniversalSet] = {}
-        self._settled_template_ids: list[tuple[date, frozenset[str]]] = []
-        self._settled_through: date | None = None
+    def __init__(self, plan: QueryPlan, deployment: TemplateState) -> None:
+        self.plan = plan
+        self.deployment = deployment
+        self._active_cache: dict[QueryKey, tuple[frozenset[str], bool]] = {}
+        self._changed_cache: dict[tuple[QueryKey, datetime], frozenset[str] | None] = {}
+        self._settled_cache: dict[date, frozenset[str]] = {}
 
-    def set_settled_days(
-        self, settled_template_ids: list[tuple[date, frozenset[str]]], settled_through: date
-    ) -> None:
-        """Take which templates were used on closed days: up to which day, and which since the one before."""
-        self._settled_template_ids = settled_template_ids
-        self._settled_through = settled_through
+    def active_in(self, query: Query) -> tuple[frozenset[str], bool]:
+        """Return the templates in the query's range, and whether none can be missing."""
+        active = self._active_cache.get(query.key)
+        if active is None:
+            queries = self.plan.window_queries.get(query.window)
+            windows = [query.window] if queries is None else [part.window for part in queries.activity_parts]
+            cached = [
+                self.deployment.response_cache.get(self.plan.key(endpoint, window))
+                for window in windows
+                for endpoint in _endpoints(query)
+            ]
+            # A response with dropped rows may have lost a template.
+            is_complete = all(one is not None and one.complete for one in cached)
+            template_ids = frozenset[str]().union(*(_template_ids(one) for one in cached if one is not None))
+            active = self._active_cache[query.key] = template_ids, is_complete
+        return active
 
-    def active_in(self, query: Query) -> frozenset[str] | None:
-        """Return the templates of a range; None where the deployment's answer on it is missing."""
-        if query.key not in self._active_cache:
-            self._active_cache[query.key] = self._compute_active(query)
-        return self._active_cache[query.key]
-
-    def _compute_active(self, query: Query) -> frozenset[str] | None:
-        key = query.key._replace(endpoint=InsightsEndpoint.REPORT)
-        covering = self._reports.get(key) if key in self._planned_keys else self._enclosing_report(query)
-        if covering is None:
-            return None
-        usage_only = query.key.endpoint is not InsightsEndpoint.REPORT or not query.include_report
-        # A long range is asked for less often; what is newer stands in the answers on the ranges inside it.
-        contained_reports = (
-            report
-            for other_query, report in self._reports.values()
-            if query.window.start <= other_query.window.start and other_query.window.end <= query.window.end
-        )
-        template_id_sets = (
-            report.active_template_ids if usage_only else report.mentioned_template_ids
-            for report in (covering[1], *contained_reports)
-        )
-        return frozenset().union(*template_id_sets)
-
-    def _enclosing_report(self, query: Query) -> tuple[Query, UsageReport] | None:
-        """Return the shortest known range around one of which only the users are asked for."""
-        enclosing = (
-            (other_query, report)
-            for other_query, report in self._reports.values()
-            if other_query.window.start <= query.window.start and query.window.end <= other_query.window.end
-        )
-        return min(enclosing, key=lambda candidate: candidate[0].window.seconds, default=None)
+    def possibly_changed(self, query: Query, since: datetime) -> frozenset[str] | None:
+        """Return the templates that were active on days unsettled at that time; None if that is unknown."""
+        key = query.key, since
+        if key not in self._changed_cache:
+            cached = [
+                self.deployment.response_cache.get(self.plan.day_key(endpoint, day))
+                for day in self.plan.unsettled_days_in(query, since)
+                for endpoint in _endpoints(query)
+            ]
+            complete = [one for one in cached if one is not None and one.complete]
+            self._changed_cache[key] = (
+                frozenset[str]().union(*map(_template_ids, complete))
+                if len(complete) == len(cached)
+                else None
+            )
+        return self._changed_cache[key]
 
     def active_since(self, day: date) -> frozenset[str] | None:
-        """Return the templates used on the closed days after ``day``; None where that is unknown."""
-        if self._settled_through != self._plan.last_settled_day:
+        """Return the templates used on the settled days after ``day``; None if that is unknown."""
+        totals = self.deployment.anchored_totals
+        if totals.settled_through != self.plan.last_settled_day:
             return None
-        return frozenset().union(
-            *(
-                template_ids
-                for settled_through, template_ids in self._settled_template_ids
-                if settled_through > day
-            )
+        if day not in self._settled_cache:
+            self._settled_cache[day] = totals.template_ids_since(day)
+        return self._settled_cache[day]
+
+
+class TemplateDetector:
+    """One template, according to the deployment's responses."""
+
+    def __init__(self, template_id: str, active: ActiveTemplates) -> None:
+        self._template_id = template_id
+        self._active = active
+
+    def activity_in(self, query: Query) -> ActivityStatus:
+        """Return whether the deployment's responses for the range contain the template."""
+        template_ids, is_complete = self._active.active_in(query)
+        if self._template_id in template_ids:
+            return ActivityStatus.SOME
+        return ActivityStatus.NONE if is_complete else ActivityStatus.UNKNOWN
+
+    def activity_since(self, day: date) -> ActivityStatus:
+        """Return whether the template was used on the settled days after ``day``."""
+        template_ids = self._active.active_since(day)
+        if template_ids is None:
+            return ActivityStatus.UNKNOWN
+        return ActivityStatus.SOME if self._template_id in template_ids else ActivityStatus.NONE
+
+    def may_have_changed(self, query: Query, since: datetime) -> bool:
+        """Return whether the template was active on a day of the range that was unsettled at that time."""
+        template_ids = self._active.possibly_changed(query, since)
+        return template_ids is None or self._template_id in template_ids
+
+    def active_users(self, query: Query) -> int | None:
+        """Return the users of the template in the deployment's activity."""
+        return count_users(self._active.deployment.response_cache.get(query.key), self._template_id)
+
+    def derive_activity(self, query: Query) -> tuple[ActivityReport, datetime] | None:
+        """Return the template's part of the deployment's activity.
+
+        The seconds of a user with several templates cannot be split. Then the template is requested.
+        """
+        cached = self._active.deployment.response_cache.get(query.key)
+        if cached is None or not cached.complete or not isinstance(cached.response, ActivityReport):
+            return None
+        activity = cached.response
+        user_ids = activity.users_by_template.get(self._template_id, frozenset())
+        if not user_ids or not activity.multi_template_users.isdisjoint(user_ids):
+            return None
+        seconds = activity.seconds_by_user
+        return ActivityReport({user_id: seconds[user_id] for user_id in sorted(user_ids)}), cached.fetched_at
+
+
+class OrganizationDetector:
+    """One template, according to its own responses, for an account without deployment-wide insights."""
+
+    def __init__(self, plan: QueryPlan, state: TemplateState) -> None:
+        self._plan = plan
+        self._state = state
+
+    def activity_in(self, query: Query) -> ActivityStatus:
+        """Return NONE if a current activity response around the range has no users."""
+        if query.key.endpoint is InsightsEndpoint.REPORT:
+            return ActivityStatus.SOME
+        is_idle = any(
+            self._is_without_users(cached, query.window)
+            for cached in self._state.response_cache.values()
+            if cached.query.key != query.key
         )
+        return ActivityStatus.NONE if is_idle else ActivityStatus.SOME
 
-    def possibly_changed(self, query: Query, since: datetime) -> frozenset[str] | UniversalSet:
-        """Return the templates used on a day of the range that was open at that moment."""
-        # Nearly all templates were asked at the same moment, that of the last poll.
-        cached = self._changed_cache.get((query.key, since))
-        if cached is None:
-            cached = self._changed_cache[query.key, since] = self._possibly_active_on_days(
-                unsettled_days_in(self._plan, query, since), query
-            )
-        return cached
-
-    def _possibly_active_on_days(self, days: Iterable[date], query: Query) -> frozenset[str] | UniversalSet:
-        template_ids: frozenset[str] = frozenset()
-        for day in days:
-            day_template_ids = self._possibly_active_on(day, query)
-            if isinstance(day_template_ids, UniversalSet):
-                return day_template_ids
-            template_ids |= day_template_ids
-        return template_ids
-
-    def _possibly_active_on(self, day: date, query: Query) -> frozenset[str] | UniversalSet:
-        """Return the templates that a question on a day can have found."""
-        entry = self._reports.get(day_report_key(self._plan, day))
-        if entry is None:
-            return UNIVERSAL_SET
-        report = entry[1]
+    def _is_without_users(self, cached: CachedResponse, window: Window) -> bool:
+        response, cached_window = cached.response, cached.query.window
         return (
-            report.mentioned_template_ids
-            if query.key.endpoint is InsightsEndpoint.REPORT and query.include_report
-            else report.active_template_ids
+            isinstance(response, ActivityReport)
+            and not response.seconds_by_user
+            and cached.complete
+            and cached_window.start <= window.start
+            and window.end <= cached_window.end
+            # A response that reaches into today must be current.
+            and (cached.query.key.end is not None or cached.fetched_at == self._plan.now)
         )
 
+    def activity_since(self, day: date) -> ActivityStatus:  # noqa: ARG002  # Part of the protocol.
+        """Return SOME."""
+        return ActivityStatus.SOME
 
-class UniversalSet:
-    """A set that holds whatever it is asked for."""
+    def may_have_changed(self, query: Query, since: datetime) -> bool:
+        """Return whether the template was active on a day of the range that was unsettled at that time."""
+        for day in self._plan.unsettled_days_in(query, since):
+            keys = [
+                self._plan.day_key(endpoint, day)
+                for endpoint in (InsightsEndpoint.REPORT, InsightsEndpoint.ACTIVITY)
+            ]
+            if query.key in keys:
+                return True
+            for key in keys:
+                response = self._state.response(key)
+                if response is None or (isinstance(response, UsageReport) and response.parameters):
+                    return True
+                if isinstance(response, ActivityReport) and response.seconds_by_user:
+                    return True
+        return False
 
-    def __contains__(self, item: object) -> bool:
-        return True
+    def active_users(self, query: Query) -> int | None:
+        """Return the users of the template's own activity."""
+        if self.activity_in(query) is ActivityStatus.NONE:
+            return 0
+        return count_users(self._state.response_cache.get(query.key))
+
+    def derive_activity(self, query: Query) -> None:
+        """Return None."""
 
 
-UNIVERSAL_SET = UniversalSet()
+def count_users(cached: CachedResponse | None, template_id: str | None = None) -> int | None:
+    """Return the users of an activity response, or those of one template; None if rows are missing."""
+    if cached is None or not cached.complete or not isinstance(cached.response, ActivityReport):
+        return None
+    if template_id is None:
+        return len(cached.response.seconds_by_user)
+    return len(cached.response.users_by_template.get(template_id, ()))
 
 
-def day_report_key(plan: QueryPlan, day: date) -> QueryKey:
-    """Return the key of the report on one day."""
-    window = time_ranges.full_day(day, plan.utc_offset)
-    return plan.key(InsightsEndpoint.REPORT, window)
+def _endpoints(query: Query) -> tuple[InsightsEndpoint, ...]:
+    """Return the endpoints that show whether a template is in the query's response.
+
+    A report also contains templates without use whose workspaces were built.
+    """
+    if query.key.endpoint is InsightsEndpoint.REPORT:
+        return InsightsEndpoint.ACTIVITY, InsightsEndpoint.REPORT
+    return (InsightsEndpoint.ACTIVITY,)
 
 
-def unsettled_days_in(plan: QueryPlan, query: Query, since: datetime) -> Iterator[date]:
-    """Yield the days of a question's range whose numbers could still change at that moment."""
-    first_unsettled = plan.last_settled_day_at(since) + timedelta(days=1)
-    zone = time_ranges.fixed_timezone(plan.utc_offset)
-    day = max(first_unsettled, query.window.start.astimezone(zone).date())
-    while (
-        day <= plan.today.start.date() and time_ranges.full_day(day, plan.utc_offset).start < query.window.end
-    ):
-        yield day
-        day += timedelta(days=1)
+def _template_ids(cached: CachedResponse) -> Iterable[str]:
+    """Return the templates in a response of the deployment."""
+    if isinstance(cached.response, ActivityReport):
+        return cached.response.users_by_template
+    return cached.response.mentioned_template_ids if isinstance(cached.response, UsageReport) else ()

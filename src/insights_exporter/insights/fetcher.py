@@ -1,59 +1,59 @@
-"""Putting questions to Coder, and what to do with a fault."""
+"""The fetcher of insights responses, with a circuit breaker and a time budget."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from insights_exporter.coder.client import Section
-from insights_exporter.coder.models import UserActivityReport
-from insights_exporter.collectors.base import CoderApi
-from insights_exporter.collectors.faults import ErrorReporter
+from insights_exporter.coder.models import UserActivity, UserLatency
+from insights_exporter.collectors.base import FATAL_ERRORS, CoderApi, ErrorReporter
 from insights_exporter.errors import (
-    AuthError,
-    DeadlineExceeded,
     ExporterError,
     InsightsDisabled,
-    LoginPageReturned,
-    RedirectRefused,
-    SecretError,
-    TLSError,
+    NotFoundOrForbidden,
     UpstreamError,
 )
 from insights_exporter.insights.normalization import (
     ActivityReport,
+    LatencyReport,
     NormalizedResponse,
     normalize_activity,
     normalize_latency,
     normalize_report,
 )
-from insights_exporter.insights.query_plan import InsightsEndpoint, Query
+from insights_exporter.insights.query_plan import InsightsEndpoint, Query, Stage
 from insights_exporter.insights.template_state import TemplateState
 from insights_exporter.insights.usernames import UsernameIndex
-from insights_exporter.snapshot import Latency
 
-__all__ = ["InsightsFetcher"]
+__all__ = ["InsightsFetcher", "TimeBudget"]
 
-FATAL_ERRORS = (
-    AuthError,
-    DeadlineExceeded,
-    InsightsDisabled,
-    LoginPageReturned,
-    RedirectRefused,
-    SecretError,
-    TLSError,
-)
-"""Faults that every further question would meet too."""
+MAX_FAILURES_PER_TEMPLATE: Final = 3
+"""Consecutive failed requests, each with its retries, after which a template is skipped for this poll."""
 
-MAX_FAILURES_PER_TEMPLATE = 3
-"""How many questions in a row may fail, each tried again by the client, before one subject is left alone."""
+MAX_FAILED_TEMPLATES: Final = 5
+"""Failed templates without a success in between after which the circuit opens for this poll."""
 
-MAX_FAILED_TEMPLATES = 5
-"""How many subjects may fail, with no answer in between, before the poll gives up."""
+
+@dataclass(frozen=True, slots=True)
+class TimeBudget:
+    """The time in which a poll may start requests; requests for today are always sent."""
+
+    monotonic: Callable[[], float]
+    deadline: float
+
+    def allows(self, stage: Stage) -> bool:
+        """Return whether a request of that stage may start now."""
+        return stage is Stage.TODAY or self.monotonic() < self.deadline
 
 
 class InsightsFetcher:
-    """Asks the questions of one poll; what fails leaves the older answer in its place."""
+    """Sends the requests of one poll. A failed request leaves the cached response in place.
+
+    The circuit breaker opens after failures of several templates in a row: then the poll sends no more
+    requests.
+    """
 
     def __init__(
         self,
@@ -62,49 +62,72 @@ class InsightsFetcher:
         reporter: ErrorReporter,
         usernames: UsernameIndex,
         user_filter: Callable[[str], bool] | None,
+        budget: TimeBudget,
     ) -> None:
         self._coder = coder
         self._reporter = reporter
         self._usernames = usernames
         self._user_filter = user_filter
-        self._response_count = 0
+        self._budget = budget
+        self.postponed = 0
+        """Requests left for the next poll, because the budget was used up."""
+        self.response_count = 0
         self._succeeded: set[str | None] = set()
         self._consecutive_failures: dict[str | None, int] = {}
-        """How many questions in a row went unanswered, by subject."""
+        """Consecutive failed requests by template."""
         self._failed_since_success: set[str | None] = set()
-        """The subjects that failed since the last answer."""
+        """The templates that failed since the last success of any template."""
         self._skipped: dict[str | None, ExporterError] = {}
         self._aborted_by: ExporterError | None = None
         self._last_error: ExporterError | None = None
 
+    @property
+    def is_aborted(self) -> bool:
+        """Whether an error ended the poll."""
+        return self._aborted_by is not None
+
+    @property
+    def found_server_down(self) -> bool:
+        """Whether the server failed to answer every request."""
+        return (
+            self.response_count == 0
+            and isinstance(self._last_error, UpstreamError)
+            and (self._last_error.retryable)
+        )
+
     async def fetch(self, state: TemplateState, query: Query, now: datetime) -> ExporterError | None:
-        """Ask on behalf of a subject; return the fault if there is one."""
-        skip_reason = self._aborted_by or self._skipped.get(state.id)
-        if skip_reason is not None:
-            return skip_reason
-        try:
-            response = await self._request(state, query)
-        except ExporterError as error:
-            self._record_error(state, error)
+        """Send a query for a template; return the error, or None after a success or without budget."""
+        error = self._aborted_by or self._skipped.get(state.id)
+        if error is not None:
+            state.failures.setdefault(query.key, error.reason)
             return error
-        state.store(query, response, now)
-        self._response_count += 1
+        if not self._budget.allows(query.stage):
+            self.postponed += 1
+            return None
+        try:
+            response, dropped = await self._request(state, query)
+        except ExporterError as failure:
+            state.failures[query.key] = failure.reason
+            self._record_error(state, failure)
+            return failure
+        state.store(query, response, now, complete=not dropped)
+        self.response_count += 1
         self._succeeded.add(state.id)
         self._consecutive_failures.pop(state.id, None)
         self._failed_since_success.clear()
         return None
 
     def record_failures(self, last_failed_at: dict[str | None, datetime], now: datetime) -> None:
-        """Note which subjects had no answer to their last question, and forget those that had one."""
+        """Record the templates whose last request failed, and forget those with a response."""
         for template_id in self._succeeded:
             last_failed_at.pop(template_id, None)
         last_failed_at.update(dict.fromkeys(self._consecutive_failures, now))
 
     def raise_if_failed(self) -> None:
-        """Raise the fault where statistics are switched off or nothing was read; note one that ended all."""
+        """Raise if insights are disabled or no request succeeded; report the error that ended the poll."""
         if isinstance(self._aborted_by, InsightsDisabled):
             raise self._aborted_by
-        if self._response_count == 0 and self._last_error is not None:
+        if self.response_count == 0 and self._last_error is not None:
             raise self._last_error
         if self._aborted_by is not None:
             self._reporter.report(self._aborted_by)
@@ -112,55 +135,57 @@ class InsightsFetcher:
     def _record_error(self, state: TemplateState, error: ExporterError) -> None:
         self._last_error = error
         if self._aborted_by is not None:
-            # The other questions under way meet the same fault.
+            # Concurrent requests meet the same error.
             return
-        if isinstance(error, FATAL_ERRORS) or self._opens_circuit(state, error):
+        if isinstance(error, (*FATAL_ERRORS, InsightsDisabled)) or self._opens_circuit(state, error):
             self._aborted_by = error
-        else:
-            self._reporter.report(error, resource=state.label)
+            return
+        if isinstance(error, NotFoundOrForbidden) and state.id is not None:
+            # The template was deleted, or access was lost: its other requests would get the same response.
+            self._skipped[state.id] = error
+        self._reporter.report(error, resource=state.label)
 
     def _opens_circuit(self, state: TemplateState, error: ExporterError) -> bool:
-        """Count a fault that others may meet too; say whether so many did that nobody else need ask."""
+        """Count a retryable error; return whether it opens the circuit."""
         if not (isinstance(error, UpstreamError) and error.retryable):
             return False
         self._failed_since_success.add(state.id)
         self._consecutive_failures[state.id] = self._consecutive_failures.get(state.id, 0) + 1
         if self._consecutive_failures[state.id] >= MAX_FAILURES_PER_TEMPLATE:
-            # Its other questions would take the time of subjects that may well have answers.
+            # Its other requests would take the time of templates that respond.
             self._skipped[state.id] = error
         return len(self._failed_since_success) >= MAX_FAILED_TEMPLATES
 
-    async def _request(self, state: TemplateState, query: Query) -> NormalizedResponse:
+    async def _request(self, state: TemplateState, query: Query) -> tuple[NormalizedResponse, int]:
+        """Return the normalized response and the number of its dropped parts."""
         start, end = query.window.start, query.window.end
         template_ids = () if state.id is None else (state.id,)
         previous = state.response(query.key)
         if query.key.endpoint is InsightsEndpoint.ACTIVITY:
-            activity = await self._coder.user_activity(start, end, template_ids=template_ids)
-            normalized = normalize_activity(
-                activity, previous=previous if isinstance(previous, ActivityReport) else None
+            report = await self._coder.user_activity(start, end, template_ids=template_ids)
+            activity = normalize_activity(
+                report,
+                previous=previous if isinstance(previous, ActivityReport) else None,
+                by_template=state.id is None,
             )
-            self._update_usernames(activity, normalized)
-            return normalized
+            # The ids of the normalized response are interned, and compare faster.
+            self._learn_usernames(report.users, activity.seconds_by_user)
+            return activity, report.dropped
         if query.key.endpoint is InsightsEndpoint.LATENCY:
             latency = await self._coder.user_latency(start, end, template_ids=template_ids)
-            return normalize_latency(
+            self._learn_usernames(latency.users, [user.user_id for user in latency.users])
+            normalized = normalize_latency(
                 latency,
-                username_of=self._usernames.username,
+                index=self._usernames,
                 user_filter=self._user_filter,
-                previous=previous if isinstance(previous, Latency) else None,
+                previous=previous if isinstance(previous, LatencyReport) else None,
             )
-        report = await self._coder.template_insights(
-            start, end, template_ids=template_ids, interval=query.interval, sections=_sections(query)
-        )
-        return normalize_report(report, query)
+            return normalized, latency.dropped
+        insights = await self._coder.template_insights(start, end, template_ids=template_ids)
+        return normalize_report(insights), insights.dropped
 
-    def _update_usernames(self, report: UserActivityReport, activity: ActivityReport) -> None:
-        # The ids of the part are the same objects as ever, which are found more quickly.
-        if not self._usernames.matches(activity.seconds_by_user, [user.username for user in report.users]):
-            self._usernames.update({user.user_id: user.username for user in report.users if user.username})
-
-
-def _sections(query: Query) -> tuple[Section, ...]:
-    if query.interval is None:
-        return ("report",)
-    return ("report", "interval_reports") if query.include_report else ("interval_reports",)
+    def _learn_usernames(
+        self, users: Sequence[UserActivity] | Sequence[UserLatency], user_ids: Iterable[str]
+    ) -> None:
+        if not self._usernames.matches(user_ids, [user.username for user in users]):
+            self._usernames.update({user.user_id: user.username for user in users if user.username})

@@ -1,20 +1,19 @@
-"""Coder's answers to the three questions, brought into one form: each app, parameter and user once."""
+"""Normalized insights responses: each app, parameter and user occurs once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from sys import intern
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from insights_exporter.coder import models
-from insights_exporter.insights.query_plan import Query
+from insights_exporter.collectors.base import merge_options
 from insights_exporter.insights.usernames import ResolvedUsernames, UsernameIndex
-from insights_exporter.snapshot import AppUsage, Latency, ParameterOption, ParameterUsage, UserLatency
+from insights_exporter.snapshot import AppUsage, Latency, ParameterUsage, UserLatency
 
 __all__ = [
     "BUILTIN_APPS",
@@ -22,6 +21,7 @@ __all__ = [
     "EMPTY_LATENCY",
     "EMPTY_REPORT",
     "ActivityReport",
+    "LatencyReport",
     "NormalizedResponse",
     "UsageReport",
     "accumulate",
@@ -33,106 +33,101 @@ __all__ = [
 
 K = TypeVar("K", bound=Hashable)
 
-BUILTIN_APPS: Mapping[str, tuple[str, str]] = {
+BUILTIN_APPS: Final[Mapping[str, tuple[str, str]]] = {
     "vscode": ("Visual Studio Code", "/icon/code.svg"),
     "jetbrains": ("JetBrains", "/icon/intellij.svg"),
     "reconnecting-pty": ("Web Terminal", "/icon/terminal.svg"),
     "ssh": ("SSH", "/icon/terminal.svg"),
     "sftp": ("SFTP", "/icon/terminal.svg"),
 }
-"""Name and icon of the apps that every template has."""
+"""Display name and icon of the apps of every template, by slug."""
 
 
 class UsageReport(Struct, frozen=True):
-    """Users, apps and parameters of a range.
+    """Apps and parameters of a range; ``mentioned_template_ids`` are templates with use or parameters."""
 
-    ``counts[n]`` are the active users ``n`` intervals ago. ``used`` are the templates with usage in the
-    range; ``shown`` adds those that appear with parameters only.
-    """
-
-    active_users: int | None = 0
     apps: tuple[AppUsage, ...] = ()
     parameters: tuple[ParameterUsage, ...] = ()
-    interval_active_users: tuple[int | None, ...] = ()
-    active_template_ids: frozenset[str] = frozenset()
     mentioned_template_ids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityReport:
-    """Seconds by user id, which stays where a name may change, so that ranges can be added."""
+    """Seconds by user id. User ids are stable, so that ranges can be added although usernames change.
+
+    ``users_by_template`` and ``multi_template_users`` are known for deployment-wide responses only.
+    """
 
     seconds_by_user: Mapping[str, float] = field(default_factory=dict)
+    users_by_template: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    multi_template_users: frozenset[str] = frozenset()
     resolved_usernames: ResolvedUsernames = field(
         default_factory=ResolvedUsernames, compare=False, repr=False
     )
 
     def by_username(self, index: UsernameIndex) -> dict[str, float]:
-        """Return the seconds by name."""
+        """Return the seconds by username."""
         return sum_by_username(
             self.seconds_by_user, self.resolved_usernames.resolve(self.seconds_by_user, index)
         )
 
 
-NormalizedResponse: TypeAlias = UsageReport | ActivityReport | Latency
+@dataclass(slots=True, eq=False)
+class LatencyReport:
+    """The latency of users; ``user_ids`` are in the order of ``latency.users``.
 
-EMPTY_REPORT = UsageReport()
-EMPTY_ACTIVITY = ActivityReport()
-EMPTY_LATENCY = Latency()
+    ``rows`` keeps the response if users share a name or are filtered, so that it can be resolved anew.
+    """
+
+    user_ids: tuple[str, ...] = ()
+    latency: Latency = field(default_factory=Latency)
+    rows: tuple[models.UserLatency, ...] | None = None
+    version: object = None
+    """The version of the username index that ``latency`` was resolved with."""
+
+    def by_username(self, index: UsernameIndex, user_filter: Callable[[str], bool] | None) -> Latency:
+        """Return the latency under current usernames; the same object while these are unchanged."""
+        if self.version is index.version:
+            return self.latency
+        self.version = index.version
+        if self.rows is not None:
+            self.latency = _merge_latency(self.rows, index, user_filter, self.latency)
+        elif self.user_ids and not index.matches(self.user_ids, list(self.latency.users)):
+            self.latency = _rename_latency(self.user_ids, self.latency, index)
+        return self.latency
+
+
+NormalizedResponse: TypeAlias = UsageReport | ActivityReport | LatencyReport
+
+EMPTY_REPORT: Final = UsageReport()
+EMPTY_ACTIVITY: Final = ActivityReport()
+EMPTY_LATENCY: Final = LatencyReport()
 
 
 # Reports --------------------------------------------------------------------------------------------------
 
 
-def normalize_report(response: models.TemplateInsights, query: Query) -> UsageReport:
-    """Return the report of a range; what the question did not ask for is empty."""
-    interval_active_users = _interval_active_users(response.interval_reports, query)
-    interval_template_ids = [
-        template_id for interval in response.interval_reports for template_id in interval.template_ids
-    ]
-    report = response.report
-    if report is None:
-        template_ids = frozenset(interval_template_ids)
-        return UsageReport(
-            active_users=None,
-            interval_active_users=interval_active_users,
-            active_template_ids=template_ids,
-            mentioned_template_ids=template_ids,
-        )
-    active_template_ids = frozenset([*report.template_ids, *interval_template_ids])
+def normalize_report(response: models.TemplateInsights) -> UsageReport:
+    """Return the report of a range."""
+    report = response.report or models.TemplateReport()
     parameter_template_ids = [
         template_id for usage in report.parameters_usage for template_id in usage.template_ids
     ]
     return UsageReport(
-        active_users=report.active_users,
         apps=_merge_apps(report.apps_usage),
         parameters=_merge_parameters(report.parameters_usage),
-        interval_active_users=interval_active_users,
-        active_template_ids=active_template_ids,
-        mentioned_template_ids=active_template_ids | frozenset(parameter_template_ids),
+        mentioned_template_ids=frozenset([*report.template_ids, *parameter_template_ids]),
     )
 
 
-def _interval_active_users(
-    intervals: Iterable[models.IntervalReport], query: Query
-) -> tuple[int | None, ...]:
-    counts: list[int | None] = [None] * query.interval_count
-    step = timedelta(days=7 if query.interval == "week" else 1)
-    for interval in intervals:
-        index = len(counts) - 1 - (interval.start_time - query.window.start) // step
-        if 0 <= index < len(counts):
-            counts[index] = interval.active_users
-    return tuple(counts)
-
-
 def _merge_apps(rows: Iterable[models.AppUsage]) -> tuple[AppUsage, ...]:
-    """Return each app once: where a slug has two names, its times belong together."""
+    """Return each app once; rows of one slug with different names are added."""
     apps: dict[tuple[str, str], AppUsage] = {}
     seen_rows: set[tuple[str, str, str, str]] = set()
-    # The row with most time gives name and icon; ties go by name, so that all replicas agree.
+    # The row with the most seconds determines name and icon. The rest of the sort key makes replicas agree.
     for row in sorted(rows, key=lambda row: (-row.seconds, row.display_name, row.icon)):
         app_type = row.type or ("builtin" if row.slug in BUILTIN_APPS else "app")
-        # Coder tells apps apart by these; a row that comes twice is one row.
+        # These fields identify a row in Coder; a repeated row is counted once.
         if (row_key := (row.slug, app_type, row.display_name, row.icon)) in seen_rows:
             continue
         seen_rows.add(row_key)
@@ -150,23 +145,19 @@ def _merge_apps(rows: Iterable[models.AppUsage]) -> tuple[AppUsage, ...]:
 
 
 def _merge_parameters(rows: Iterable[models.ParameterUsage]) -> tuple[ParameterUsage, ...]:
-    """Return each parameter once: template versions that declare it otherwise count together."""
+    """Return each parameter once; rows of different declarations are added."""
     parameters: dict[tuple[str, str], ParameterUsage] = {}
-    # Coder tells declarations apart by these; a row that comes twice is one row.
+    # These fields identify a row in Coder; a repeated row is counted once.
     distinct_rows = {
         (row.name, row.type, row.display_name, row.description, tuple(row.options)): row for row in rows
     }
     for row in distinct_rows.values():
-        options = {item.value: ParameterOption(item.value, item.name, item.icon) for item in row.options}
         existing = parameters.get((row.name, row.type))
         values = {} if existing is None else existing.values
         for value, count in {item.value: item.count for item in row.values}.items():
             values[value] = values.get(value, 0) + count
-        if existing is not None:
-            options = {item.value: item for item in existing.options} | options
-        parameters[row.name, row.type] = ParameterUsage(
-            row.name, row.type, row.display_name, values, tuple(options.values())
-        )
+        options = merge_options(() if existing is None else existing.options, row.options)
+        parameters[row.name, row.type] = ParameterUsage(row.name, row.type, row.display_name, values, options)
     return tuple(parameters.values())
 
 
@@ -174,67 +165,110 @@ def _merge_parameters(rows: Iterable[models.ParameterUsage]) -> tuple[ParameterU
 
 
 def normalize_activity(
-    report: models.UserActivityReport, *, previous: ActivityReport | None = None
+    report: models.UserActivityReport, *, previous: ActivityReport | None = None, by_template: bool = False
 ) -> ActivityReport:
-    """Return the time of each user; ``before`` is what the question gave the last time."""
+    """Return the seconds of each user; ``by_template`` adds the users of each template.
+
+    ``previous`` is the last response to the same query. Its user ids are reused as objects.
+    """
     users = report.users
     user_ids = _intern_all([user.user_id for user in users], (previous or EMPTY_ACTIVITY).seconds_by_user)
+    seconds = {user_id: float(user.seconds) for user_id, user in zip(user_ids, users, strict=True)}
+    if not by_template:
+        return ActivityReport(seconds)
+    users_by_template: dict[str, set[str]] = {}
+    multi_template_users = set()
+    for user_id, user in zip(user_ids, users, strict=True):
+        for template_id in user.template_ids:
+            users_by_template.setdefault(template_id, set()).add(user_id)
+        if len(user.template_ids) > 1:
+            multi_template_users.add(user_id)
     return ActivityReport(
-        {user_id: float(user.seconds) for user_id, user in zip(user_ids, users, strict=True)}
+        seconds,
+        {template_id: frozenset(ids) for template_id, ids in users_by_template.items()},
+        frozenset(multi_template_users),
     )
 
 
 def normalize_latency(
     report: models.UserLatencyReport,
     *,
-    username_of: Callable[[str], str],
+    index: UsernameIndex,
     user_filter: Callable[[str], bool] | None = None,
-    previous: Latency | None = None,
-) -> Latency:
-    """Return the round trips of each user, once by name; of two accounts of one name the slower counts.
+    previous: LatencyReport | None = None,
+) -> LatencyReport:
+    """Return the latency by username; of two accounts with one name, the slower counts.
 
-    ``before`` is what the question gave the last time, and is returned where it says the same.
+    ``previous`` is the last response to the same query, and is returned if it is equal.
     """
     previous = previous or EMPTY_LATENCY
-    if user_filter is None and (usernames := _unique_usernames(report, previous.users)) is not None:
-        # Of the same users most have the same numbers.
-        p50, p95 = (previous.p50, previous.p95) if usernames is previous.users else ({}, {})
-        p50 = _to_seconds(usernames, [user.latency_ms.p50 for user in report.users], previous=p50)
-        p95 = _to_seconds(usernames, [user.latency_ms.p95 for user in report.users], previous=p95)
-        unchanged = usernames is previous.users and p50 is previous.p50 and p95 is previous.p95
-        return previous if unchanged else Latency(usernames, p50, p95)
+    usernames = _unique_usernames(report, previous.latency.users) if user_filter is None else None
+    if usernames is None:
+        rows = tuple(report.users)
+        latency = _merge_latency(rows, index, user_filter, previous.latency)
+        if previous.rows == rows and latency is previous.latency:
+            return previous
+        return LatencyReport((), latency, rows)
+    last = previous.latency
+    # Of the same users, most have unchanged values.
+    p50, p95 = (last.p50, last.p95) if usernames is last.users else ({}, {})
+    p50 = _to_seconds(usernames, [user.latency_ms.p50 for user in report.users], previous=p50)
+    p95 = _to_seconds(usernames, [user.latency_ms.p95 for user in report.users], previous=p95)
+    user_ids = tuple(_intern_all([user.user_id for user in report.users], previous.user_ids))
+    if user_ids == previous.user_ids and usernames is last.users and p50 is last.p50 and p95 is last.p95:
+        return previous
+    return LatencyReport(user_ids, Latency(usernames, p50, p95))
+
+
+def _merge_latency(
+    rows: Iterable[models.UserLatency],
+    index: UsernameIndex,
+    user_filter: Callable[[str], bool] | None,
+    previous: Latency,
+) -> Latency:
+    """Return the latency of admitted users; ``previous`` if it is equal."""
     by_username: dict[str, UserLatency] = {}
-    for user in report.users:
-        username = intern(user.username or username_of(user.user_id))
+    for user in rows:
+        username = index.username(user.user_id)
         if user_filter is None or user_filter(username):
-            row, existing = (
-                UserLatency(username, user.p50_seconds, user.p95_seconds),
-                by_username.get(username),
-            )
-            if existing is None or (existing.p50 or 0.0) < (row.p50 or 0.0):
-                by_username[username] = row
+            _keep_slower(by_username, UserLatency(username, user.p50_seconds, user.p95_seconds))
     latency = Latency.from_rows(by_username.values())
     return previous if latency == previous else latency
 
 
+def _rename_latency(user_ids: Iterable[str], latency: Latency, index: UsernameIndex) -> Latency:
+    by_username: dict[str, UserLatency] = {}
+    for user_id, old in zip(user_ids, latency.users, strict=True):
+        _keep_slower(
+            by_username, UserLatency(index.username(user_id), latency.p50.get(old), latency.p95.get(old))
+        )
+    return Latency.from_rows(by_username.values())
+
+
+def _keep_slower(by_username: dict[str, UserLatency], row: UserLatency) -> None:
+    existing = by_username.get(row.username)
+    if existing is None or (existing.p50 or 0.0) < (row.p50 or 0.0):
+        by_username[row.username] = row
+
+
 def sum_by_username(seconds_by_user: Mapping[str, float], usernames: Collection[str]) -> dict[str, float]:
-    """Return the seconds of users under their names, which come in the same order."""
+    """Return the seconds by username; ``usernames`` are in the order of the users."""
     sums = dict(zip(usernames, seconds_by_user.values(), strict=True))
     if len(sums) < len(usernames):
-        # Two who have one name count together.
+        # Two accounts have the same name.
         sums.clear()
         accumulate(sums, zip(usernames, seconds_by_user.values(), strict=True))
     return sums
 
 
 def accumulate(sums: dict[K, float], items: Iterable[tuple[K, float]]) -> None:
-    """Add numbers to those under the same keys."""
+    """Add each number to the sum of its key."""
     for key, value in items:
         sums[key] = sums.get(key, 0.0) + value
 
 
 def _unique_usernames(report: models.UserLatencyReport, previous: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the names where each user has one and nobody else has the same."""
+    """Return the usernames if each user has a name of its own; None otherwise."""
     usernames = tuple([user.username for user in report.users])
     if usernames == previous:
         return previous
@@ -246,7 +280,7 @@ def _unique_usernames(report: models.UserLatencyReport, previous: tuple[str, ...
 def _to_seconds(
     usernames: tuple[str, ...], milliseconds: list[float], *, previous: dict[str, float]
 ) -> dict[str, float]:
-    """Return the times of those who have one; ``before`` are those of the same users the last time."""
+    """Return the measured values in seconds; ``previous`` are the last values of the same users."""
     if min(milliseconds, default=0.0) <= 0.0:
         rows = zip(usernames, milliseconds, strict=True)
         positive = {username: value / 1000.0 for username, value in rows if value > 0.0}
@@ -260,9 +294,9 @@ def _to_seconds(
 
 
 def _intern_all(strings: list[str], previous: Iterable[str]) -> list[str]:
-    """Return the texts as objects that are there once, as the same come in many answers.
+    """Return interned strings, because many responses contain the same ones.
 
-    Mostly they are those of the answer before, which is quicker to see than to look up each.
+    Comparing with those of the previous response is faster than interning each.
     """
     interned = list(previous)
     return interned if interned == strings else list(map(intern, strings))

@@ -1,83 +1,90 @@
-"""Which ranges are asked for, and how ranges that several numbers need become one question."""
+"""The query plan: the time ranges that a poll needs, and the requests that cover them.
+
+Seconds add up over days. A window that reaches into today is therefore requested in two parts: the days
+before today, whose response is cached, and today. Distinct users come from the users of both parts.
+Parameters, opens and percentiles do not add up. They come from a request for the whole window.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from enum import StrEnum
-from typing import NamedTuple
+from enum import IntEnum, StrEnum
+from typing import Final, NamedTuple
 
 from insights_exporter.coder import time_ranges
-from insights_exporter.coder.client import Interval
 from insights_exporter.coder.time_ranges import Window
 from insights_exporter.config.settings import InsightsSettings
 
-__all__ = ["InsightsEndpoint", "Query", "QueryKey", "QueryPlan", "WindowQueries", "build_plan"]
+__all__ = ["InsightsEndpoint", "Query", "QueryKey", "QueryPlan", "Stage", "WindowQueries", "build_plan"]
 
-DAY = timedelta(days=1)
-SHORT_WINDOW = timedelta(days=7)
-"""Windows up to this length are read anew at each poll while they move; in longer ones little changes."""
+DAY: Final = timedelta(days=1)
+WEEK: Final = timedelta(days=7)
 
 
 class InsightsEndpoint(StrEnum):
-    """The three routes; texts, whose hash the interpreter keeps, as each key holds one."""
+    """The three insights endpoints. Strings cache their hash, and every query key contains one."""
 
     REPORT = "report"
     ACTIVITY = "activity"
     LATENCY = "latency"
 
 
+class Stage(IntEnum):
+    """The order of the requests in a poll: current data first, the history of the totals last."""
+
+    TODAY = 0
+    RECENT = 1
+    """Windows of up to seven days that reach into today, and days that may still change."""
+    LONG = 2
+    """All other windows, days and weeks."""
+    HISTORY = 3
+    """All days since the anchor."""
+
+
 class QueryKey(NamedTuple):
-    """What makes two questions the same; ``end`` is None where the range reaches into today."""
+    """The identity of a query; ``end`` is None if the range reaches into today."""
 
     endpoint: InsightsEndpoint
     start: datetime
     end: datetime | None
-    interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question on one template, or on all of them.
-
-    ``interval`` adds counts per day or week; ``report`` is False where these are all that is wanted.
-    ``additive`` says that its seconds go into totals.
-    """
+    """One request for a template, or for the deployment."""
 
     key: QueryKey
     window: Window
-    interval: Interval | None = None
-    include_report: bool = True
-    additive: bool = False
+    stage: Stage
 
     @property
-    def refresh_every_poll(self) -> bool:
-        """Whether it is asked at each poll while its numbers move."""
-        return self.additive or self.window.end - self.window.start <= SHORT_WINDOW
-
-    @property
-    def interval_count(self) -> int:
-        """How many intervals the range has."""
-        step = DAY * (7 if self.interval == "week" else 1)
-        return -(-(self.window.end - self.window.start) // step) if self.interval else 0
+    def refreshes_every_poll(self) -> bool:
+        """Whether changes are requested in every poll; longer ranges are refreshed hourly."""
+        return self.window.end - self.window.start <= DAY
 
 
 class WindowQueries(NamedTuple):
-    """The questions whose answers make up a range."""
+    """The queries of a window.
+
+    ``report`` and ``latency`` cover the whole window. ``report_parts`` and ``activity_parts`` cover the days
+    before today and today; their seconds add up.
+    """
 
     report: Query
     latency: Query
-    activity: tuple[Query, ...]
+    report_parts: tuple[Query, ...]
+    activity_parts: tuple[Query, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class QueryPlan:
     """All ranges of a poll; the same for every template.
 
-    ``parts`` says what the windows and the open days are made of.
-    ``open_days`` are those since the anchor whose numbers may still change, today included. ``last_closed``
-    is the newest day whose numbers do not.
+    ``unsettled_days`` are the days since the anchor whose data may still change, including today. Data of
+    ``last_settled_day`` and before is final, except for late rollups. ``days[n]`` and ``weeks[n]`` are the
+    activity queries n days or weeks ago.
     """
 
     now: datetime
@@ -88,127 +95,151 @@ class QueryPlan:
     windows: tuple[Window, ...]
     unsettled_days: tuple[Window, ...]
     window_queries: Mapping[Window, WindowQueries]
-    queries: tuple[Query, ...]
-    daily_query: Query
-    weekly_query: Query
+    days: tuple[Query, ...]
+    weeks: tuple[Query, ...]
+    all_weeks: Query
+    template_queries: tuple[Query, ...]
+    deployment_queries: tuple[Query, ...]
+
+    @property
+    def organization_queries(self) -> tuple[Query, ...]:
+        """The queries of a template for an account without access to deployment-wide insights."""
+        queries = (*self.template_queries, *self.days, self.all_weeks, *self.weeks)
+        return tuple({query.key: query for query in queries}.values())
 
     def key(self, endpoint: InsightsEndpoint, window: Window) -> QueryKey:
-        """Return the key of a question on a range as a whole."""
+        """Return the key of a query for a whole range."""
         return _query_key(endpoint, window, self.today.start)
 
     def settled_queries(self, after: date) -> tuple[Query, ...]:
-        """Return what must be asked to know all closed days after ``through``."""
+        """Return the report and the activity query for all settled days after ``after``, if any."""
         window = time_ranges.settled_days(after + DAY, self.now, self.utc_offset)
         if window is None:
             return ()
+        stage = Stage.HISTORY if after < self.anchor else Stage.RECENT
         return tuple(
-            Query(self.key(endpoint, window), window, additive=True)
+            Query(self.key(endpoint, window), window, stage)
             for endpoint in (InsightsEndpoint.REPORT, InsightsEndpoint.ACTIVITY)
         )
 
+    def history_queries(self) -> tuple[Query, ...]:
+        """Return the report and the activity query for all settled days since the anchor."""
+        return self.settled_queries(self.anchor - DAY)
+
     def last_settled_day_at(self, timestamp: datetime) -> date:
-        """Return the newest day whose numbers no longer changed at that moment."""
+        """Return the newest day whose data was settled at that time."""
         return time_ranges.last_settled_day(timestamp, self.utc_offset)
+
+    def unsettled_days_in(self, query: Query, since: datetime) -> Iterator[date]:
+        """Yield the days of a query's range whose data could still change at that time."""
+        zone = time_ranges.fixed_timezone(self.utc_offset)
+        day = max(self.last_settled_day_at(since) + DAY, query.window.start.astimezone(zone).date())
+        today = self.today.start.date()
+        while day <= today and time_ranges.full_day(day, self.utc_offset).start < query.window.end:
+            yield day
+            day += DAY
+
+    def day_key(self, endpoint: InsightsEndpoint, day: date) -> QueryKey:
+        """Return the key of the query for one day."""
+        return self.key(endpoint, time_ranges.full_day(day, self.utc_offset))
 
 
 def build_plan(settings: InsightsSettings, now: datetime) -> QueryPlan:
-    """Return what is to be asked at ``now``, the server's time."""
+    """Return the plan for ``now``, the server's time."""
     offset = settings.utc_offset
     today = time_ranges.today_so_far(now, offset)
-    configured_windows = tuple(time_ranges.parse_window(name, now, offset) for name in settings.windows)
+    windows = tuple(time_ranges.parse_window(name, now, offset) for name in settings.windows)
     anchor = settings.anchor or time_ranges.first_day_of_quarter(now, offset)
     last_settled_day = time_ranges.last_settled_day(now, offset)
     unsettled_days = tuple(_unsettled_days(now, offset, max(anchor, last_settled_day + DAY)))
-    queries: dict[QueryKey, Query] = {}
-    # Today comes first: it tells what moves.
-    for window in (today, *unsettled_days):
-        for endpoint in (InsightsEndpoint.REPORT, InsightsEndpoint.ACTIVITY):
-            key = _query_key(endpoint, window, today.start)
-            queries[key] = Query(key, window, additive=True)
-    for window in configured_windows:
-        is_single_day = window.end - window.start <= DAY
-        for endpoint in InsightsEndpoint:
-            subwindows = (
-                _split_at_midnight(window, today.start)
-                if endpoint is InsightsEndpoint.ACTIVITY
-                else (window,)
-            )
-            for subwindow in subwindows:
-                key = _query_key(endpoint, subwindow, today.start)
-                queries.setdefault(
-                    key,
-                    Query(
-                        key, subwindow, additive=is_single_day and endpoint is not InsightsEndpoint.LATENCY
-                    ),
-                )
-    daily_query = _add_interval_query(
-        queries, time_ranges.last_days(now, settings.days, offset), "day", today.start
+    window_queries = {window: _window_queries(window, today) for window in (*windows, *unsettled_days)}
+    days = tuple(
+        _query(InsightsEndpoint.ACTIVITY, time_ranges.day_ago(now, ago, offset), today)
+        for ago in range(settings.days)
     )
-    weekly_query = _add_interval_query(
-        queries, time_ranges.past_weeks(now, settings.weeks, offset), "week", today.start
+    all_weeks = time_ranges.past_weeks(now, settings.weeks, offset)
+    weeks = tuple(
+        _query(InsightsEndpoint.ACTIVITY, Window("week", end - WEEK, end), today)
+        for end in (all_weeks.end - ago * WEEK for ago in range(settings.weeks))
     )
+    # Reports and activity of today and of the unsettled days are always part of the plan: the totals need
+    # them.
+    additive = [_window_queries(window, today) for window in (today, *unsettled_days)]
+    additive_queries = [
+        query for queries in additive for query in (*queries.report_parts, *queries.activity_parts)
+    ]
+    deployment_queries, template_queries = list(additive_queries), list(additive_queries)
+    for window in windows:
+        queries = window_queries[window]
+        parts = (*queries.report_parts, *queries.activity_parts)
+        deployment_queries += parts
+        template_queries += (*parts, queries.report, queries.latency)
     return QueryPlan(
         now=now,
         today=today,
         utc_offset=offset,
         anchor=anchor,
         last_settled_day=last_settled_day,
-        windows=configured_windows,
+        windows=windows,
         unsettled_days=unsettled_days,
-        window_queries={
-            window: _window_queries(window, today.start) for window in (*configured_windows, *unsettled_days)
-        },
-        queries=tuple(queries.values()),
-        daily_query=daily_query,
-        weekly_query=weekly_query,
+        window_queries=window_queries,
+        days=days,
+        weeks=weeks,
+        all_weeks=_query(InsightsEndpoint.ACTIVITY, all_weeks, today),
+        template_queries=_deduplicate(template_queries),
+        deployment_queries=_deduplicate([*deployment_queries, *days, *weeks]),
     )
 
 
-def _window_queries(window: Window, midnight: datetime) -> WindowQueries:
-    report, latency = (
-        Query(_query_key(endpoint, window, midnight), window)
-        for endpoint in (InsightsEndpoint.REPORT, InsightsEndpoint.LATENCY)
-    )
-    subwindows = _split_at_midnight(window, midnight)
+def _window_queries(window: Window, today: Window) -> WindowQueries:
+    parts = _split_at_midnight(window, today.start)
+    stage = _stage(window, today)
     return WindowQueries(
-        report,
-        latency,
-        tuple(
-            Query(_query_key(InsightsEndpoint.ACTIVITY, subwindow, midnight), subwindow)
-            for subwindow in subwindows
-        ),
+        _query(InsightsEndpoint.REPORT, window, today, stage),
+        _query(InsightsEndpoint.LATENCY, window, today, stage),
+        tuple(_query(InsightsEndpoint.REPORT, part, today, stage) for part in parts),
+        tuple(_query(InsightsEndpoint.ACTIVITY, part, today, stage) for part in parts),
     )
 
 
 def _split_at_midnight(window: Window, midnight: datetime) -> tuple[Window, ...]:
-    """Return the ranges whose seconds add up to those of a window.
+    """Return the parts of a window before and after midnight.
 
-    Each half hour counts for itself, so days may be added; those before today hardly ever change.
+    Coder counts half hours, and midnight is the boundary of one. Therefore the seconds of the parts add up.
     """
     if not window.start < midnight < window.end:
         return (window,)
     return replace(window, end=midnight), replace(window, start=midnight)
 
 
+def _query(endpoint: InsightsEndpoint, window: Window, today: Window, stage: Stage | None = None) -> Query:
+    if window.start == today.start:
+        stage = Stage.TODAY
+    return Query(
+        _query_key(endpoint, window, today.start), window, _stage(window, today) if stage is None else stage
+    )
+
+
 def _query_key(endpoint: InsightsEndpoint, window: Window, midnight: datetime) -> QueryKey:
     return QueryKey(endpoint, window.start, window.end if window.end <= midnight else None)
 
 
-def _add_interval_query(
-    queries: dict[QueryKey, Query], window: Window, interval: Interval, midnight: datetime
-) -> Query:
-    """Add counts per interval, to a question on the same range if there is one."""
-    report_key = _query_key(InsightsEndpoint.REPORT, window, midnight)
-    existing = queries.get(report_key)
-    if existing is not None:
-        query = replace(existing, interval=interval)
-    else:
-        query = Query(report_key._replace(interval=interval), window, interval, include_report=False)
-    queries[query.key] = query
-    return query
+def _stage(window: Window, today: Window) -> Stage:
+    if window.start == today.start:
+        return Stage.TODAY
+    return Stage.RECENT if window.end == today.end and window.end - window.start <= WEEK else Stage.LONG
+
+
+def _deduplicate(queries: list[Query]) -> tuple[Query, ...]:
+    """Return each query once, in the order of the stages."""
+    by_key: dict[QueryKey, Query] = {}
+    for query in sorted(queries, key=lambda query: query.stage):
+        by_key.setdefault(query.key, query)
+    return tuple(by_key.values())
 
 
 def _unsettled_days(now: datetime, offset: int, first_day: date) -> Iterator[Window]:
+    """Yield the days from ``first_day`` to today, the oldest first."""
     today = time_ranges.local_day(now, offset)
     for days_ago in range((today - first_day).days, -1, -1):
         yield time_ranges.day_ago(now, days_ago, offset)

@@ -1,42 +1,99 @@
-"""What is remembered of one template, or of the deployment, from poll to poll."""
+"""The cached responses and totals of one template, or of the deployment, from poll to poll."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum
+from typing import Final, Protocol
 
 import msgspec
 
-from insights_exporter.collectors.cadence import is_refresh_due
-from insights_exporter.insights.change_detection import ActivityStatus, ChangeDetector
-from insights_exporter.insights.normalization import ActivityReport, NormalizedResponse, UsageReport
-from insights_exporter.insights.query_plan import InsightsEndpoint, Query, QueryKey, QueryPlan
+from insights_exporter.collectors.base import ReportedErrors, is_refresh_due
+from insights_exporter.insights.normalization import (
+    ActivityReport,
+    LatencyReport,
+    NormalizedResponse,
+    UsageReport,
+)
+from insights_exporter.insights.query_plan import Query, QueryKey, QueryPlan
 from insights_exporter.insights.totals import AnchoredTotals
-from insights_exporter.snapshot import Latency, Totals, WindowUsage
+from insights_exporter.insights.usernames import UsernameIndex
+from insights_exporter.snapshot import TemplateKey, Totals, User, WindowUsage
 
-__all__ = ["CachedResponse", "CachedUsage", "InputFingerprint", "TemplateState"]
+__all__ = [
+    "ActivityStatus",
+    "CachedResponse",
+    "CachedUsage",
+    "ChangeDetector",
+    "InputFingerprint",
+    "InsightsState",
+    "TemplateState",
+]
+
+DAY_SECONDS: Final = 86400.0
+HOUR_SECONDS: Final = 3600.0
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class ActivityStatus(Enum):
+    """The knowledge about a range before it is requested."""
+
+    NONE = "none"
+    """The range has no data; a request is unnecessary."""
+    SOME = "some"
+    UNKNOWN = "unknown"
+    """The deployment's responses for the range are missing or incomplete."""
+
+
+class ChangeDetector(Protocol):
+    """The knowledge about one template, or the deployment, before it is requested."""
+
+    def activity_in(self, query: Query) -> ActivityStatus:
+        """Return whether the query's response can contain data."""
+        ...
+
+    def activity_since(self, day: date) -> ActivityStatus:
+        """Return whether there was any use on the settled days after ``day``."""
+        ...
+
+    def may_have_changed(self, query: Query, since: datetime) -> bool:
+        """Return whether a response of that time can have changed."""
+        ...
+
+    def active_users(self, query: Query) -> int | None:
+        """Return the distinct users of an activity query's range; None if unknown."""
+        ...
+
+    def derive_activity(self, query: Query) -> tuple[ActivityReport, datetime] | None:
+        """Return the response to an activity query and its age, if known without a request."""
+        ...
 
 
 @dataclass(slots=True)
 class CachedResponse:
-    """An answer, when it was given, and until when it was known to hold."""
+    """A response, when it was fetched, and until when it was known to be current.
+
+    ``complete`` is False if the response had invalid rows, which were dropped.
+    """
 
     query: Query
     response: NormalizedResponse
     fetched_at: datetime
     validated_at: datetime
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InputFingerprint:
-    """What something was built from: objects, which must be the same, and values, which must be equal."""
+    """The inputs of a computation: objects compared by identity, and values compared by equality."""
 
     objects: tuple[object, ...]
     values: tuple[object, ...]
 
     def __eq__(self, other: object) -> bool:
-        """Say whether building again would give the same."""
+        """Return whether the same computation would give the same result."""
         return (
             isinstance(other, InputFingerprint)
             and len(self.objects) == len(other.objects)
@@ -44,77 +101,69 @@ class InputFingerprint:
             and self.values == other.values
         )
 
-    __hash__ = None  # type: ignore[assignment]  # It holds what cannot be hashed.
+    __hash__ = None  # type: ignore[assignment]  # The values may be unhashable.
 
 
 @dataclass(slots=True)
 class CachedUsage:
-    """A value with what it was made of: while that is the same, the value stays the same object.
+    """A window's usage and its inputs; while these are equal, the usage stays the same object.
 
-    ``choices`` is what its parameters alone were made of, ``activity`` and ``naming`` what its users were.
+    ``validated_at`` is the time up to which all responses were known to be current.
     """
 
     fingerprint: InputFingerprint
     parameter_fingerprint: InputFingerprint
     activity: tuple[ActivityReport, ...]
+    latency: LatencyReport
     username_fingerprint: InputFingerprint
     usage: WindowUsage
+    validated_at: datetime
 
 
 @dataclass(slots=True)
 class TemplateState:
-    """The answers on one template; on the deployment where ``id`` is None."""
+    """The state of one template; of the deployment if ``id`` is None."""
 
     id: str | None
     anchored_totals: AnchoredTotals
     response_cache: dict[QueryKey, CachedResponse] = field(default_factory=dict)
     usage_cache: dict[str, CachedUsage] = field(default_factory=dict)
+    failures: dict[QueryKey, str] = field(default_factory=dict)
+    """The reason for each query whose newest request failed or had invalid rows."""
     known_apps: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    """Name and icon of each app that it is known to have, by slug and type."""
+    """Display name and icon of each known app, by slug and type."""
     totals: Totals | None = None
     totals_fingerprint: InputFingerprint | None = None
     totals_username_fingerprint: InputFingerprint | None = None
     totals_updated_at: datetime | None = None
-    label: str = "deployment"
-    """What people call it."""
+    history_read_at: datetime | None = None
+    """When all days since the anchor were last read as one range."""
+    key: TemplateKey | None = None
+    missing_since: datetime | None = None
+    """When the first complete list without the template was read; None while it is listed."""
     denied_at: datetime | None = None
-    """When Coder last refused to tell anything of it; None while it tells."""
+    """When Coder last denied access to the template; None while it has access."""
 
-    def due_queries(
-        self,
-        plan: QueryPlan,
-        detector: ChangeDetector,
-        *,
-        refresh_interval: float,
-        fetched_keys: Container[QueryKey] = (),
-    ) -> list[Query]:
-        """Return what must be asked now, and note that the rest still holds; ``asked`` was just asked."""
-        queries = {
-            query.key: query
-            for query in plan.queries
-            if self.id or query.key.endpoint is not InsightsEndpoint.LATENCY
-        }
-        relevant_queries = [
-            query for query in queries.values() if detector.activity_in(query) is ActivityStatus.SOME
-        ]
-        if detector.activity_since(self.anchored_totals.settled_through) is ActivityStatus.SOME:
-            relevant_queries += [
-                query
-                for query in plan.settled_queries(self.anchored_totals.settled_through)
-                if query.key not in queries
-            ]
-        due = []
-        for query in relevant_queries:
-            cached = self.response_cache.get(query.key)
-            if query.key in fetched_keys:
-                continue
-            if cached is None or self._needs_refresh(
-                query, cached, plan, detector, refresh_interval=refresh_interval
-            ):
-                due.append(query)
-            else:
-                cached.validated_at = plan.now
-        return due
+    @property
+    def label(self) -> str:
+        """The name in log events."""
+        return "deployment" if self.key is None else "/".join(self.key)
+
+    # Requests
+
+    def is_due(
+        self, query: Query, plan: QueryPlan, detector: ChangeDetector, *, refresh_interval: float
+    ) -> bool:
+        """Return whether a query must be requested now; otherwise mark its cached response as current."""
+        if detector.activity_in(query) is not ActivityStatus.SOME:
+            return False
+        cached = self.response_cache.get(query.key)
+        if cached is None or self._needs_refresh(
+            query, cached, plan, detector, refresh_interval=refresh_interval
+        ):
+            return True
+        cached.validated_at = plan.now
+        return False
 
     def _needs_refresh(
         self,
@@ -125,64 +174,126 @@ class TemplateState:
         *,
         refresh_interval: float,
     ) -> bool:
-        may_have_changed = detector.may_have_changed(query, cached.fetched_at)
-        if may_have_changed and query.refresh_every_poll:
+        if cached.fetched_at == plan.now:
+            return False
+        if not cached.complete or query.key in self.failures:
             return True
-        # Names of apps are looked up when Coder is asked, so even a report on the past can change.
-        if may_have_changed or (query.key.endpoint is InsightsEndpoint.REPORT and query.include_report):
+        changed = detector.may_have_changed(query, cached.fetched_at)
+        if changed and query.refreshes_every_poll:
+            return True
+        if changed:
+            # All long ranges of a template share one phase, so that they have the same age.
             return is_refresh_due(
                 self.id or "", last_refresh=cached.fetched_at, now=plan.now, interval=refresh_interval
             )
-        return False
+        # Settled days change after a late rollup only. Ranges that move with the calendar are new each day.
+        return (plan.now - cached.fetched_at).total_seconds() >= DAY_SECONDS
 
-    def store(self, query: Query, response: NormalizedResponse, now: datetime) -> None:
-        """Take an answer; where it says what the last one said, that one stays."""
+    def due_settled_queries(
+        self, plan: QueryPlan, detector: ChangeDetector, *, coder_started_at: datetime | None
+    ) -> tuple[Query, ...]:
+        """Return the queries that are due for the settled part of the totals.
+
+        The days since the last settled one are added. Once a day, and within an hour after a start of Coder,
+        the whole range since the anchor is read again, because late rollups may have changed it.
+        """
+        totals = self.anchored_totals
+        first = totals.anchor - timedelta(days=1)
+        queries: tuple[Query, ...] = ()
+        if self._is_history_due(plan, coder_started_at) and (
+            detector.activity_since(first) is ActivityStatus.SOME
+        ):
+            queries = tuple(
+                query
+                for query in plan.history_queries()
+                if not self._has_new_history(query, plan, coder_started_at=coder_started_at)
+            )
+        is_read = totals.settled_through > first and (self.history_read_at is not None or not queries)
+        if is_read and detector.activity_since(totals.settled_through) is ActivityStatus.SOME:
+            queries += tuple(
+                query
+                for query in plan.settled_queries(totals.settled_through)
+                if self.final_response(query.key, plan) is None
+            )
+        return queries
+
+    def _is_history_due(self, plan: QueryPlan, coder_started_at: datetime | None) -> bool:
+        read_at, key = self.history_read_at, f"history:{self.id or ''}"
+        if read_at is None:
+            return True
+        if coder_started_at is not None and read_at < coder_started_at:
+            return is_refresh_due(key, last_refresh=coder_started_at, now=plan.now, interval=HOUR_SECONDS)
+        return is_refresh_due(key, last_refresh=read_at, now=plan.now, interval=DAY_SECONDS)
+
+    def _has_new_history(self, query: Query, plan: QueryPlan, *, coder_started_at: datetime | None) -> bool:
+        """Return whether a complete response newer than the applied history is cached."""
         cached = self.response_cache.get(query.key)
+        if cached is None or self.final_response(query.key, plan) is None:
+            return False
+        is_new = self.history_read_at is None or cached.fetched_at > self.history_read_at
+        return is_new and (coder_started_at is None or cached.fetched_at >= coder_started_at)
+
+    def store(
+        self, query: Query, response: NormalizedResponse, now: datetime, *, complete: bool = True
+    ) -> None:
+        """Cache a response; an incomplete response never replaces a complete one."""
+        cached = self.response_cache.get(query.key)
+        if complete:
+            self.failures.pop(query.key, None)
+        else:
+            self.failures[query.key] = "incomplete"
+            if cached is not None and cached.complete:
+                return
         if cached is not None:
             response = _reuse_previous(response, cached.response)
-        self.response_cache[query.key] = CachedResponse(query, response, now, now)
+        self.response_cache[query.key] = CachedResponse(query, response, now, now, complete)
 
     def prune(self, plan: QueryPlan, *, max_age: float) -> None:
-        """Forget answers on ranges that are no longer asked for, and those too old to be believed."""
-        planned_keys = {query.key for query in plan.queries}
-        planned_keys |= {query.key for query in plan.settled_queries(self.anchored_totals.settled_through)}
+        """Delete responses to queries that left the plan, and expired ones."""
+        queries = (
+            *(plan.organization_queries if self.id else plan.deployment_queries),
+            *plan.settled_queries(self.anchored_totals.settled_through),
+            *plan.history_queries(),
+        )
+        planned_keys = {query.key for query in queries}
         for key, cached in list(self.response_cache.items()):
             if key not in planned_keys or (plan.now - cached.validated_at).total_seconds() > max_age:
                 del self.response_cache[key]
+        self.failures = {key: reason for key, reason in self.failures.items() if key in planned_keys}
+
+    # Responses
 
     def response(self, key: QueryKey) -> NormalizedResponse | None:
-        """Return an answer; None where there is none."""
+        """Return the cached response; None if there is none."""
         cached = self.response_cache.get(key)
         return None if cached is None else cached.response
 
-    def report(self, key: QueryKey) -> UsageReport | None:
-        """Return an answer that is a report."""
-        response = self.response(key)
-        return response if isinstance(response, UsageReport) else None
-
-    def reports(self) -> Mapping[QueryKey, tuple[Query, UsageReport]]:
-        """Return all answers that are reports."""
-        return {
-            key: (cached.query, cached.response)
-            for key, cached in self.response_cache.items()
-            if isinstance(cached.response, UsageReport)
-        }
+    def reports(self) -> list[UsageReport]:
+        """Return all cached reports."""
+        responses = (cached.response for cached in self.response_cache.values())
+        return [response for response in responses if isinstance(response, UsageReport)]
 
     def final_response(self, key: QueryKey, plan: QueryPlan) -> NormalizedResponse | None:
-        """Return an answer on closed days if it was given after they closed."""
+        """Return a complete response for settled days if it was fetched after they settled."""
         cached = self.response_cache.get(key)
-        if cached is None or plan.last_settled_day_at(cached.fetched_at) < plan.last_settled_day:
+        if (
+            cached is None
+            or not cached.complete
+            or plan.last_settled_day_at(cached.fetched_at) < plan.last_settled_day
+        ):
             return None
         return cached.response
 
     def settle_days(self, plan: QueryPlan, detector: ChangeDetector) -> bool:
-        """Bring the ledger up to the newest closed day; return False where an answer for that is missing."""
-        queries = plan.settled_queries(self.anchored_totals.settled_through)
+        """Add the settled days to the totals; return False while a response for them is missing."""
+        self._apply_history(plan)
+        totals = self.anchored_totals
+        queries = plan.settled_queries(totals.settled_through)
         if not queries:
             return True
-        status = detector.activity_since(self.anchored_totals.settled_through)
+        status = detector.activity_since(totals.settled_through)
         if status is ActivityStatus.NONE:
-            self.anchored_totals.settled_through = plan.last_settled_day
+            totals.settled_through = plan.last_settled_day
             return True
         report, activity = (self.final_response(query.key, plan) for query in queries)
         if (
@@ -191,14 +302,53 @@ class TemplateState:
             or not isinstance(activity, ActivityReport)
         ):
             return False
-        self.anchored_totals.add_settled_days(plan.last_settled_day, report, activity)
+        totals.add_settled_days(plan.last_settled_day, report, activity)
         return True
+
+    def _apply_history(self, plan: QueryPlan) -> None:
+        """Replace the settled part of the totals by a newer reading of all days since the anchor."""
+        queries = plan.history_queries()
+        final = [self.final_response(query.key, plan) for query in queries]
+        if not final or None in final:
+            return
+        fetched_at = min(self.response_cache[query.key].fetched_at for query in queries)
+        if self.history_read_at is not None and fetched_at <= self.history_read_at:
+            return
+        report, activity = final
+        if isinstance(report, UsageReport) and isinstance(activity, ActivityReport):
+            self.anchored_totals.replace_settled_days(plan.last_settled_day, report, activity)
+            self.history_read_at = fetched_at
+
+
+@dataclass(slots=True)
+class InsightsState:
+    """The state that outlives a poll and a configuration reload."""
+
+    deployment: TemplateState = field(
+        default_factory=lambda: TemplateState(None, AnchoredTotals(date.max, NEVER))
+    )
+    templates: dict[str, TemplateState] = field(default_factory=dict)
+    """By template id, including templates that disappeared: a total continues when its template returns."""
+    usernames: UsernameIndex = field(default_factory=UsernameIndex)
+    last_accounts: Sequence[User] = ()
+    """The account list whose usernames were taken last."""
+    fetched_at: datetime | None = None
+    """When templates were last requested, on the server's clock."""
+    reported_errors: ReportedErrors = field(default_factory=ReportedErrors)
+    last_failed_at: dict[str | None, datetime] = field(default_factory=dict)
+    """When a template without a success since then last failed."""
+    is_warm: bool = False
+    """Whether a poll has once sent all its requests."""
+    server_version: str | None = None
+    was_server_down: bool = False
+    coder_started_at: datetime | None = None
+    """When Coder was first seen after a start."""
 
 
 def _reuse_previous(response: NormalizedResponse, previous: NormalizedResponse) -> NormalizedResponse:
-    """Return the part before where it says the same; of a report, keep parameters that do."""
-    if isinstance(response, Latency):
-        # Whoever made it has compared it with the one before.
+    """Return the previous object if it is equal; of a report, reuse equal parameters."""
+    if isinstance(response, LatencyReport):
+        # normalize_latency compares with the previous response itself.
         return response
     if response == previous:
         return previous

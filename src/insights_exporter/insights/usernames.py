@@ -1,4 +1,4 @@
-"""What users go by, while ids stay: names change, and several accounts may share one."""
+"""Usernames by user id. A username can change, and two accounts can have the same one."""
 
 from __future__ import annotations
 
@@ -11,42 +11,51 @@ __all__ = ["ResolvedUsernames", "UsernameIndex"]
 
 
 class UsernameIndex:
-    """What user ids go by; one that nobody has named goes by itself.
+    """The newest known username of each user id; an id without a username stands for itself.
 
-    ``edition`` is another object whenever some id goes by another name than before.
+    ``version`` is a new object after each change of a username that may have been resolved before.
     """
 
     def __init__(self) -> None:
         self._username_by_id: dict[str, str] = {}
+        self._unresolved: set[str] = set()
         self.version = object()
 
     def username(self, user_id: str) -> str:
-        """Return what an id goes by."""
-        return self._username_by_id.get(user_id) or user_id
+        """Return the username, or the id itself."""
+        username = self._username_by_id.get(user_id)
+        if username:
+            return username
+        self._unresolved.add(user_id)
+        return user_id
 
     def matches(self, user_ids: Iterable[str], usernames: list[str]) -> bool:
-        """Say whether these ids are known by just these names."""
+        """Return whether each id has the username at its position."""
         return list(map(self._username_by_id.get, user_ids)) == usernames
 
     def update(self, usernames: Mapping[str, str]) -> None:
-        """Take names by id."""
-        # Nearly always they are known, and then each name stays the same object.
-        if not usernames.items() <= self._username_by_id.items():
-            self._username_by_id.update(
-                {user_id: intern(username) for user_id, username in usernames.items()}
-            )
+        """Take usernames by id."""
+        known = self._username_by_id
+        # Usually all are known, and each username stays the same object.
+        if usernames.items() <= known.items():
+            return
+        changed = {user_id for user_id in usernames if known.get(user_id, "") != usernames[user_id]}
+        is_rename = any(user_id in known or user_id in self._unresolved for user_id in changed)
+        known.update({user_id: intern(usernames[user_id]) for user_id in changed})
+        if is_rename:
+            self._unresolved -= changed
             self.version = object()
 
 
 @dataclass(slots=True)
 class ResolvedUsernames:
-    """The names of the ids of one mapping, looked up once; such a mapping only ever grows, at its end."""
+    """The cached usernames of the ids of one mapping, which only grows at its end."""
 
     _usernames: list[str] = field(default_factory=list)
     _version: object = None
 
     def resolve(self, user_ids: Collection[str], index: UsernameIndex) -> list[str]:
-        """Return the name of each id, in their order."""
+        """Return the username of each id, in the order of the ids."""
         if self._version is not index.version:
             self._usernames, self._version = [], index.version
         if len(self._usernames) < len(user_ids):
