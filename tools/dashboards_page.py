@@ -1,14 +1,19 @@
-"""The page that says which panel of Coder's page is which panel here, and what each of ours asks."""
+"""Generate ``docs/dashboards.md``: the panels of each dashboard, and their counterparts on Coder's page."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from insights_exporter.bundle.registry import DASHBOARDS, TEMPLATE_INSIGHTS, DashboardInfo
-from insights_exporter.bundle.shipped import resource_folder
+from insights_exporter.bundle.registry import (
+    DASHBOARDS,
+    TEMPLATE_INSIGHTS,
+    DashboardInfo,
+    iter_panels,
+    load_dashboard,
+    resource_folder,
+)
 from insights_exporter.metrics import catalogue
 
 __all__ = ["CODER_PAGE_PANELS", "dashboards_page"]
@@ -18,53 +23,83 @@ CODER_PAGE_PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Latency by user": ("Latency by user",),
     "App & IDE Usage": ("App & IDE Usage",),
     "Activity by user": ("Activity by user",),
-    "Parameters usage": ("Parameters usage",),
+    "Parameters usage": ("${parameter:text}",),
 }
-"""The panels of Coder's page, as the catalogue names them, and those that stand for them."""
+"""Panels of Coder's page, named as in the catalogue, and the titles of their counterparts."""
 
 _INTRODUCTION: Final = """\
 # Dashboards
 
 {note}
 
-Seven dashboards for Grafana 10 to 13, made of the metrics in [metrics.md](metrics.md). How to install them
-is in [grafana.md](grafana.md).
+Seven dashboards for Grafana 10 to 13, built from the metrics in [metrics.md](metrics.md). See
+[grafana.md](grafana.md) for the installation.
 
-| Dashboard | What it answers |
+| Dashboard | Content |
 |---|---|
 {boards}
 
-At the top of each one chooses the data source, jobs and instances of the exporter, and where it applies
-organizations, templates and the window of time that Coder sums up (`today`, `yesterday`, `7d`, `30d`).
-Links between the dashboards keep the choice and the range. Firing alerts are marked in graphs.
+The variables at the top select the data source and, where they apply, organizations, templates, users and
+the window (`today`, `yesterday`, `7d`, `30d`), which is the range that Coder sums up. The drop-down *Coder
+dashboards* opens another dashboard with the same selection and time range. Graphs mark firing alerts.
+
+## Data status
+
+The first row of every dashboard shows the age of the data. It turns amber after three poll intervals (15
+minutes) and red after six, and keeps growing while the exporter is down. While one of these causes applies,
+it appears beside the age:
+
+| Cell | Meaning |
+|---|---|
+| Exporter: Down | Prometheus has no metrics of the exporter. |
+| Token: Rejected | Coder rejects the token or its user. |
+| Coder: Not readable | The last poll of Coder's insights failed for another reason. |
+| Usage statistics: Off in Coder | Coder does not collect usage. Zeros mean off, not idle. |
+| User names: Off | `privacy.users` is `off`, so panels of users are empty. |
+| Usage: None in window | The selected templates have no users in the window. |
+| Deployments: *n* | Several Coder deployments are selected, and their numbers are added. |
+
+![Deployment Overview 20 minutes after Coder became unreachable](images/dashboards/data-status.png)
+
+Numbers and tables are instant queries at the end of the time range. Data that is older than six poll
+intervals is not shown, so that old numbers do not stay in normal colours.
+
+## Definitions
+
+- A user is **slow** when the p50 of the window is 300 ms or more, which is red on Coder's page. Shares of
+  slow users always use this definition. Only a user's p50 has Coder's colours; a p95 has none.
+- Panels with *deployment* in the title, or in a row of that name, ignore the selection of templates.
+- Panels that need history say so: the seat forecast needs four weeks, utilization seven days, and the
+  comparison with the month before 30 days. Everything else is complete from the first poll on.
+- **Download CSV**, the link in the title of each table, opens the data of the panel with the button of that
+  name.
 
 ## Coder's page and its panels here
 
-The page *Template Insights* of Coder's web interface shows one template. The dashboard of the same name
-shows the same numbers, sorted, rounded and divided as there, and keeps their history.
+Coder's page *Template Insights* shows one template. The dashboard of the same name shows the same numbers
+in the same order, and their history.
 
 | On Coder's page | Here | Metrics |
 |---|---|---|
 {parity}
 
-What differs, on purpose:
+Intended differences:
 
-- Days and weeks are those of UTC, or of `insights.utc_offset`.
-- A user whose latency was never measured has "no data", where Coder's page says -1ms in green. The 95th
-  percentile stands beside the median.
-- Options that nobody chose show 0; Coder's page cannot show them. Texts that users typed freely are left
-  out unless `privacy.parameter_free_text` is set.
-- Milliseconds stay milliseconds, also from 1000 on.
+- Days and weeks are in UTC, or in `insights.utc_offset`.
+- A user without a measured latency has "none". Coder's page shows -1ms in green.
+- The p95 is shown beside the p50.
+- Options without a workspace are 0; Coder's page omits them. Free text values are "(not shown)" unless
+  `privacy.parameter_free_text` is on.
 """
 
 _METRIC_NAME: Final = re.compile(r"\b(coder_insights_\w+|process_\w+|up)\b")
 
 
 def dashboards_page(header: str) -> str:
-    """Return the page."""
+    """Return the text of the page."""
     panels_by_slug = {info.slug: list(_load_panels(info)) for info in DASHBOARDS}
     dashboard_rows = "\n".join(
-        f"| [{_display_name(info)}](#{_anchor(info)}) | {info.description} |" for info in DASHBOARDS
+        f"| [{info.short_title}](#{_anchor(info)}) | {info.description} |" for info in DASHBOARDS
     )
     panels_by_title = {panel["title"]: panel for panel in panels_by_slug[TEMPLATE_INSIGHTS.slug]}
     parity_rows = "\n".join(
@@ -81,25 +116,30 @@ def dashboards_page(header: str) -> str:
 
 
 def _load_panels(info: DashboardInfo) -> Iterator[dict[str, Any]]:
-    text = (resource_folder("dashboards") / f"{info.slug}.json").read_text(encoding="utf-8")
-    yield from (panel for panel in json.loads(text)["panels"] if panel["type"] != "row")
-
-
-def _display_name(info: DashboardInfo) -> str:
-    return info.title.removeprefix("Coder / ")
+    yield from iter_panels(load_dashboard(info.slug)["panels"])
 
 
 def _anchor(info: DashboardInfo) -> str:
-    return _display_name(info).lower().replace(" ", "-")
+    return info.short_title.lower().replace(" ", "-")
+
+
+def _display_title(panel: Mapping[str, Any]) -> str:
+    return str(panel["title"]).replace("${parameter:text}", "Parameters usage")
+
+
+def _one_line(description: str) -> str:
+    return description.replace("**", "").replace("\n", " ")
 
 
 def _parity_row(coder_panel: str, panels: list[dict[str, Any]]) -> str:
-    titles = ", ".join(f"[{panel['title']}](#{TEMPLATE_INSIGHTS.slug}-{panel['id']})" for panel in panels)
+    titles = ", ".join(
+        f"[{_display_title(panel)}](#{TEMPLATE_INSIGHTS.slug}-{panel['id']})" for panel in panels
+    )
     return f"| {coder_panel} | {titles} | {_metric_names(panels)} |"
 
 
 def _metric_names(panels: list[dict[str, Any]]) -> str:
-    """Return the metrics that hold the numbers, without those that only add names."""
+    """Return the metrics of values, without those that only add names."""
     queried_names = (
         name
         for panel in panels
@@ -111,22 +151,22 @@ def _metric_names(panels: list[dict[str, Any]]) -> str:
 
 
 def _dashboard_section(info: DashboardInfo, panels: list[dict[str, Any]]) -> Iterator[str]:
-    yield f"## {_display_name(info)}"
+    yield f"## {info.short_title}"
     yield ""
     yield info.description
     yield ""
     if (resource_folder("docs/images/dashboards") / f"{info.slug}.png").is_file():
-        yield f"![{_display_name(info)}](images/dashboards/{info.slug}.png)"
+        yield f"![{info.short_title}](images/dashboards/{info.slug}.png)"
         yield ""
     with_queries = info is TEMPLATE_INSIGHTS
     for panel in panels:
         description, _, unit_and_metrics = panel["description"].partition("\n\n")
         if not with_queries:
-            yield f"- **{panel['title']}.** {description} {unit_and_metrics}"
+            yield f"- **{_display_title(panel)}.** {_one_line(description)} {unit_and_metrics}"
             continue
         yield f'<a id="{info.slug}-{panel["id"]}"></a>'
         yield ""
-        yield f"**{panel['title']}.** {description} {unit_and_metrics}"
+        yield f"**{_display_title(panel)}.** {_one_line(description)} {unit_and_metrics}"
         yield ""
         yield "```promql"
         yield from (target["expr"] for target in panel["targets"])

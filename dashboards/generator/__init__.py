@@ -1,5 +1,1 @@
-"""Makes the dashboards, in development; an installed package carries them ready made.
-
-``python -m dashboards.generator`` writes them, and with ``--check`` says whether they are the
-ones in the tree.
-"""
+"""Generator of the dashboards' JSON; used in development only and not part of the wheel."""

@@ -1,4 +1,4 @@
-"""Writes the dashboards into the tree, or tells whether they are there."""
+"""Write the dashboards, or check that the committed files are up to date."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dashboards.generator import (
     template_optimization,
     user_support,
 )
-from dashboards.generator.dashboard import to_json
 from insights_exporter.bundle import registry
+from insights_exporter.bundle.customize import dashboard_json
 from insights_exporter.bundle.registry import DashboardInfo
 
 __all__ = ["DASHBOARD_BUILDERS", "main"]
@@ -35,14 +35,14 @@ DASHBOARD_BUILDERS: Final[Mapping[DashboardInfo, Callable[[], dict[str, Any]]]] 
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write all dashboards, or with ``--check`` return 1 if one of them is not as it would be written."""
+    """Write all dashboards; with ``--check``, return 1 if a file is stale."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("dashboards"))
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument("--check", action="store_true", help="compare only; exit with 1 if a file is stale")
     args = parser.parse_args(argv)
     stale = []
     for info, build in DASHBOARD_BUILDERS.items():
-        path, rendered = args.folder / f"{info.slug}.json", to_json(build())
+        path, rendered = args.folder / f"{info.slug}.json", dashboard_json(build())
         if path.exists() and path.read_text(encoding="utf-8") == rendered:
             continue
         stale.append(path)

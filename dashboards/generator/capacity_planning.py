@@ -1,23 +1,24 @@
-"""When people work, and when seats and workspaces run out."""
+"""Capacity Planning: seats, peak load, growth and consolidation candidates."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from dashboards.generator import units
+from dashboards.generator import units, workspace_panels
 from dashboards.generator.dashboard import GridRow, Row, dashboard_json
+from dashboards.generator.deployment_overview import no_users_in_window
 from dashboards.generator.panels import (
-    AGENT_COLORS,
-    FORECAST_LINE,
     LIMIT_LINE,
-    WORKSPACE_COLORS,
     Panel,
     PanelInfo,
-    stat_panel,
+    bar_chart_panel,
+    fixed_color,
     time_series_panel,
 )
-from dashboards.generator.queries import QUERY, SELECTED_TEMPLATES, inventory, usage
+from dashboards.generator.queries import QUERY, SELECTED_TEMPLATES, forecast, inventory, usage
 from dashboards.generator.queries.usage import TEMPLATE_LABELS
+from dashboards.generator.stats import Stat, stat_panel
+from dashboards.generator.status import status_row
 from dashboards.generator.tables import (
     ORGANIZATION_COLUMN,
     TEMPLATE_COLUMN,
@@ -26,8 +27,9 @@ from dashboards.generator.tables import (
     custom_table_panel,
     table_panel,
 )
-from dashboards.generator.targets import instant_query, range_query
-from dashboards.generator.theme import AMBER, GREEN, NO_LICENSE_LIMIT, RED, ThresholdSteps
+from dashboards.generator.targets import range_query, table_query
+from dashboards.generator.theme import ACCENT, AMBER, RED, TRANSPARENT, ThresholdSteps
+from dashboards.generator.units import Unit
 from dashboards.generator.variables import multi_template_variables
 from insights_exporter.bundle.promql import Expr
 from insights_exporter.bundle.registry import CAPACITY_PLANNING
@@ -35,181 +37,238 @@ from insights_exporter.metrics import catalogue
 
 __all__ = ["build"]
 
-_HISTORY: Final = "4w"
-_SEATS_LEFT_STEPS: Final[ThresholdSteps] = ((None, RED), (1, AMBER), (10, GREEN))
-_DAYS_LEFT_STEPS: Final[ThresholdSteps] = ((None, RED), (30, AMBER), (90, GREEN))
+_SEATS_LEFT_STEPS: Final[ThresholdSteps] = ((None, RED), (1, AMBER), (10, TRANSPARENT))
+_DAYS_LEFT_STEPS: Final[ThresholdSteps] = ((None, RED), (30, AMBER), (90, TRANSPARENT))
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_NEEDS_HISTORY: Final = f"After {forecast.HISTORY_WEEKS} weeks"
+_FORECAST_WEEKS: Final = 4
+_FORECAST_DAYS: Final = 90
 
 
 def build() -> dict[str, Any]:
     """Return the dashboard."""
+    seats = [
+        GridRow(4, [(8, panel) for panel in (_seats_now(), _seats_ahead(), _load())]),
+        GridRow(9, [(12, _weekly_users()), (12, _seats_over_time())]),
+    ]
+    load = [
+        GridRow(9, [(12, _concurrent_users()), (12, _peaks_by_template())]),
+        GridRow(9, [(24, _hour_by_weekday())]),
+    ]
+    workspaces = [
+        GridRow(
+            9, [(12, workspace_panels.workspaces_by_status()), (12, workspace_panels.agents_by_status())]
+        ),
+        GridRow(9, [(24, workspace_panels.reclaimable_workspaces())]),
+        GridRow(
+            10, [(14, workspace_panels.least_used_templates()), (10, workspace_panels.build_durations())]
+        ),
+    ]
     rows = [
-        Row(
-            "Users and seats",
-            [
-                GridRow(4, [(4, panel) for panel in _stat_panels()]),
-                GridRow(9, [(12, _active_users_forecast()), (12, _seats())]),
-            ],
-        ),
-        Row(
-            "Load",
-            [
-                GridRow(9, [(12, _concurrent_users()), (12, _peaks_by_template())]),
-                GridRow(26, [(24, _hour_by_weekday())]),
-            ],
-        ),
-        Row(
-            "Workspaces",
-            [
-                GridRow(9, [(12, _workspaces()), (12, _agents())]),
-                GridRow(10, [(14, _least_used()), (10, _build_durations())]),
-            ],
-        ),
+        status_row(no_users_in_window()),
+        Row("Seats and growth of the deployment", seats),
+        Row("Load, selected templates", load),
+        Row("Workspaces, selected templates", workspaces),
     ]
     return dashboard_json(CAPACITY_PLANNING, multi_template_variables(), rows, time_from="now-28d")
 
 
-def _forecast_accounts(days: int) -> Expr:
-    return QUERY.predict_linear(catalogue.USERS, _HISTORY, str(days * 86400), status="active").sum()
+def _seats_now() -> Panel:
+    stats = [
+        Stat(
+            name="Used",
+            query=inventory.seats_used(),
+            unit=units.count_of("seats"),
+            description="seats as the licence counts them",
+        ),
+        Stat(
+            name="Left",
+            query=f"{inventory.seats()} - {inventory.seats_used()}",
+            unit=units.count_of("seats"),
+            description="seats of the licence that are not used",
+            steps=_SEATS_LEFT_STEPS,
+            no_value="No licence limit",
+        ),
+    ]
+    return stat_panel("Seats", stats)
 
 
-def _stat_panels() -> list[Panel]:
-    growth_per_second = QUERY.over_time("deriv", catalogue.USERS, _HISTORY, status="active").sum()
-    concurrent = usage.concurrent_users(catalogue.TEMPLATE_USAGE, SELECTED_TEMPLATES)
-    peak, mean = usage.hourly_aggregate("max", concurrent), usage.hourly_aggregate("avg", concurrent)
-    return [
-        stat_panel(
-            PanelInfo(
-                title="Seats left",
-                description="Seats that the licence grants less active accounts.",
-                unit=units.count_of("seats"),
-                no_value=NO_LICENSE_LIMIT,
+def _seats_ahead() -> Panel:
+    ahead = forecast.seats_forecast(_FORECAST_DAYS)
+    left = f"({inventory.seats()} - {inventory.seats_used()})"
+    days = f"{left} / ({forecast.seats_growth()} > 0)"
+    # Flat or falling use is a result, not missing history.
+    no_growth = f"({forecast.seats_growth()} <= 0) * 0 - 1 and on () {inventory.seats()}"
+    stats = [
+        Stat(
+            name="At most used in 90 days",
+            query=f"ceil({ahead.high})",
+            unit=units.count_of("seats"),
+            description=(
+                "upper end of the forecast from the last four weeks: the trend plus twice the standard error"
             ),
-            range_query(f"{inventory.seats()} - {inventory.accounts()}"),
-            steps=_SEATS_LEFT_STEPS,
+            no_value=_NEEDS_HISTORY,
         ),
-        stat_panel(
-            PanelInfo(
-                title="Seats left in 90 days",
-                description="The same, if active accounts go on as in the last four weeks.",
-                unit=units.count_of("seats"),
-                no_value=NO_LICENSE_LIMIT,
-            ),
-            instant_query(f"{inventory.seats()} - {_forecast_accounts(90)}"),
-            steps=_SEATS_LEFT_STEPS,
-        ),
-        stat_panel(
-            PanelInfo(
-                title="Days until seats run out",
-                description="How long the seats last if active accounts grow as in the last four weeks.",
-                unit=units.count_of("days"),
-                no_value="Not in sight",
-            ),
-            instant_query(
-                f"({inventory.seats()} - {inventory.accounts()}) / ({growth_per_second} * 86400 > 0)"
-            ),
+        Stat(
+            name="Days until none is left",
+            query=f"{days} or {no_growth}",
+            unit=units.count_of("days"),
+            description="unused seats divided by the growth per day of the last four weeks",
             steps=_DAYS_LEFT_STEPS,
-        ),
-        stat_panel(
-            PanelInfo(
-                title="Peak",
-                description="Most people at once, averaged over an hour.",
-                unit=units.CONCURRENT_USERS,
-            ),
-            instant_query(peak),
-        ),
-        stat_panel(
-            PanelInfo(
-                title="Average",
-                description="People at once, averaged over the range.",
-                unit=units.CONCURRENT_USERS,
-            ),
-            instant_query(mean),
-        ),
-        stat_panel(
-            PanelInfo(
-                title="Peak to average",
-                description="How far the busiest hour stands above the average of the range.",
-                unit=units.Unit("none", "times", 1),
-            ),
-            instant_query(usage.ratio(peak, mean)),
+            no_value=_NEEDS_HISTORY,
+            value_mappings={"-1": ("No growth", TRANSPARENT)},
         ),
     ]
+    return stat_panel("Seat forecast", stats)
 
 
-def _active_users_forecast() -> Panel:
-    family = catalogue.DEPLOYMENT_ACTIVE_USERS
+def _concurrent(*by: str) -> Expr:
+    limit = usage.users(SELECTED_TEMPLATES, "30d") if by else inventory.accounts()
+    return usage.concurrent_users(catalogue.TEMPLATE_USAGE, SELECTED_TEMPLATES, *by, limit=limit)
+
+
+def _load() -> Panel:
+    stats = [
+        Stat(
+            name="Peak",
+            query=usage.hourly_aggregate("max", _concurrent()),
+            unit=units.CONCURRENT_USERS,
+            description="users at the same time in the busiest hour, at most the active accounts",
+            no_value="After 1 h",
+        ),
+        Stat(
+            name="Average",
+            query=usage.hourly_aggregate("avg", _concurrent()),
+            unit=units.CONCURRENT_USERS,
+            description="mean over all hours of the range; hours without fresh data are left out",
+            no_value="After 1 h",
+        ),
+    ]
+    return stat_panel("Concurrent users of templates", stats)
+
+
+def _weekly_users() -> Panel:
+    users = usage.active_users_by_ago(catalogue.DEPLOYMENT_ACTIVE_USERS, usage.WEEK_BUCKETS, {})
+    start = usage.bucket_start_times(users, usage.WEEK_BUCKETS)
+    weeks = range(1, _FORECAST_WEEKS + 1)
+    ahead = forecast.weekly_users_forecast(weeks)
+    first_start = f"time() - time() % 86400 - {usage.WEEK_BUCKETS.newest_start_days * 86400}"
+    next_starts = usage.label_values_as_vector(
+        "ago", ((f"-{week}", f"({first_start} + {week * 7 * 86400}) * 1000") for week in weeks)
+    )
     targets = [
-        range_query(QUERY.latest(family, interval="week", ago="0").max(), "Active users"),
-        range_query(
-            QUERY.predict_linear(family, _HISTORY, "2419200", interval="week", ago="0").max(), "in four weeks"
-        ),
-        range_query(inventory.seats(), "Licensed seats"),
+        table_query(text)
+        for text in (
+            users,
+            f"{start} or ({next_starts}) and on (ago) ({ahead.low})",
+            ahead.low,
+            f"({ahead.high}) - on (ago) ({ahead.low})",
+        )
     ]
+    names = {
+        "Value #B": "Week of",
+        "Value #A": "Active users",
+        "Value #C": "Forecast, low end",
+        "Value #D": "Range up to the high end",
+    }
+    organize_options = {
+        "excludeByName": {"Time": True, "ago": True},
+        "indexByName": {name: index for index, name in enumerate(names)},
+        "renameByName": names,
+    }
+    convert_options = {"conversions": [{"targetField": "Week of", "destinationType": "time"}], "fields": {}}
     description = (
-        "Distinct users in the last complete week, and where the last four weeks lead in another four."
+        "Distinct users of any template in each of the last twelve complete weeks, and a forecast of four "
+        "weeks: the trend of the last eight weeks plus and minus twice the standard error, at most the "
+        "active accounts. The forecast appears once each of the last four weeks had users."
     )
-    return time_series_panel(
-        PanelInfo(title="Weekly active users and forecast", description=description, unit=units.USERS),
+    return bar_chart_panel(
+        PanelInfo(title="Weekly users and forecast", description=description, unit=units.USERS),
         targets,
-        overrides=[("Licensed seats", LIMIT_LINE), ("in four weeks", FORECAST_LINE)],
-    )
-
-
-def _seats() -> Panel:
-    accounts = QUERY.latest(catalogue.USERS).sum("status")
-    targets = [
-        range_query(accounts, "{{status}}"),
-        range_query(_forecast_accounts(28), "active in four weeks"),
-        range_query(inventory.seats(), "Licensed seats"),
-    ]
-    description = "Accounts by status against the seats of the licence; only active ones take seats."
-    return time_series_panel(
-        PanelInfo(title="Seats", description=description, unit=units.USERS),
-        targets,
+        x_field="Week of",
+        color=ACCENT,
+        stacked=True,
         overrides=[
-            ("Licensed seats", LIMIT_LINE),
-            ("active in four weeks", FORECAST_LINE),
+            ("Week of", {"unit": "time:MMM D", "noValue": " "}),
+            ("Forecast, low end", fixed_color("semi-dark-blue")),
+            ("Range up to the high end", fixed_color("super-light-blue")),
+        ],
+        transformations=[
+            ("merge", {}),
+            ("organize", organize_options),
+            ("convertFieldType", convert_options),
+            ("sortBy", {"fields": {}, "sort": [{"field": "Week of"}]}),
         ],
     )
 
 
-def _concurrent_users() -> Panel:
-    concurrent = usage.concurrent_users(catalogue.TEMPLATE_USAGE, SELECTED_TEMPLATES, *TEMPLATE_LABELS)
-    description = "How many people were in each template at once, averaged over an hour."
+def _seats_over_time() -> Panel:
+    targets = [
+        range_query(QUERY.latest(catalogue.USERS).sum("status"), "{{status}} accounts"),
+        range_query(inventory.seats_used(), "Used seats"),
+        range_query(inventory.seats(), "Licensed seats"),
+    ]
+    description = (
+        "Accounts of the deployment by status, used seats as the licence counts them, and licensed seats."
+    )
     return time_series_panel(
-        PanelInfo(title="People at once", description=description, unit=units.CONCURRENT_USERS),
-        [range_query(concurrent, "{{organization_name}} / {{template_name}}", interval="1h")],
+        PanelInfo(title="Accounts and seats", description=description, unit=units.count_of("accounts")),
+        targets,
+        overrides=[("Licensed seats", LIMIT_LINE)],
+        fill_opacity=0,
+    )
+
+
+def _concurrent_users() -> Panel:
+    description = "Users of each template at the same time, mean of the hour before."
+    return time_series_panel(
+        PanelInfo(title="Concurrent users", description=description, unit=units.CONCURRENT_USERS),
+        [
+            range_query(
+                _concurrent(*TEMPLATE_LABELS), "{{organization_name}} / {{template_name}}", interval="1h"
+            )
+        ],
         stacked=True,
         fill_opacity=30,
     )
 
 
 def _peaks_by_template() -> Panel:
-    concurrent = usage.concurrent_users(catalogue.TEMPLATE_USAGE, SELECTED_TEMPLATES, *TEMPLATE_LABELS)
+    concurrent = _concurrent(*TEMPLATE_LABELS)
     peak, mean = usage.hourly_aggregate("max", concurrent), usage.hourly_aggregate("avg", concurrent)
+    running = inventory.workspaces(SELECTED_TEMPLATES, "running").sum(*TEMPLATE_LABELS)
+    agents = inventory.connected_agents(SELECTED_TEMPLATES).sum(*TEMPLATE_LABELS)
     columns = [
         ORGANIZATION_COLUMN,
         TEMPLATE_COLUMN,
         Column(source="A", title="Peak", unit=units.CONCURRENT_USERS, cell_style=CellStyle.GAUGE),
-        Column(source="B", title="Average", unit=units.CONCURRENT_USERS, width=90),
-        Column(source="C", title="Peak to average", unit=units.Unit("none", "times", 1), width=130),
+        Column(source="B", title="Average", unit=units.CONCURRENT_USERS, width=85),
+        Column(source="C", title="Running", unit=units.count_of("workspaces"), width=85),
+        Column(source="D", title="Agents", unit=units.count_of("agents"), width=80),
+        Column(source="E", title="Running per user", unit=Unit("none", "workspaces", 2), width=140),
     ]
-    description = "The busiest hour of each template in the range, the average, and how far they lie apart."
-    panel_info = PanelInfo(title="Peaks by template", description=description, unit=units.CONCURRENT_USERS)
-    return table_panel(panel_info, [peak, mean, usage.ratio(peak, mean)], columns, sort="Peak")
+    description = (
+        "Users at the same time in the busiest hour of the range and on average; running workspaces and "
+        "connected agents now, and running workspaces per distinct user of seven days."
+    )
+    panel_info = PanelInfo(
+        title="Load by template", description=description, unit=units.count_of("users, workspaces and agents")
+    )
+    per_user = usage.ratio(running, usage.users(SELECTED_TEMPLATES, "7d"))
+    queries = [peak, mean, running, agents, per_user]
+    return table_panel(panel_info, queries, columns, sort="Peak", base=running)
 
 
 def _hour_by_weekday() -> Panel:
-    concurrent = usage.concurrent_users(catalogue.TEMPLATE_USAGE, SELECTED_TEMPLATES)
-    # What a sample says lies in the hour before it.
+    # A sample describes the hour before it.
     hour_before = "vector(time() - 3600)"
     targets = [
-        range_query(concurrent, "people", interval="1h"),
+        range_query(_concurrent(), "people", interval="1h"),
         range_query(f"hour({hour_before})", "hour", interval="1h"),
-        range_query(f"day_of_week({hour_before})", "weekday", interval="1h"),
+        # Sunday is 0; Monday comes first.
+        range_query(f"(day_of_week({hour_before}) + 6) % 7", "weekday", interval="1h"),
     ]
-    # Grafana groups by names that fields were given, not by legends.
+    # Grafana groups by field names, not by legends.
     field_names = {"people": "People", "hour": "Hour", "weekday": "Weekday"}
     group_options = {
         "fields": {
@@ -218,98 +277,42 @@ def _hour_by_weekday() -> Panel:
             "People": {"aggregations": ["mean"], "operation": "aggregate"},
         }
     }
-    matrix_options = {"rowField": "Hour", "columnField": "Weekday", "valueField": "People (mean)"}
-    weekday_names = {str((index + 1) % 7): name for index, name in enumerate(_WEEKDAYS)}
-    column_order = {"Hour\\Weekday": 0} | {key: index for index, key in enumerate(weekday_names, start=1)}
+    hours = [str(hour) for hour in range(24)]
+    matrix_options = {"rowField": "Weekday", "columnField": "Hour", "valueField": "People (mean)"}
     organize_options = {
         "excludeByName": {},
-        "indexByName": column_order,
-        "renameByName": {"Hour\\Weekday": "Hour"} | weekday_names,
+        "indexByName": {"Weekday\\Hour": 0} | {hour: index for index, hour in enumerate(hours, start=1)},
+        "renameByName": {"Weekday\\Hour": "UTC"},
     }
+    weekdays = {str(index): name for index, name in enumerate(_WEEKDAYS)}
     columns = [
-        Column(source="hour", title="Hour", width=80),
+        Column(source="weekday", title="UTC", width=60, value_mappings=weekdays),
         *(
             Column(
-                source=name, title=name, unit=units.CONCURRENT_USERS, cell_style=CellStyle.SHADED_BACKGROUND
+                source=hour,
+                title=hour,
+                unit=units.CONCURRENT_USERS,
+                cell_style=CellStyle.SHADED_BACKGROUND,
+                no_value="",
+                hide_text=True,
             )
-            for name in _WEEKDAYS
+            for hour in hours
         ),
     ]
-    description = "People at once by hour of the day and day of the week (UTC), averaged over the range."
+    description = (
+        "Users at the same time by weekday and hour (UTC), mean over the range. A stronger colour is busier."
+    )
     return custom_table_panel(
-        PanelInfo(title="People by hour and weekday", description=description, unit=units.CONCURRENT_USERS),
+        PanelInfo(title="Busy hours", description=description, unit=units.CONCURRENT_USERS),
         targets,
         columns,
         transformations=[
             ("joinByField", {"byField": "Time", "mode": "outer"}),
             ("organize", {"excludeByName": {}, "indexByName": {}, "renameByName": field_names}),
             ("groupBy", group_options),
-            ("sortBy", {"fields": {}, "sort": [{"field": "Hour"}]}),
+            ("sortBy", {"fields": {}, "sort": [{"field": "Weekday"}]}),
             ("groupingToMatrix", matrix_options),
             ("organize", organize_options),
         ],
+        min_column_width=25,
     )
-
-
-def _workspaces() -> Panel:
-    description = "Workspaces by the status of their newest build."
-    return time_series_panel(
-        PanelInfo(title="Workspaces by status", description=description, unit=units.count_of("workspaces")),
-        [range_query(inventory.workspaces(SELECTED_TEMPLATES).sum("status"), "{{status}}")],
-        stacked=True,
-        fill_opacity=30,
-        overrides=WORKSPACE_COLORS,
-    )
-
-
-def _agents() -> Panel:
-    description = "Agents in running workspaces by connection status."
-    return time_series_panel(
-        PanelInfo(title="Agents by status", description=description, unit=units.count_of("agents")),
-        [range_query(inventory.agents(SELECTED_TEMPLATES).sum("status"), "{{status}}")],
-        stacked=True,
-        fill_opacity=30,
-        overrides=AGENT_COLORS,
-    )
-
-
-def _least_used() -> Panel:
-    workspaces = inventory.workspaces(SELECTED_TEMPLATES).sum(*TEMPLATE_LABELS)
-    queries = [
-        usage.hours(SELECTED_TEMPLATES, *TEMPLATE_LABELS),
-        usage.users(SELECTED_TEMPLATES),
-        workspaces,
-        usage.ratio(usage.hours(SELECTED_TEMPLATES, *TEMPLATE_LABELS), workspaces),
-        QUERY.latest(catalogue.TEMPLATE_CREATED, **SELECTED_TEMPLATES)
-        .max(*TEMPLATE_LABELS)
-        .binary_op("* 1000"),
-    ]
-    columns = [
-        ORGANIZATION_COLUMN,
-        TEMPLATE_COLUMN,
-        Column(source="A", title="Hours", unit=units.HOURS, width=80),
-        Column(source="B", title="Users", unit=units.USERS, width=70),
-        Column(source="C", title="Workspaces", unit=units.count_of("workspaces"), width=100),
-        Column(source="D", title="Hours per workspace", unit=units.HOURS),
-        Column(source="E", title="Created", unit=units.TIME_AGO),
-    ]
-    description = "Candidates for merging into another template: the least used in the window come first."
-    panel_info = PanelInfo(title="Least used templates", description=description, unit=units.HOURS)
-    return table_panel(panel_info, queries, columns, sort="Hours", descending=False)
-
-
-def _build_durations() -> Panel:
-    families = (catalogue.TEMPLATE_BUILD_P50, catalogue.TEMPLATE_BUILD_P95)
-    queries = [
-        QUERY.latest(family, **SELECTED_TEMPLATES).max(*TEMPLATE_LABELS, "transition") for family in families
-    ]
-    columns = [
-        ORGANIZATION_COLUMN,
-        TEMPLATE_COLUMN,
-        Column(source="transition", title="Transition", width=110),
-        Column(source="A", title="p50", unit=units.SECONDS, width=90),
-        Column(source="B", title="p95", unit=units.SECONDS),
-    ]
-    description = "How long the latest builds of each template took: the median and the 95th percentile."
-    panel_info = PanelInfo(title="Build durations", description=description, unit=units.SECONDS)
-    return table_panel(panel_info, queries, columns, sort="p95")

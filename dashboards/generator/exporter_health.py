@@ -1,120 +1,170 @@
-"""Whether the numbers on the other dashboards are fresh, complete and within limits."""
+"""Exporter Health: whether the data is fresh and complete, and details of collection."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from dashboards.generator import exporter_service, units
+from dashboards.generator import exporter_internals, units
 from dashboards.generator.dashboard import GridRow, Row, dashboard_json
 from dashboards.generator.panels import (
     LIMIT_LINE,
     Panel,
     PanelInfo,
     fixed_color,
-    stat_panel,
     state_timeline_panel,
     time_series_panel,
 )
 from dashboards.generator.queries import QUERY, inventory, self_metrics
 from dashboards.generator.queries.self_metrics import QUERY_PER_REPLICA
-from dashboards.generator.targets import instant_query, range_query
-from dashboards.generator.theme import AMBER, GREEN, RED, ThresholdSteps
+from dashboards.generator.stats import Stat, stat_panel
+from dashboards.generator.status import status_row
+from dashboards.generator.targets import range_query
+from dashboards.generator.theme import (
+    AMBER,
+    AMBER_LINE,
+    DATA_AGE_STEPS,
+    GREEN,
+    GREEN_LINE,
+    RED,
+    RED_LINE,
+    TRANSPARENT,
+    ThresholdSteps,
+)
 from dashboards.generator.variables import target_variables
+from insights_exporter.bundle.alerts.thresholds import Thresholds
 from insights_exporter.bundle.registry import EXPORTER_HEALTH
 from insights_exporter.metrics import catalogue
 
 __all__ = ["build"]
 
 _DAY: Final = 86400
-_DATA_AGE_STEPS: Final[ThresholdSteps] = ((None, GREEN), (900, AMBER), (3600, RED))
-_TOKEN_EXPIRY_STEPS: Final[ThresholdSteps] = ((None, RED), (_DAY, AMBER), (7 * _DAY, GREEN))
-_REPLICAS_UP_STEPS: Final[ThresholdSteps] = ((None, RED), (1, GREEN))
+_TOKEN_EXPIRY_STEPS: Final[ThresholdSteps] = (
+    (None, RED),
+    (_DAY, AMBER),
+    (Thresholds().token_warning, TRANSPARENT),
+)
+_REPLICAS_UP_STEPS: Final[ThresholdSteps] = ((None, RED), (1, TRANSPARENT))
+_PROBLEM_STEPS: Final[ThresholdSteps] = ((None, TRANSPARENT), (1, RED))
+_WARNING_STEPS: Final[ThresholdSteps] = ((None, TRANSPARENT), (1, AMBER))
 _POLL_STEP: Final = "5m"
-"""What polls change is asked no closer than they come."""
 
 
 def build() -> dict[str, Any]:
     """Return the dashboard."""
-    overview = [GridRow(4, [(4, panel) for panel in _stat_panels()])]
+    overview = [GridRow(4, [(6, panel) for panel in (_freshness(), _access(), _completeness(), _scraping())])]
     collection = [
         GridRow(8, [(12, _collectors()), (12, _data_age())]),
         GridRow(8, [(8, _polls()), (8, _poll_duration()), (8, _collector_errors())]),
-        GridRow(8, [(12, _recorded_usage()), (12, _config_reload())]),
+        GridRow(8, [(24, _recorded_usage())]),
     ]
     rows = [
-        Row("At a glance", overview),
-        Row("Collection", collection),
-        *exporter_service.rows(),
+        status_row(),
+        Row("Data quality", overview),
+        Row("Collection", collection, collapsed=True),
+        *exporter_internals.rows(),
     ]
     return dashboard_json(EXPORTER_HEALTH, target_variables(), rows, time_from="now-24h")
 
 
-def _stat_panels() -> list[Panel]:
-    reload_successful = QUERY.latest(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL)
-    collection_enabled = QUERY.latest(catalogue.COLLECTION_ENABLED)
-    return [
-        stat_panel(
-            PanelInfo(
-                title="Replicas up",
-                description="Replicas of the exporter that Prometheus reached in its last scrape.",
-                unit=units.count_of("replicas"),
-            ),
-            range_query(self_metrics.process_metric("up").sum()),
-            steps=_REPLICAS_UP_STEPS,
+def _freshness() -> Panel:
+    failing = QUERY.latest(catalogue.COLLECTOR_SUCCESS).max("collector").binary_op("== 0").count()
+    stats = [
+        Stat(
+            always_shown=True,
+            name="Oldest data",
+            query=f"max({self_metrics.data_ages()})",
+            unit=units.SECONDS,
+            description="time since the slowest collector last succeeded, also while the exporter is down",
+            steps=DATA_AGE_STEPS,
         ),
-        stat_panel(
-            PanelInfo(
-                title="Oldest data",
-                description="Time since the collector that is furthest behind last succeeded.",
-                unit=units.SECONDS,
-            ),
-            instant_query(f"max({self_metrics.data_ages()})"),
-            steps=_DATA_AGE_STEPS,
-        ),
-        stat_panel(
-            PanelInfo(
-                title="Token expires in",
-                description="Time until Coder refuses the session token; Coder extends some tokens while in use.",
-                unit=units.SECONDS,
-                no_value="Not known",
-            ),
-            instant_query(self_metrics.token_seconds_left()),
-            steps=_TOKEN_EXPIRY_STEPS,
-        ),
-        stat_panel(
-            PanelInfo(
-                title="Usage statistics",
-                description="Whether Coder collects usage; where it does not, zeros mean off and not idle.",
-                unit=units.BOOLEAN,
-            ),
-            instant_query(collection_enabled.apply("min")),
-            value_mappings={"1": ("collected", GREEN), "0": ("switched off", RED)},
-        ),
-        stat_panel(
-            PanelInfo(
-                title="Series served",
-                description="Series of all families that one replica serves of Coder.",
-                unit=units.count_of("series"),
-            ),
-            range_query(f"max({QUERY_PER_REPLICA.latest(catalogue.SERIES).sum('job', 'instance')})"),
-        ),
-        stat_panel(
-            PanelInfo(
-                title="Configuration read",
-                description="Whether all replicas run with the configuration that is in their files.",
-                unit=units.BOOLEAN,
-            ),
-            instant_query(reload_successful.apply("min")),
-            value_mappings={"1": ("as in the file", GREEN), "0": ("last good one", RED)},
+        Stat(
+            always_shown=True,
+            name="Failing collectors",
+            query=f"{failing} or {self_metrics.reporting()} * 0",
+            unit=units.count_of("collectors"),
+            description="collectors whose last run failed",
+            steps=_PROBLEM_STEPS,
         ),
     ]
+    return stat_panel("Freshness", stats)
+
+
+def _access() -> Panel:
+    enabled = QUERY.latest(catalogue.COLLECTION_ENABLED).apply("min")
+    stats = [
+        Stat(
+            always_shown=True,
+            name="Token expires in",
+            query=self_metrics.token_seconds_left(),
+            unit=units.SECONDS,
+            description="time until Coder rejects the token",
+            steps=_TOKEN_EXPIRY_STEPS,
+            no_value="Unknown",
+        ),
+        Stat(
+            always_shown=True,
+            name="Usage statistics",
+            query=enabled,
+            unit=units.BOOLEAN,
+            description="whether Coder collects usage statistics; without them zeros mean off, not idle",
+            value_mappings={"1": ("On", TRANSPARENT), "0": ("Off", RED)},
+            no_value="Unknown",
+        ),
+    ]
+    return stat_panel("Access to Coder", stats)
+
+
+def _completeness() -> Panel:
+    denied = QUERY.latest(catalogue.PERMISSION).max("resource", "action").binary_op("== 0")
+    stats = [
+        Stat(
+            always_shown=True,
+            name="Missing permissions",
+            query=f"{denied.count()} or {self_metrics.reporting()} * 0",
+            unit=units.count_of("permissions"),
+            description="permissions that the token lacks; Coder then omits data silently",
+            steps=_WARNING_STEPS,
+        ),
+        Stat(
+            always_shown=True,
+            name="Folded series",
+            query=QUERY.latest(catalogue.SERIES_FOLDED).max("family").sum(),
+            unit=units.count_of("series"),
+            description="series beyond the limit of their family",
+            steps=_WARNING_STEPS,
+        ),
+    ]
+    return stat_panel("Completeness", stats)
+
+
+def _scraping() -> Panel:
+    reloaded = QUERY.latest(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL).apply("min")
+    stats = [
+        Stat(
+            always_shown=True,
+            name="Replicas up",
+            query=self_metrics.replicas_up(),
+            unit=units.count_of("replicas"),
+            description="replicas that Prometheus can scrape",
+            steps=_REPLICAS_UP_STEPS,
+            no_value="None known",
+        ),
+        Stat(
+            always_shown=True,
+            name="Configuration",
+            query=reloaded,
+            unit=units.BOOLEAN,
+            description="whether all replicas use the configuration in their files, or the last valid one",
+            value_mappings={"1": ("Loaded", TRANSPARENT), "0": ("Invalid", RED)},
+            no_value="Unknown",
+        ),
+    ]
+    return stat_panel("Exporter", stats)
 
 
 def _collectors() -> Panel:
     success = QUERY.latest(catalogue.COLLECTOR_SUCCESS)
-    description = (
-        "Whether each collector's last run succeeded; one that fails keeps its last good data for a while."
-    )
+    description = "Result of each collector's last run. Old data is served until poll.max_staleness."
     return state_timeline_panel(
         PanelInfo(title="Collectors", description=description, unit=units.BOOLEAN),
         [range_query(success.max("collector"), "{{collector}}")],
@@ -123,56 +173,53 @@ def _collectors() -> Panel:
 
 
 def _data_age() -> Panel:
-    description = "Time since each collector last succeeded, in the freshest replica."
-    panel_info = PanelInfo(title="Age of data", description=description, unit=units.SECONDS)
+    description = "Time since each collector last succeeded, also while the exporter is down."
     return time_series_panel(
-        panel_info,
-        [range_query(self_metrics.data_ages(), "{{collector}}")],
-        steps=_DATA_AGE_STEPS,
+        PanelInfo(title="Age of data", description=description, unit=units.SECONDS),
+        [range_query(self_metrics.data_ages("1d"), "{{collector}}")],
+        steps=((None, GREEN), *DATA_AGE_STEPS[1:]),
         fill_opacity=0,
     )
 
 
 def _polls() -> Panel:
     polls = QUERY_PER_REPLICA.increase(catalogue.POLLS, "$__rate_interval").sum("result")
-    description = "Polls that ended in each step of the graph; a partial one lacks what one collector missed."
+    description = "Polls in each step by result. partial: at least one collector failed."
     return time_series_panel(
         PanelInfo(title="Polls", description=description, unit=units.count_of("polls")),
         [range_query(polls, "{{result}}", interval=_POLL_STEP)],
         bars=True,
         stacked=True,
-        overrides=[("ok", fixed_color(GREEN)), ("partial", fixed_color(AMBER)), ("failed", fixed_color(RED))],
+        overrides=[
+            ("ok", fixed_color(GREEN_LINE)),
+            ("partial", fixed_color(AMBER_LINE)),
+            ("failed", fixed_color(RED_LINE)),
+        ],
     )
 
 
 def _poll_duration() -> Panel:
-    targets_ = [
+    targets = [
         range_query(QUERY_PER_REPLICA.latest(catalogue.POLL_DURATION).max("instance"), "{{instance}}"),
         range_query(QUERY.latest(catalogue.POLL_INTERVAL).apply("max"), "interval"),
     ]
     description = (
-        "How long the last poll of each replica took, and how long it may take before the next one is due."
+        "Duration of the last poll of each replica, and the poll interval, which it must not exceed."
     )
     panel_info = PanelInfo(title="Duration of polls", description=description, unit=units.SECONDS)
-    return time_series_panel(panel_info, targets_, overrides=[("interval", LIMIT_LINE)])
+    return time_series_panel(panel_info, targets, overrides=[("interval", LIMIT_LINE)])
 
 
 def _collector_errors() -> Panel:
-    errors = QUERY_PER_REPLICA.increase(catalogue.COLLECTOR_ERRORS, "$__rate_interval").sum(
-        "collector", "reason"
-    )
-    # Every reason is served as 0 from the start on, and would stand in the legend.
-    nonzero = errors.binary_op("> 0")
-    description = "Runs of collectors and parts of runs that failed in each step of the graph, by reason."
+    errors = self_metrics.nonzero_or_none(catalogue.COLLECTOR_ERRORS, "collector", "collector", "reason")
     panel_info = PanelInfo(
         title="Errors by collector",
-        description=description,
+        description="Failed runs and failed parts of runs in each step, by reason. none: no errors.",
         unit=units.count_of("errors"),
-        no_value="No errors",
     )
     return time_series_panel(
         panel_info,
-        [range_query(nonzero, "{{collector}}, {{reason}}", interval=_POLL_STEP)],
+        [range_query(errors, "{{collector}} {{reason}}", interval=_POLL_STEP)],
         bars=True,
         stacked=True,
     )
@@ -180,25 +227,15 @@ def _collector_errors() -> Panel:
 
 def _recorded_usage() -> Panel:
     concurrent = QUERY.increase(catalogue.TEMPLATE_USAGE, "1h").sum().binary_op("/ 3600")
-    targets_ = [
-        range_query(concurrent, "people at once, by Coder's usage"),
-        range_query(inventory.agents({}, "connected").sum(), "agents connected"),
-        range_query(QUERY.latest(catalogue.SESSIONS).sum(), "sessions open"),
+    targets = [
+        range_query(concurrent, "Concurrent users, from usage"),
+        range_query(inventory.connected_agents({}).sum(), "Connected agents"),
+        range_query(QUERY.latest(catalogue.SESSIONS).sum(), "Open sessions"),
     ]
     description = (
-        "Usage that Coder recorded within the hour before, as people at once, beside agents that are "
-        "connected and, where agent reports are read, open sessions. At work it is never 0."
+        "Usage that Coder recorded in the hour before, as users at the same time, beside connected agents "
+        "and open sessions from agent reports. Sessions without usage mean that Coder records nothing."
     )
     return time_series_panel(
-        PanelInfo(title="Recorded usage", description=description, unit=units.CONCURRENT_USERS), targets_
-    )
-
-
-def _config_reload() -> Panel:
-    reload_successful = QUERY_PER_REPLICA.latest(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL)
-    description = "Whether each replica could read its configuration, or runs on with the last good one."
-    return state_timeline_panel(
-        PanelInfo(title="Configuration", description=description, unit=units.BOOLEAN),
-        [range_query(reload_successful.max("instance"), "{{instance}}")],
-        {"1": ("read", GREEN), "0": ("refused", RED)},
+        PanelInfo(title="Recorded usage", description=description, unit=units.CONCURRENT_USERS), targets
     )

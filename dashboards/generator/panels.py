@@ -1,4 +1,4 @@
-"""How kinds of panels look in this house; what they show and where they stand is decided elsewhere."""
+"""Panels of each kind with the defaults of all dashboards."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from grafana_foundation_sdk.builders import bargauge, common, heatmap, stat, statetimeline, timeseries
+from grafana_foundation_sdk.builders import (
+    barchart,
+    bargauge,
+    common,
+    heatmap,
+    statetimeline,
+    timeseries,
+)
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models import heatmap as heat
 
+from dashboards.generator.queries import self_metrics
 from dashboards.generator.targets import Target, expressions
 from dashboards.generator.theme import (
     ACCENT_STEPS,
-    AMBER,
+    AMBER_LINE,
     BLUE,
-    BLUE_STEPS,
     DATASOURCE,
-    GREEN,
+    GREEN_LINE,
     GREY,
-    RED,
+    NO_DATA,
+    RED_LINE,
     ThresholdSteps,
     threshold_config,
 )
@@ -31,43 +39,49 @@ from insights_exporter.metrics import catalogue
 
 __all__ = [
     "AGENT_COLORS",
-    "FORECAST_LINE",
     "LIMIT_LINE",
+    "SMALL_SHARE_MAPPING",
     "WORKSPACE_COLORS",
     "Override",
     "Panel",
     "PanelInfo",
+    "ValueMappings",
+    "bar_chart_panel",
     "bar_gauge_panel",
     "fixed_color",
     "heatmap_panel",
+    "null_mapping",
     "panel_description",
-    "stat_panel",
     "state_timeline_panel",
+    "threshold_properties",
     "time_series_panel",
+    "value_mapping",
     "with_defaults",
 ]
 
 Panel = dashboard.Panel
 Override = tuple[str, Mapping[str, Any]]
-"""The name of a field, and the properties that it has instead of the panel's."""
+"""The name of a field, and the properties that replace the panel's defaults."""
+
+ValueMappings = Mapping[str, tuple[str, str]]
+"""Text and colour by value."""
 
 LIMIT_LINE: Final[Mapping[str, Any]] = {
-    "color": {"mode": "fixed", "fixedColor": RED},
+    "color": {"mode": "fixed", "fixedColor": RED_LINE},
     "custom.lineStyle": {"fill": "dash", "dash": [8, 6]},
     "custom.fillOpacity": 0,
     "custom.lineWidth": 1,
 }
-"""How a line looks that others should stay below."""
 
-FORECAST_LINE: Final[Mapping[str, Any]] = {
-    "custom.lineStyle": {"fill": "dash", "dash": [2, 6]},
-    "custom.fillOpacity": 0,
+SMALL_SHARE_MAPPING: Final[Mapping[str, Any]] = {
+    "type": "range",
+    "options": {"from": 1e-9, "to": 0.009_999, "result": {"text": "<1%", "index": 0}},
 }
-"""How a line looks that tells what may come."""
+"""Text for shares that would be rounded to 0 %."""
 
 
 def fixed_color(color: str) -> dict[str, Any]:
-    """Return a colour of a field's own."""
+    """Return the properties of a fixed colour."""
     return {"color": {"mode": "fixed", "fixedColor": color}}
 
 
@@ -75,23 +89,56 @@ def _fixed_colors(**colors: str) -> list[Override]:
     return [(name, fixed_color(color)) for name, color in colors.items()]
 
 
-AGENT_COLORS: Final = _fixed_colors(connected=GREEN, connecting=BLUE, disconnected=RED, timeout=AMBER)
-WORKSPACE_COLORS: Final = _fixed_colors(running=GREEN, stopped=GREY, failed=RED, dormant=AMBER)
-"""What states look like; those named are served even when nothing is in them."""
+AGENT_COLORS: Final = _fixed_colors(
+    connected=GREEN_LINE, connecting=BLUE, disconnected=RED_LINE, timeout=AMBER_LINE
+)
+WORKSPACE_COLORS: Final = _fixed_colors(running=GREEN_LINE, stopped=GREY, failed=RED_LINE)
+"""Colours of the states that the exporter always serves."""
 
 _HISTOGRAM_SUFFIX: Final = r"(?:_bucket|_count|_sum)?"
 _LONGEST_FIRST: Final = sorted((family.name for family in catalogue.FAMILIES), key=len, reverse=True)
 _METRIC_NAME: Final = re.compile(rf"\b({'|'.join(_LONGEST_FIRST)}){_HISTOGRAM_SUFFIX}\b|\b(up|process_\w+)\b")
 
+_MIN_AXIS_MAX: Final = {"none": 1.0, "percentunit": 0.1}
+"""Minimum of the upper end of an axis, so that a line at 0 is drawn at the bottom."""
+
+_NO_UNIT: Final = "none"
+_MAX_GAP_MS: Final = 3_600_000
+_COLOR_BY_THRESHOLD: Final = dashboard.FieldColorModeId.THRESHOLDS
+_COLOR_BY_SERIES: Final = dashboard.FieldColorModeId.PALETTE_CLASSIC
+_COLOR_FIXED: Final = dashboard.FieldColorModeId.FIXED
+_COLOR_SHADES: Final = dashboard.FieldColorModeId.SHADES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelInfo:
-    """What a panel says of itself: a short title, what it shows, in which unit, and what if there is none."""
+    """Title, description, unit, and the text of an empty panel."""
 
     title: str
     description: str
     unit: Unit
-    no_value: str = "No data"
+    no_value: str = NO_DATA
+
+
+def null_mapping(text: str, color: str) -> dict[str, Any]:
+    """Return the value mapping of missing values."""
+    result = {"text": text, "color": color, "index": 0}
+    return {"type": "special", "options": {"match": "null+nan", "result": result}}
+
+
+def value_mapping(value_mappings: ValueMappings) -> dict[str, Any]:
+    """Return a mapping of values to texts and colours."""
+    options = {
+        key: {"text": text, "color": color, "index": index}
+        for index, (key, (text, color)) in enumerate(value_mappings.items())
+    }
+    return {"type": "value", "options": options}
+
+
+def threshold_properties(steps: ThresholdSteps) -> dict[str, Any]:
+    """Return the properties of a field that is coloured by thresholds."""
+    step_models = [{"value": value, "color": color} for value, color in steps]
+    return {"thresholds": {"mode": "absolute", "steps": step_models}, "color": {"mode": "thresholds"}}
 
 
 class _PanelBuilder(Protocol):
@@ -102,6 +149,9 @@ class _PanelBuilder(Protocol):
     def unit(self, unit: str, /) -> Self: ...
     def decimals(self, decimals: float, /) -> Self: ...
     def no_value(self, no_value: str, /) -> Self: ...
+    def override_by_field_type(
+        self, field_type: str, properties: list[dashboard.DynamicConfigValue], /
+    ) -> Self: ...
     def override_by_name(self, name: str, properties: list[dashboard.DynamicConfigValue], /) -> Self: ...
 
 
@@ -109,9 +159,11 @@ BuilderT = TypeVar("BuilderT", bound=_PanelBuilder)
 
 
 def panel_description(panel_info: PanelInfo, queries: Iterable[str]) -> str:
-    """Return the text behind a panel's information mark, with the metrics that its queries name."""
+    """Return the description of a panel with its unit and the metrics of its queries."""
     names = {
-        match.group(1) or match.group(2): None for query in queries for match in _METRIC_NAME.finditer(query)
+        match.group(1) or match.group(2): None
+        for query in queries
+        for match in _METRIC_NAME.finditer(query.replace(self_metrics.fresh(), ""))
     }
     metrics = ", ".join(f"`{name}`" for name in names)
     return f"{panel_info.description}\n\nUnit: {panel_info.unit.description}. Metrics: {metrics}."
@@ -120,14 +172,18 @@ def panel_description(panel_info: PanelInfo, queries: Iterable[str]) -> str:
 def with_defaults(
     panel: BuilderT, panel_info: PanelInfo, targets: Sequence[Target], overrides: Sequence[Override] = ()
 ) -> BuilderT:
-    """Give a panel what every panel has."""
+    """Return a panel with title, description, unit, data source, targets and overrides."""
     panel = (
         panel.title(panel_info.title)
         .description(panel_description(panel_info, expressions(targets)))
         .datasource(DATASOURCE)
-        .unit(panel_info.unit.id)
+        .unit(_NO_UNIT if panel_info.unit.is_custom else panel_info.unit.id)
         .no_value(panel_info.no_value)
     )
+    if panel_info.unit.is_custom:
+        # Grafana's dashboard linter knows no custom units, and looks at the defaults only.
+        unit = dashboard.DynamicConfigValue(id_val="unit", value=panel_info.unit.id)
+        panel = panel.override_by_field_type("number", [unit])
     if panel_info.unit.decimals is not None:
         panel = panel.decimals(panel_info.unit.decimals)
     for target in targets:
@@ -143,63 +199,10 @@ def _color(mode: dashboard.FieldColorModeId, fixed: str = "") -> build.FieldColo
     return color.fixed_color(fixed) if fixed else color
 
 
-_MIN_AXIS_MAX: Final = {"none": 1.0, "percentunit": 0.1}
-"""How far an axis reaches at least, so that nothing at all does not look like a hundred."""
-
-_NULL_OR_NAN: Final = dashboard.SpecialValueMatch.NULL_AND_NAN
-
-_MAX_GAP_MS: Final = 3_600_000
-"""Gaps of up to an hour, in milliseconds."""
-
-_COLOR_BY_THRESHOLD: Final = dashboard.FieldColorModeId.THRESHOLDS
-_COLOR_BY_SERIES: Final = dashboard.FieldColorModeId.PALETTE_CLASSIC
-_COLOR_FIXED: Final = dashboard.FieldColorModeId.FIXED
-_COLOR_SHADES: Final = dashboard.FieldColorModeId.SHADES
-
-
-ValueMappings = Mapping[str, tuple[str, str]]
-"""A text and a colour for each number."""
-
-
-def _value_map(value_mappings: ValueMappings) -> dashboard.ValueMap:
-    results = {
-        key: dashboard.ValueMappingResult(text=text, color=color, index=index)
-        for index, (key, (text, color)) in enumerate(value_mappings.items())
-    }
-    return dashboard.ValueMap(options=results)
-
-
-def stat_panel(
-    panel_info: PanelInfo,
-    target: Target,
-    *,
-    steps: ThresholdSteps = ACCENT_STEPS,
-    value_mappings: ValueMappings | None = None,
-) -> Panel:
-    """Return one big number, with its course behind it where the query covers a range; or a word for it."""
-    reduce_options = common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
-    graph_mode = kinds.BigValueGraphMode.AREA if target.build().range_val else kinds.BigValueGraphMode.NONE
-    panel = (
-        stat.Panel()
-        .reduce_options(reduce_options)
-        .graph_mode(graph_mode)
-        .color_mode(kinds.BigValueColorMode.VALUE)
-        .text_mode(kinds.BigValueTextMode.VALUE)
-        .thresholds(threshold_config(steps))
-        .color_scheme(_color(_COLOR_BY_THRESHOLD))
-    )
-    null_result = dashboard.ValueMappingResult(text=panel_info.no_value, color="text", index=0)
-    null_options = dashboard.DashboardSpecialValueMapOptions(match=_NULL_OR_NAN, result=null_result)
-    mappings = [dashboard.SpecialValueMap(options=null_options)]
-    panel = panel.mappings([*mappings, *([] if value_mappings is None else [_value_map(value_mappings)])])
-    return with_defaults(panel, panel_info, [target]).build()
-
-
-def time_series_panel(
+def time_series_panel(  # noqa: PLR0913 - each argument is an option of the panel.
     panel_info: PanelInfo,
     targets: Sequence[Target],
     *,
-    steps: ThresholdSteps = (),
     color: str = "",
     stacked: bool = False,
     connect_nulls: bool = False,
@@ -208,16 +211,12 @@ def time_series_panel(
     legend: bool = True,
     legend_right: bool = False,
     max_value: float | None = None,
+    steps: ThresholdSteps = (),
     overrides: Sequence[Override] = (),
-    transformations: Sequence[tuple[str, Mapping[str, Any]]] = (),
-    time_from: str = "",
 ) -> Panel:
-    """Return lines, areas or bars over time; ``steps`` draws dashed lines, ``shaped`` transforms first.
+    """Return lines, stacked areas or bars over time; ``steps`` draws dashed lines.
 
-    Areas that are ``stacked`` have no edges, as those of zeros would hide others, and come in shades of the
-    ``color``; lines that are ``bridged`` pass over short gaps. The legend stands ``beside`` where there are
-    many names.
-    ``back_to`` is a range of the panel's own, for what does not fit into the dashboard's.
+    ``connect_nulls`` draws lines across gaps of up to an hour.
     """
     panel = (
         timeseries.Panel()
@@ -245,11 +244,7 @@ def time_series_panel(
     if steps:
         dashed_style = common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(threshold_config(steps)).thresholds_style(dashed_style)
-    for name, options in transformations:
-        panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val=name, options=options))
-    if time_from:
-        panel = panel.time_from(time_from).hide_time_override(hide_time_override=True)
-    # With fixed decimals an axis writes the text for no data at marks between those that it labels.
+    # With fixed decimals an axis writes the text of missing values at unlabelled ticks.
     panel_info = replace(panel_info, unit=replace(panel_info.unit, decimals=None))
     return with_defaults(panel, panel_info, targets, overrides).build()
 
@@ -260,35 +255,72 @@ def _legend(*, visible: bool, right: bool = False) -> common.VizLegendOptions:
     return legend.display_mode(kinds.LegendDisplayMode.LIST).calcs([])
 
 
-def bar_gauge_panel(
+def bar_chart_panel(  # noqa: PLR0913 - each argument is an option of the panel.
     panel_info: PanelInfo,
     targets: Sequence[Target],
     *,
-    steps: ThresholdSteps = BLUE_STEPS,
-    max_value: float | None = None,
+    x_field: str,
+    color: str,
+    transformations: Sequence[tuple[str, Mapping[str, Any]]],
     overrides: Sequence[Override] = (),
+    stacked: bool = False,
 ) -> Panel:
-    """Return horizontal bars, one for each series, each with its number."""
+    """Return bars over a category axis, which do not depend on the time range of the dashboard."""
+    panel = (
+        barchart.Panel()
+        .min(0)
+        .x_field(x_field)
+        .bar_width(0.8)
+        .group_width(0.9)
+        .fill_opacity(80)
+        .line_width(0)
+        .show_value(kinds.VisibilityMode.AUTO)
+        .text(common.VizTextDisplayOptions().value_size(13))
+        .x_tick_label_max_length(20)
+        .x_tick_label_spacing(60)
+        .legend(_legend(visible=stacked))
+        .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.NONE))
+        .color_scheme(_color(_COLOR_FIXED, color))
+        .axis_soft_max(_MIN_AXIS_MAX["none"])
+    )
+    if stacked:
+        panel = panel.stacking(kinds.StackingMode.NORMAL)
+    for name, options in transformations:
+        panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val=name, options=options))
+    return with_defaults(panel, panel_info, targets, overrides).build()
+
+
+def bar_gauge_panel(  # noqa: PLR0913 - each argument is an option of the panel.
+    panel_info: PanelInfo,
+    targets: Sequence[Target],
+    *,
+    steps: ThresholdSteps = ACCENT_STEPS,
+    overrides: Sequence[Override] = (),
+    repeat: str = "",
+    max_per_row: int = 4,
+) -> Panel:
+    """Return horizontal bars, one per series; ``repeat`` repeats the panel for the values of a variable."""
     panel = (
         bargauge.Panel()
         .min(0)
-        .display_mode(kinds.BarGaugeDisplayMode.GRADIENT)
+        .display_mode(kinds.BarGaugeDisplayMode.BASIC)
         .value_mode(kinds.BarGaugeValueMode.TEXT)
+        .name_placement(kinds.BarGaugeNamePlacement.LEFT)
         .orientation(kinds.VizOrientation.HORIZONTAL)
         .show_unfilled(True)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .text(common.VizTextDisplayOptions().title_size(13).value_size(15))
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(13))
         .thresholds(threshold_config(steps))
         .color_scheme(_color(_COLOR_BY_THRESHOLD))
     )
-    if max_value is not None:
-        panel = panel.max(max_value)
+    if repeat:
+        panel = panel.repeat(repeat).repeat_direction("h").max_per_row(max_per_row)
     return with_defaults(panel, panel_info, targets, overrides).build()
 
 
 def heatmap_panel(panel_info: PanelInfo, target: Target) -> Panel:
     """Return a heatmap of a histogram over time."""
-    # Colours begin below the lowest number, which would else look like nothing at all.
+    # The scale starts at 0. Otherwise the smallest value is invisible.
     scheme = (
         heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Purples").steps(32).min(0)
     )
@@ -308,17 +340,21 @@ def heatmap_panel(panel_info: PanelInfo, target: Target) -> Panel:
 def state_timeline_panel(
     panel_info: PanelInfo, targets: Sequence[Target], value_mappings: ValueMappings
 ) -> Panel:
-    """Return bands of states over time."""
+    """Return states over time."""
+    results = {
+        key: dashboard.ValueMappingResult(text=text, color=color, index=index)
+        for index, (key, (text, color)) in enumerate(value_mappings.items())
+    }
     panel = (
         statetimeline.Panel()
-        .mappings([_value_map(value_mappings)])
+        .mappings([dashboard.ValueMap(options=results)])
         .show_value(kinds.VisibilityMode.AUTO)
         .merge_values(merge_values=True)
         .row_height(0.8)
         .fill_opacity(80)
         .line_width(0)
         .legend(_legend(visible=False))
-        # By steps, bands would name the steps and not the words.
+        # With colours by threshold, the bands show the thresholds and not the mapped texts.
         .color_scheme(_color(_COLOR_BY_SERIES))
     )
     return with_defaults(panel, panel_info, targets).build()

@@ -1,9 +1,9 @@
-"""Tables: which columns stand in which order, how each looks, and what is left out."""
+"""Tables: columns, cell styles and transformations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from string import ascii_uppercase
 from typing import Any, Final
@@ -13,7 +13,14 @@ from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard
 
 from dashboards.generator import units
-from dashboards.generator.panels import Panel, PanelInfo, with_defaults
+from dashboards.generator.panels import (
+    SMALL_SHARE_MAPPING,
+    Panel,
+    PanelInfo,
+    null_mapping,
+    threshold_properties,
+    with_defaults,
+)
 from dashboards.generator.targets import Target, table_query
 from dashboards.generator.theme import (
     ACCENT_STEPS,
@@ -21,6 +28,7 @@ from dashboards.generator.theme import (
     LATENCY_MS_STEPS,
     PROBLEM_COUNT_STEPS,
     RED,
+    TRANSPARENT,
     ThresholdSteps,
     template_link,
 )
@@ -35,6 +43,7 @@ __all__ = [
     "Column",
     "custom_table_panel",
     "latency_column",
+    "p95_column",
     "problem_column",
     "share_column",
     "table_panel",
@@ -43,18 +52,17 @@ __all__ = [
 
 
 class CellStyle(Enum):
-    """How a cell is drawn; shades go from the least to the most of all cells."""
+    """Style of a cell; shades run from the smallest to the largest value of all cells."""
 
     TEXT = "auto"
     GAUGE = "gauge"
     COLORED_BACKGROUND = "color-background"
     SHADED_BACKGROUND = "shade"
-    COLORED_TEXT = "color-text"
     IMAGE = "image"
 
     @property
     def options(self) -> dict[str, str]:
-        """Return Grafana's options of the cell."""
+        """Return Grafana's cell options."""
         extra_options = {
             CellStyle.GAUGE: {"mode": "basic", "valueDisplayMode": "text"},
             CellStyle.COLORED_BACKGROUND: {"mode": "basic"},
@@ -65,15 +73,17 @@ class CellStyle(Enum):
 
 
 _MIN_COLUMN_WIDTH: Final = 80
-"""Pixels; by itself Grafana lets no column become narrower than 150, and the last ones fall off the edge."""
+"""Pixels. Grafana's default of 150 pushes the last columns beyond the edge."""
 
-TREND_STEPS: Final[ThresholdSteps] = ((None, RED), (-0.1, "text"), (0.1, GREEN))
-"""Colours of a change: it matters from a tenth on."""
+_REDUCER: Final = "lastNotNull"
+
+TREND_STEPS: Final[ThresholdSteps] = ((None, RED), (-0.1, TRANSPARENT), (0.1, GREEN))
+"""Changes of less than 10 % have no colour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column: ``source`` is a label, or the letter of the query whose number it shows."""
+    """A column; ``source`` is a label, or the letter of the query whose value it shows."""
 
     source: str
     title: str
@@ -85,9 +95,10 @@ class Column:
     no_value: str = "-"
     value_mappings: Mapping[str, str] | None = None
     link: Mapping[str, str] | None = None
+    hide_text: bool = False
 
     def properties(self) -> dict[str, Any]:
-        """Return what Grafana is told about the field."""
+        """Return the properties of the column's field."""
         found: dict[str, Any] = {"custom.cellOptions": self.cell_style.options, "noValue": self.no_value}
         if self.unit is not None:
             found |= {"unit": self.unit.id, "custom.align": "right"}
@@ -99,14 +110,16 @@ class Column:
         if self.cell_style is CellStyle.SHADED_BACKGROUND:
             found["color"] = {"mode": "continuous-purples"}
         elif self.cell_style not in {CellStyle.TEXT, CellStyle.IMAGE}:
-            found["thresholds"] = {"mode": "absolute", "steps": _threshold_steps(self.steps)}
-            found["color"] = {"mode": "thresholds"}
-            # Without it, nothing looks as good as the best.
-            found["mappings"] = [
-                _null_mapping(
-                    self.no_value, "text" if self.cell_style is CellStyle.COLORED_TEXT else "transparent"
-                )
-            ]
+            # Without the mapping, a missing value has the colour of the first threshold.
+            found |= threshold_properties(self.steps)
+            found["mappings"] = [null_mapping(self.no_value, TRANSPARENT)]
+        elif self.unit is not None:
+            found["mappings"] = [null_mapping(self.no_value, "text")]
+        if self.unit == units.SHARE:
+            found["mappings"] = [*found.get("mappings", ()), SMALL_SHARE_MAPPING]
+        if self.hide_text:
+            options = {"from": -1e9, "to": 1e9, "result": {"text": " ", "index": 0}}
+            found["mappings"] = [*found.get("mappings", ()), {"type": "range", "options": options}]
         if self.width is not None:
             found["custom.width"] = self.width
         if self.value_mappings is not None:
@@ -122,14 +135,14 @@ class Column:
 
 ORGANIZATION_COLUMN: Final = Column(source="organization_name", title="Organization", width=110)
 TEMPLATE_COLUMN: Final = Column(source="template_name", title="Template", link=template_link())
-"""Where each row of a table on templates begins; the name leads to the template's own page."""
+"""First columns of a table by template; the name links to Template Insights."""
 
 
 def latency_column(source: str, title: str, *, width: int | None = None, no_value: str = "-") -> Column:
-    """Return round trips in milliseconds, as the title says, on the colours of Coder's page."""
+    """Return the p50 of a user, in the colours of Coder's page."""
     return Column(
         source=source,
-        title=f"{title} (ms)",
+        title=title,
         unit=units.MILLISECONDS,
         cell_style=CellStyle.COLORED_BACKGROUND,
         steps=LATENCY_MS_STEPS,
@@ -138,72 +151,85 @@ def latency_column(source: str, title: str, *, width: int | None = None, no_valu
     )
 
 
+def p95_column(source: str, title: str, *, width: int | None = None, no_value: str = "-") -> Column:
+    """Return a p95 or a quantile over users; Coder's colours do not apply to it."""
+    return Column(source=source, title=title, unit=units.MILLISECONDS, width=width, no_value=no_value)
+
+
 def problem_column(source: str, title: str, noun: str, *, width: int | None = None) -> Column:
-    """Return a count of things that there should be none of."""
+    """Return a count whose normal value is 0."""
     unit = units.count_of(noun)
     return Column(
         source=source,
         title=title,
         unit=unit,
-        cell_style=CellStyle.COLORED_TEXT,
+        cell_style=CellStyle.COLORED_BACKGROUND,
         steps=PROBLEM_COUNT_STEPS,
         width=width,
     )
 
 
 def share_column(source: str, title: str, steps: ThresholdSteps = ACCENT_STEPS) -> Column:
-    """Return a share of a whole as a bar."""
+    """Return a share as a bar."""
     return Column(
         source=source, title=title, unit=units.SHARE, cell_style=CellStyle.GAUGE, steps=steps, max_value=1
     )
 
 
 def trend_column(source: str, title: str) -> Column:
-    """Return a change in green and red."""
+    """Return a relative change, green or red from 10 % on."""
     return Column(
         source=source,
         title=title,
         unit=units.RELATIVE_CHANGE,
-        cell_style=CellStyle.COLORED_TEXT,
+        cell_style=CellStyle.COLORED_BACKGROUND,
         steps=TREND_STEPS,
     )
 
 
-def _null_mapping(text: str, color: str) -> dict[str, Any]:
-    result = {"text": text, "color": color, "index": 0}
-    return {"type": "special", "options": {"match": "null+nan", "result": result}}
-
-
-def _threshold_steps(steps: ThresholdSteps) -> list[dict[str, Any]]:
-    return [{"value": value, "color": color} for value, color in steps]
-
-
-def table_panel(
+def table_panel(  # noqa: PLR0913 - each argument is an option of the table.
     panel_info: PanelInfo,
     queries: Sequence[Expr],
     columns: Sequence[Column],
     *,
     sort: str = "",
     descending: bool = True,
+    base: Expr | None = None,
+    always_shown: bool = False,
 ) -> Panel:
-    """Return a table whose rows join the queries by the labels that all of them have."""
+    """Return a table whose rows join the results of the queries by their common labels.
+
+    ``base`` returns all rows, by default the first query. Where another query has no value for a row, NaN
+    stands for it, so that its column does not disappear.
+    """
+    queries = [_complete(query, base or queries[0]) for query in queries]
     fields = _field_names(queries, columns)
-    labels = [label for query in queries for label in query.labels]
-    titles_by_field = {fields[column.source]: column.title for column in columns}
-    hidden = dict.fromkeys(
-        field for field in ("Time", *labels, *fields.values()) if field not in titles_by_field
-    )
+    labels = dict.fromkeys(label for query in queries for label in query.labels)
+    group_fields: dict[str, Any] = {label: {"operation": "groupby", "aggregations": []} for label in labels}
+    group_fields |= {
+        field: {"operation": "aggregate", "aggregations": [_REDUCER]}
+        for field in (fields[column.source] for column in columns)
+        if field not in labels
+    }
+    titles_by_field = {
+        field if (field := fields[column.source]) in labels else f"{field} ({_REDUCER})": column.title
+        for column in columns
+    }
     organize_options = {
-        "excludeByName": dict.fromkeys(hidden, True),
+        "excludeByName": dict.fromkeys((label for label in labels if label not in titles_by_field), True),
         "indexByName": {field: index for index, field in enumerate(titles_by_field)},
         "renameByName": titles_by_field,
     }
-    transformations: list[tuple[str, Mapping[str, Any]]] = [("organize", organize_options)]
+    transformations: list[tuple[str, Mapping[str, Any]]] = [
+        # Grafana drops an empty result here. It would otherwise show the headers of the values alone.
+        ("groupBy", {"fields": group_fields}),
+        ("organize", organize_options),
+    ]
     if len(queries) > 1:
         transformations.insert(0, ("merge", {}))
     return custom_table_panel(
         panel_info,
-        [table_query(query) for query in queries],
+        [table_query(query, always_shown=always_shown) for query in queries],
         columns,
         transformations=transformations,
         sort=sort,
@@ -211,20 +237,30 @@ def table_panel(
     )
 
 
+def _complete(query: Expr, base: Expr) -> Expr:
+    if query.text == base.text or set(query.labels) != set(base.labels):
+        return query
+    return replace(query, text=f"{query} or {base} * NaN", max_operand="")
+
+
 def _field_names(queries: Sequence[Expr], columns: Sequence[Column]) -> dict[str, str]:
-    """Return the name that Grafana gives to each label and to the number of each query."""
+    """Return Grafana's field name of each label and of the value of each query."""
     letters = ascii_uppercase[: len(queries)]
     value_fields = {letter: f"Value #{letter}" for letter in letters} if len(queries) > 1 else {"A": "Value"}
     label_fields = {label: label for query in queries for label in query.labels}
     if unknown := {column.source for column in columns} - set(label_fields) - set(value_fields):
-        raise ValueError(f"Expected columns out of the queries, found {', '.join(sorted(unknown))}.")
+        raise ValueError(
+            f"columns: expected labels or letters of the queries, got {', '.join(sorted(unknown))}"
+        )
     if ambiguous := {column.title for column in columns} & {"Value", *value_fields.values(), *label_fields}:
-        # Grafana would give what is said of one field to both.
-        raise ValueError(f"Expected titles unlike names of fields, found {', '.join(sorted(ambiguous))}.")
+        # Grafana would apply an override to both fields.
+        raise ValueError(
+            f"columns: expected titles that differ from field names, got {', '.join(sorted(ambiguous))}"
+        )
     return label_fields | value_fields
 
 
-def custom_table_panel(
+def custom_table_panel(  # noqa: PLR0913 - each argument is an option of the table.
     panel_info: PanelInfo,
     targets: Sequence[Target],
     columns: Sequence[Column],
@@ -232,15 +268,16 @@ def custom_table_panel(
     transformations: Sequence[tuple[str, Mapping[str, Any]]],
     sort: str = "",
     descending: bool = True,
+    min_column_width: int = _MIN_COLUMN_WIDTH,
 ) -> Panel:
-    """Return a table made by transformations of one's own."""
+    """Return a table with its own transformations."""
     panel = (
         table.Panel()
         .show_header(True)
         .cell_height(kinds.TableCellHeight.SM)
         .footer(common.TableFooterOptions().show(False).reducer([]).count_rows(False))
         .filterable(False)
-        .min_width(_MIN_COLUMN_WIDTH)
+        .min_width(min_column_width)
     )
     for name, options in transformations:
         panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val=name, options=options))

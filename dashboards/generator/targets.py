@@ -1,4 +1,4 @@
-"""Queries as panels ask them: over a range, at its end, as rows of a table, as buckets of a heatmap."""
+"""Prometheus targets: instant values, ranges, tables and histogram buckets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from grafana_foundation_sdk.builders import prometheus
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
 
+from dashboards.generator.queries import self_metrics
 from dashboards.generator.theme import DATASOURCE
 from insights_exporter.bundle.promql import Expr
 
@@ -28,32 +29,36 @@ def _target(query: Expr | str) -> Target:
 
 
 def range_query(query: Expr | str, legend: str = "__auto", *, interval: str = "") -> Target:
-    """Ask over the whole range; ``interval`` is the shortest step."""
+    """Return a range query; ``interval`` is its minimum step."""
     target = _target(query).range().format(PromQueryFormat.TIME_SERIES).legend_format(legend)
     return target.interval(interval) if interval else target
 
 
 def instant_query(query: Expr | str, legend: str = "__auto") -> Target:
-    """Ask once, at the end of the range."""
+    """Return an instant query at the end of the range."""
     return _target(query).instant().format(PromQueryFormat.TIME_SERIES).legend_format(legend)
 
 
-def table_query(query: Expr | str) -> Target:
-    """Ask once and get a table with a column per label."""
-    return _target(query).instant().format(PromQueryFormat.TABLE)
+def table_query(query: Expr | str, *, always_shown: bool = False) -> Target:
+    """Return an instant query whose result is a table with a column per label.
+
+    Old data is not shown, unless it is ``always_shown``.
+    """
+    text = str(query) if always_shown else f"({query}) and on () {self_metrics.fresh()}"
+    return _target(text).instant().format(PromQueryFormat.TABLE)
 
 
 def heatmap_query(query: Expr | str, *, interval: str = "") -> Target:
-    """Ask for cumulative buckets by ``le``; Grafana takes them apart."""
+    """Return a range query of cumulative buckets by ``le``."""
     target = _target(query).range().format(PromQueryFormat.HEATMAP).legend_format("{{le}}")
     return target.interval(interval) if interval else target
 
 
 def histogram_query(query: Expr | str) -> Target:
-    """Ask once for cumulative buckets by ``le``; Grafana takes them apart."""
+    """Return an instant query of cumulative buckets by ``le``."""
     return _target(query).instant().format(PromQueryFormat.HEATMAP).legend_format("{{le}}")
 
 
 def expressions(targets: Iterable[Target]) -> list[str]:
-    """Return what is asked."""
+    """Return the PromQL of some targets."""
     return [target.build().expr for target in targets]

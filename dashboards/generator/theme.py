@@ -1,4 +1,4 @@
-"""Defaults that every dashboard shares: colours, steps, where data comes from, what leads elsewhere."""
+"""Defaults of all dashboards: colours, thresholds, texts, data source, links and annotations."""
 
 from __future__ import annotations
 
@@ -8,111 +8,143 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common, dashboard
 
-from insights_exporter.bundle.registry import DASHBOARDS, TEMPLATE_INSIGHTS, DashboardInfo
+from insights_exporter.bundle.alerts.thresholds import Thresholds
+from insights_exporter.bundle.registry import (
+    EXPORTER_HEALTH,
+    FOLDER_UID,
+    TEMPLATE_INSIGHTS,
+    DashboardInfo,
+)
 
 __all__ = [
     "ACCENT",
     "ACCENT_STEPS",
     "AMBER",
+    "AMBER_LINE",
     "BLUE",
-    "BLUE_STEPS",
     "DATASOURCE",
+    "DATA_AGE_STEPS",
     "GREEN",
+    "GREEN_LINE",
     "GREY",
     "LATENCY_BANDS",
     "LATENCY_MS_STEPS",
     "LATENCY_SECONDS_STEPS",
     "NO_AGENT_REPORTS",
-    "NO_LICENSE_LIMIT",
+    "NO_DATA",
     "NO_USER_NAMES",
+    "NO_USER_REPORTS",
+    "PLAIN_STEPS",
     "PROBLEM_COUNT_STEPS",
     "RED",
+    "RED_LINE",
     "SEATS_USED_STEPS",
     "SLOW_SHARE_STEPS",
-    "TAG",
-    "TEXT_STEPS",
+    "TRANSPARENT",
     "ThresholdSteps",
     "annotation_queries",
     "dashboard_link",
     "dashboard_links",
+    "health_link",
+    "nothing_found",
     "template_link",
     "threshold_config",
 ]
 
-TAG: Final = "coder-insights"
 DATASOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
-GREEN: Final = "#16A249"
+GREEN: Final = "#1A7F37"
 AMBER: Final = "#FDBA72"
-RED: Final = "#F87272"
-"""Success, warning and error as Coder's page draws them."""
+RED: Final = "#C4162A"
+GREY: Final = "#6E7079"
+TRANSPARENT: Final = "transparent"
+"""Backgrounds. Grafana writes white on the dark ones and black on amber: a contrast of at least 4.5 to 1 in
+both themes.
+"""
 
-GREY: Final = "#8E8E9A"
-BLUE: Final = "#5794F2"
-ACCENT: Final = "#A78BFA"
-"""The purple of the page's chart of active users."""
+GREEN_LINE: Final = "green"
+AMBER_LINE: Final = "orange"
+RED_LINE: Final = "red"
+"""Colours of lines and bars. Grafana has a shade of each for the light and for the dark theme."""
+
+BLUE: Final = "blue"
+ACCENT: Final = "#8B5CF6"
+"""Purple of the active users chart on Coder's page, darkened for the light theme."""
 
 ThresholdStep = tuple[float | None, str]
 ThresholdSteps = tuple[ThresholdStep, ...]
-"""From which number on a colour holds; None is from the beginning."""
+"""Colours by lower bound; the first bound is None."""
 
+_THRESHOLDS: Final = Thresholds()
+_WARNING, _CRITICAL = _THRESHOLDS.latency_warning, _THRESHOLDS.latency_critical
+
+PLAIN_STEPS: Final[ThresholdSteps] = ((None, TRANSPARENT),)
 ACCENT_STEPS: Final[ThresholdSteps] = ((None, ACCENT),)
-BLUE_STEPS: Final[ThresholdSteps] = ((None, BLUE),)
-TEXT_STEPS: Final[ThresholdSteps] = ((None, "text"),)
-LATENCY_MS_STEPS: Final[ThresholdSteps] = ((None, GREEN), (150, AMBER), (300, RED))
-LATENCY_SECONDS_STEPS: Final[ThresholdSteps] = ((None, GREEN), (0.15, AMBER), (0.3, RED))
-SLOW_SHARE_STEPS: Final[ThresholdSteps] = ((None, GREEN), (0.1, AMBER), (0.25, RED))
-"""One in ten is worth a look; a quarter share a cause."""
+LATENCY_SECONDS_STEPS: Final[ThresholdSteps] = ((None, GREEN), (_WARNING, AMBER), (_CRITICAL, RED))
+LATENCY_MS_STEPS: Final[ThresholdSteps] = ((None, GREEN), (_WARNING * 1000, AMBER), (_CRITICAL * 1000, RED))
+"""Colours of Coder's page. They apply to the p50 of a user and to nothing else."""
 
-SEATS_USED_STEPS: Final[ThresholdSteps] = ((None, GREEN), (0.8, AMBER), (0.9, RED))
-"""The last tenth is the time that buying takes."""
-
-PROBLEM_COUNT_STEPS: Final[ThresholdSteps] = ((None, "text"), (1, AMBER), (5, RED))
-"""None at all is nothing to look at, so it has no colour."""
+SLOW_SHARE_STEPS: Final[ThresholdSteps] = (
+    (None, TRANSPARENT),
+    (0.1, AMBER),
+    (_THRESHOLDS.slow_users_share, RED),
+)
+SEATS_USED_STEPS: Final[ThresholdSteps] = ((None, TRANSPARENT), (0.8, AMBER), (_THRESHOLDS.seats_share, RED))
+PROBLEM_COUNT_STEPS: Final[ThresholdSteps] = ((None, TRANSPARENT), (1, AMBER), (5, RED))
+DATA_AGE_STEPS: Final[ThresholdSteps] = ((None, TRANSPARENT), (900, AMBER), (1800, RED))
+"""Three missed polls, and the default of ``poll.max_staleness``, after which the exporter drops old data."""
 
 LATENCY_BANDS: Final = (
-    ("fast", "below 150 ms", GREEN),
-    ("fair", "150 to 300 ms", AMBER),
-    ("slow", "300 ms and more", RED),
+    ("fast", "Fast: below 150 ms", GREEN_LINE),
+    ("fair", "Fair: 150 to 300 ms", AMBER_LINE),
+    ("slow", "Slow: 300 ms and more", RED_LINE),
 )
-"""The colours of Coder's page in words."""
 
-NO_USER_NAMES: Final = "Nobody in this window, or user names are switched off"
-NO_AGENT_REPORTS: Final = "No data: needs agent reports (agent_stats.source)"
-NO_USER_REPORTS: Final = (
-    "Nobody in this range, or user names are switched off, or agent reports are not read (agent_stats.source)"
+_SEE_STATUS: Final = "see Data status at the top"
+NO_DATA: Final = f"No data: nothing in this window or selection, or the data is missing ({_SEE_STATUS})"
+NO_USER_NAMES: Final = (
+    f"No users: no usage in this window, or user names are switched off (privacy.users), or {_SEE_STATUS}"
 )
-NO_LICENSE_LIMIT: Final = "No licence limit"
+NO_AGENT_REPORTS: Final = (
+    f"No data: agent_stats.source is not configured, or no session was open, or {_SEE_STATUS}"
+)
+NO_USER_REPORTS: Final = (
+    "No data: agent_stats.source is not configured, or user names are switched off (privacy.users), "
+    f"or no session was open, or {_SEE_STATUS}"
+)
+
+
+def nothing_found(finding: str) -> str:
+    """Return the text of a list of problems that is empty, such as "No unused apps"."""
+    return f"{finding}, or no data: {_SEE_STATUS}"
 
 
 def threshold_config(steps: Sequence[ThresholdStep]) -> build.ThresholdsConfig:
-    """Return colours by absolute steps."""
+    """Return absolute thresholds."""
     thresholds = [dashboard.Threshold(value=value, color=color) for value, color in steps]
     return build.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(thresholds)
 
 
-def dashboard_links(current: DashboardInfo) -> list[build.DashboardLink]:
-    """Return what leads to the other dashboards with the selection and the time kept."""
+def dashboard_links() -> list[build.DashboardLink]:
+    """Return one drop-down with all dashboards of the tag; it keeps the time range and the variables."""
     return [
-        build.DashboardLink(info.title.removeprefix("Coder / "))
-        .type(dashboard.DashboardLinkType.LINK)
-        .url(info.path)
-        .tooltip(info.description)
-        .icon("dashboard")
+        build.DashboardLink("Coder dashboards")
+        .type(dashboard.DashboardLinkType.DASHBOARDS)
+        .tags([FOLDER_UID])
+        .as_dropdown(True)
         .include_vars(True)
         .keep_time(True)
-        for info in DASHBOARDS
-        if info is not current
     ]
 
 
 def annotation_queries() -> list[build.AnnotationQuery]:
-    """Return marks for the alerts that fire."""
+    """Return the annotations: firing alerts."""
     return [
         build.AnnotationQuery()
         .name("Alerts")
         .datasource(DATASOURCE)
         .enable(True)
+        .hide(True)
         .icon_color(RED)
         .expr('ALERTS{alertname=~"CoderInsights.+", alertstate="firing"}')
         .step("5m")
@@ -128,15 +160,25 @@ _CARRIED_PARAMETERS: Final = (
 
 
 def dashboard_link(info: DashboardInfo, **columns_by_variable: str) -> dict[str, str]:
-    """Return a link of a table's row; each variable named takes the value of a column."""
+    """Return a data link of a table row; each named variable takes the value of a column."""
     variables = "".join(
         f'&var-{variable}=${{__data.fields["{column}"]:percentencode}}'
         for variable, column in columns_by_variable.items()
     )
-    name = info.title.removeprefix("Coder / ")
-    return {"title": f"Open {name}", "url": f"{info.path}?{_CARRIED_PARAMETERS}{variables}"}
+    return {
+        "title": f"Open {info.short_title}",
+        "url": f"{info.path}?{_CARRIED_PARAMETERS}{variables}",
+    }
 
 
 def template_link() -> dict[str, str]:
-    """Return a link to the page of the template in a table's row."""
+    """Return a data link to the template of a table row."""
     return dashboard_link(TEMPLATE_INSIGHTS, organization="Organization", template="Template")
+
+
+def health_link() -> dict[str, str]:
+    """Return a link to Exporter Health."""
+    return {
+        "title": f"Open {EXPORTER_HEALTH.short_title}",
+        "url": f"{EXPORTER_HEALTH.path}?{_CARRIED_PARAMETERS}",
+    }

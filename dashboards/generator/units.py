@@ -1,4 +1,4 @@
-"""What numbers are measured in: Grafana's name for it, and a word for people."""
+"""Units: Grafana's id, the text for descriptions, and the decimals."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ __all__ = [
     "BOOLEAN",
     "BYTES",
     "CONCURRENT_USERS",
-    "CORES",
-    "DATE_TIME",
+    "DATE",
     "HOURS",
-    "HOURS_AND_MINUTES",
     "MILLISECONDS",
     "PERCENT",
     "RELATIVE_CHANGE",
@@ -28,34 +26,38 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """``id`` is Grafana's, ``word`` stands in descriptions; None leaves the decimals to Grafana."""
+    """A unit; ``id`` is Grafana's, ``description`` is for people, None leaves the decimals to Grafana."""
 
     id: str
     description: str
     decimals: int | None = None
 
+    @property
+    def is_custom(self) -> bool:
+        """Return whether the unit is a suffix or a date format instead of a unit of Grafana."""
+        return ":" in self.id
+
 
 def count_of(noun: str) -> Unit:
-    """Return the unit of things that are counted."""
+    """Return the unit of a count."""
     return Unit("none", noun, 0)
 
 
 USERS: Final = count_of("users")
-CONCURRENT_USERS: Final = Unit("none", "people at once", 1)
+CONCURRENT_USERS: Final = Unit("none", "users at the same time", 1)
 REQUESTS_PER_SECOND: Final = Unit("reqps", "requests per second")
-HOURS_AND_MINUTES: Final = Unit("clocks", "hours and minutes", 1)
-"""Hours stay hours: a working day is not a day."""
 
-HOURS: Final = Unit("none", "hours", 1)
+HOURS: Final = Unit("suffix:h", "hours", 1)
+"""Hours as on Coder's page. Grafana's ``h`` shows 99 hours as 4.1 days; ``clocks`` wraps at 100 hours."""
+
 SECONDS: Final = Unit("s", "seconds")
-MILLISECONDS: Final = Unit("none", "milliseconds", 0)
-"""Rounded and never turned into seconds, as on Coder's page; Grafana's own unit would do so from 1000 on."""
+MILLISECONDS: Final = Unit("suffix:ms", "milliseconds", 0)
+"""Milliseconds as on Coder's page. Grafana's unit ``ms`` turns 1000 ms into 1 s."""
 
-SHARE: Final = Unit("percentunit", "share of the whole", 0)
-RELATIVE_CHANGE: Final = Unit("percentunit", "change as a share of the number before", 0)
+SHARE: Final = Unit("percentunit", "share", 0)
+RELATIVE_CHANGE: Final = Unit("percentunit", "change relative to the earlier value", 0)
 PERCENT: Final = Unit("percent", "percent", 0)
 BYTES: Final = Unit("bytes", "bytes")
 TIME_AGO: Final = Unit("dateTimeFromNow", "time ago")
-DATE_TIME: Final = Unit("dateTimeAsIso", "date and time")
+DATE: Final = Unit("time:YYYY-MM-DD", "date")
 BOOLEAN: Final = Unit("none", "1 for yes, 0 for no", 0)
-CORES: Final = Unit("none", "cores", 3)

@@ -1,4 +1,4 @@
-"""What can be chosen at the top of a dashboard."""
+"""Dashboard variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from insights_exporter.bundle.promql import TARGET_MATCHERS, QueryBuilder, regex
 from insights_exporter.metrics import catalogue
 
 __all__ = [
-    "DEFAULT_WINDOW",
     "Variables",
     "multi_template_variables",
     "single_template_variables",
@@ -22,13 +21,17 @@ __all__ = [
 
 Variables = list[build.QueryVariable | build.DatasourceVariable]
 
-DEFAULT_WINDOW: Final = "7d"
-"""Today and the six days before, where Coder's page begins."""
+_DEFAULT_WINDOW: Final = "7d"
+"""Default range of Coder's page: today and the six days before."""
 
+_PARAMETER_REGEX: Final = '/(?:display_name="(?<text>[^"]+)", ?)?parameter_name="(?<value>[^"]+)"/'
 _ALL_VALUE: Final = ".+"
+_QUERY: Final = QueryBuilder(TARGET_MATCHERS)
 
 
-def _query_variable(name: str, label: str, values: str, *, multi: bool) -> build.QueryVariable:
+def _query_variable(
+    name: str, label: str, values: str, *, multi: bool, hidden: bool = False
+) -> build.QueryVariable:
     query = f"label_values({values})"
     variable = (
         build.QueryVariable(name)
@@ -41,6 +44,8 @@ def _query_variable(name: str, label: str, values: str, *, multi: bool) -> build
         .multi(multi)
         .include_all(multi)
     )
+    if hidden:
+        variable = variable.hide(dashboard.VariableHide.HIDE_VARIABLE)
     if multi:
         all_option = dashboard.VariableOption(text="All", value="$__all", selected=True)
         variable = variable.all_value(_ALL_VALUE).current(all_option)
@@ -48,55 +53,72 @@ def _query_variable(name: str, label: str, values: str, *, multi: bool) -> build
 
 
 def target_variables() -> Variables:
-    """Return the data source, and which exporters: jobs and instances."""
+    """Return the data source, and job and instance of the exporter.
+
+    Job and instance are hidden; ``insights-exporter bundle --show-targets`` shows them.
+    """
     build_info = catalogue.BUILD_INFO
     job_selector = QueryBuilder(TARGET_MATCHERS[:1]).selector(build_info)
     datasource = build.DatasourceVariable("datasource").label("Data source").type("prometheus")
     return [
         datasource.multi(False).include_all(False),
-        _query_variable("job", "Job", f"{build_info.name}, job", multi=True),
-        _query_variable("instance", "Instance", f"{job_selector}, instance", multi=True),
+        _query_variable("job", "Job", f"{build_info.name}, job", multi=True, hidden=True),
+        _query_variable("instance", "Instance", f"{job_selector}, instance", multi=True, hidden=True),
     ]
-
-
-def _template_variables(*, multi: bool) -> Variables:
-    family, builder = catalogue.TEMPLATE_INFO, QueryBuilder(TARGET_MATCHERS)
-    organization = regex("$organization") if multi else "$organization"
-    organization_selector = builder.selector(family, organization_name=organization)
-    return [
-        _query_variable(
-            "organization", "Organization", f"{builder.selector(family)}, organization_name", multi=multi
-        ),
-        _query_variable("template", "Template", f"{organization_selector}, template_name", multi=multi),
-    ]
-
-
-def _user_variable() -> build.QueryVariable:
-    selector = QueryBuilder(TARGET_MATCHERS).selector(catalogue.USER_INFO)
-    return _query_variable("username", "User", f"{selector}, username", multi=True)
 
 
 def _window_variable(default_window: str) -> build.QueryVariable:
-    selector = QueryBuilder(TARGET_MATCHERS).selector(catalogue.DEPLOYMENT_UNIQUE_USERS)
+    selector = _QUERY.selector(catalogue.DEPLOYMENT_UNIQUE_USERS)
     default = dashboard.VariableOption(text=default_window, value=default_window, selected=True)
     return _query_variable("window", "Window", f"{selector}, window", multi=False).current(default)
 
 
+def _parameter_variable() -> build.QueryVariable:
+    """Return the parameters of the template: names as values, display names as texts."""
+    parameters = _QUERY.latest(
+        catalogue.PARAMETER_INFO, organization_name="$organization", template_name="$template"
+    ).count("display_name", "parameter_name")
+    query = f"query_result({parameters})"
+    variable = _query_variable("parameter", "Parameter", "", multi=True, hidden=True)
+    return variable.query(query).definition(query).regex(_PARAMETER_REGEX)
+
+
 def single_template_variables() -> Variables:
-    """Return the choice of one template and a window."""
-    return [*target_variables(), *_template_variables(multi=False), _window_variable(DEFAULT_WINDOW)]
+    """Return one template, a window, and the hidden variable that repeats the block of a parameter."""
+    family = catalogue.TEMPLATE_INFO
+    organization_selector = _QUERY.selector(family, organization_name="$organization")
+    return [
+        *target_variables(),
+        _query_variable(
+            "organization", "Organization", f"{_QUERY.selector(family)}, organization_name", multi=False
+        ),
+        _query_variable("template", "Template", f"{organization_selector}, template_name", multi=False),
+        _window_variable(_DEFAULT_WINDOW),
+        _parameter_variable(),
+    ]
 
 
-def multi_template_variables(*, window: str = DEFAULT_WINDOW) -> Variables:
-    """Return the choice of any number of templates and a window."""
-    return [*target_variables(), *_template_variables(multi=True), _window_variable(window)]
+def multi_template_variables(*, window: str = _DEFAULT_WINDOW) -> Variables:
+    """Return any number of templates, and a window.
+
+    The names are plural, so that a link from a template's own dashboard does not filter the others.
+    """
+    family = catalogue.TEMPLATE_INFO
+    organization_selector = _QUERY.selector(family, organization_name=regex("$organizations"))
+    return [
+        *target_variables(),
+        _query_variable(
+            "organizations", "Organization", f"{_QUERY.selector(family)}, organization_name", multi=True
+        ),
+        _query_variable("templates", "Template", f"{organization_selector}, template_name", multi=True),
+        _window_variable(window),
+    ]
 
 
 def user_variables() -> Variables:
-    """Return the choice of any number of templates and of users, and a window."""
-    return [
-        *target_variables(),
-        *_template_variables(multi=True),
-        _user_variable(),
-        _window_variable(DEFAULT_WINDOW),
-    ]
+    """Return any number of templates and users, and a window."""
+    users = _query_variable(
+        "username", "User", f"{_QUERY.selector(catalogue.USER_INFO)}, username", multi=True
+    )
+    *variables, window = multi_template_variables()
+    return [*variables, users, window]

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +14,9 @@ import yaml
 
 from insights_exporter.bundle.options import BundleOptions
 from insights_exporter.bundle.output import bundle_files, provisioning_files
-from insights_exporter.bundle.registry import DASHBOARDS
+from insights_exporter.bundle.registry import DASHBOARDS, iter_panels
 from insights_exporter.cli import main
+from tests.support.dashboards import dashboard_queries
 from tests.support.promql import parse_selectors
 
 ROOT: Final = Path(__file__).parents[2]
@@ -36,23 +36,16 @@ def load_dashboards(files: dict[str, str]) -> list[dict[str, Any]]:
     return [json.loads(text) for path, text in files.items() if re.fullmatch(r"dashboards/[^/]+\.json", path)]
 
 
-def dashboard_queries(dashboard: dict[str, Any]) -> Iterator[str]:
-    """Yield all queries, with their variables made into durations and names."""
-    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
-    expressions += [item["expr"] for item in dashboard["annotations"]["list"]]
-    for item in dashboard["templating"]["list"]:
-        if match := re.fullmatch(r"label_values\((.+), \w+\)", item["query"]):
-            expressions.append(match[1])
-    for item in expressions:
-        yield re.sub(r"\[\$__\w+", "[5m", item)
+def parseable_queries(dashboard: dict[str, Any]) -> list[str]:
+    """Return all queries with durations in place of Grafana's variables; a dashboard has at least one."""
+    queries = [re.sub(r"\[\$__\w+", "[5m", query) for query in dashboard_queries(dashboard)]
+    assert queries
+    return queries
 
 
 def test_default_options_reproduce_the_repository_files(tmp_path: Path) -> None:
     for path, text in run_bundle(tmp_path).items():
         committed = (ROOT / path).read_text(encoding="utf-8")
-        if path.startswith("alerts/"):
-            committed = committed.replace("python -m tools.alerts", "insights-exporter bundle", 1)
-
         assert committed == text, path
 
 
@@ -76,7 +69,7 @@ def test_compose_provisioning_files_are_generated() -> None:
 def test_every_selector_gets_the_matchers(tmp_path: Path) -> None:
     options = ("--matcher", 'cluster="blue"', "--matcher", 'env=~"prod|test"')
     for dashboard in load_dashboards(run_bundle(tmp_path, *options)):
-        for query in dashboard_queries(dashboard):
+        for query in parseable_queries(dashboard):
             for selector in parse_selectors(query):
                 assert selector.matchers.get("cluster") == ("=", "blue"), query
                 assert selector.matchers.get("env") == ("=~", "prod|test")
@@ -90,6 +83,46 @@ def test_matchers_are_added_to_queries_only(tmp_path: Path) -> None:
         text = json.dumps(after).replace(r"cluster=\"blue\", ", "").replace(r"{cluster=\"blue\"}", "")
 
         assert json.loads(text) == before
+
+
+def test_a_cluster_label_is_a_variable_of_every_dashboard_and_selector(tmp_path: Path) -> None:
+    for dashboard in load_dashboards(run_bundle(tmp_path, "--cluster-label", "cluster")):
+        datasource, cluster, job, *_ = dashboard["templating"]["list"]
+
+        assert [datasource["name"], cluster["name"], job["name"]] == ["datasource", "cluster", "job"]
+        assert cluster["query"] == "label_values(coder_insights_exporter_build_info, cluster)"
+        assert (cluster["multi"], cluster["includeAll"], cluster.get("hide", 0)) == (False, False, 0)
+        for query in parseable_queries(dashboard):
+            if "ALERTS" not in query and query != "coder_insights_exporter_build_info":
+                for selector in parse_selectors(query):
+                    assert selector.matchers.get("cluster") == ("=", "$cluster"), query
+
+
+def test_links_of_rows_keep_the_cluster(tmp_path: Path) -> None:
+    text = json.dumps(load_dashboards(run_bundle(tmp_path, "--cluster-label", "cluster")))
+
+    assert text.count("${datasource:queryparam}") > 5
+    assert text.count("${datasource:queryparam}") == text.count(
+        "${datasource:queryparam}&${cluster:queryparam}"
+    )
+
+
+@pytest.mark.parametrize(("arguments", "hidden"), [((), True), (("--show-targets",), False)])
+def test_job_and_instance_are_hidden_unless_requested(
+    tmp_path: Path, arguments: tuple[str, ...], *, hidden: bool
+) -> None:
+    for dashboard in load_dashboards(run_bundle(tmp_path, *arguments)):
+        variables = {item["name"]: item for item in dashboard["templating"]["list"]}
+
+        assert {variables[name]["hide"] == 2 for name in ("job", "instance")} == {hidden}
+
+
+def test_the_status_row_links_to_the_published_runbooks(tmp_path: Path) -> None:
+    url = "https://wiki.example.com/runbooks"
+    for dashboard in load_dashboards(run_bundle(tmp_path, "--runbook-url", url)):
+        (status,) = (panel for panel in dashboard["panels"] if panel["title"] == "Data status")
+
+        assert status["links"][1]["url"] == f"{url}/CoderInsightsDataStale.md"
 
 
 @pytest.mark.parametrize(
@@ -159,9 +192,7 @@ def test_the_import_format_declares_the_data_source_as_input(tmp_path: Path) -> 
             "prometheus",
         )
         assert dashboard["templating"]["list"][0]["current"]["value"] == "${DS_PROMETHEUS}"
-        assert {
-            ("panel", panel["type"]) for panel in dashboard["panels"] if panel["type"] != "row"
-        } <= required
+        assert {("panel", panel["type"]) for panel in iter_panels(dashboard["panels"])} <= required
         assert ("grafana", "grafana") in required
     assert not any("provisioning" in path for path in files)
 
@@ -189,16 +220,18 @@ def test_config_maps_match_the_grafana_sidecar(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "expected_message"),
     [
-        (("--matcher", "cluster=blue"), "--matcher: expected one such as"),
-        (("--matcher", '{cluster="blue"}'), "--matcher: expected one such as"),
+        (("--matcher", "cluster=blue"), "--matcher: expected a matcher"),
+        (("--matcher", '{cluster="blue"}'), "--matcher: expected a matcher"),
         (("--prefix", "Staging"), "--prefix: expected up to 18 of"),
         (("--prefix", "a" * 19), "--prefix: expected up to 18 of"),
         (("--folder", "a/b"), "--folder: expected a title"),
         (("--folder", " "), "--folder: expected a title"),
         (("--mounted-at", "dashboards"), "--mounted-at: expected an absolute path"),
-        (("--prometheus-url", "prometheus:9090"), "--prometheus-url: expected http"),
-        (("--threshold", "seats=1"), "Expected names of thresholds"),
-        (("--output", "/dev/null/bundle"), "--output: expected a folder"),
+        (("--prometheus-url", "prometheus:9090"), "--prometheus-url: expected an http"),
+        (("--threshold", "seats=1"), "--threshold: expected a name"),
+        (("--cluster-label", "my-cluster"), "--cluster-label: expected a label name"),
+        (("--cluster-label", "job"), "--cluster-label: expected a label that identifies"),
+        (("--output", "/dev/null/bundle"), "--output: expected a writable folder"),
     ],
 )
 def test_invalid_options_are_reported(

@@ -1,4 +1,4 @@
-"""How lines of panels become a dashboard."""
+"""Generator: positions and ids of panels, and the committed files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from dashboards.generator import units
+from dashboards.generator.__main__ import DASHBOARD_BUILDERS
 from dashboards.generator.dashboard import GridRow, Row, dashboard_json
 from dashboards.generator.panels import Panel, PanelInfo, time_series_panel
 from dashboards.generator.targets import range_query
 from dashboards.generator.variables import target_variables
+from insights_exporter.bundle.customize import dashboard_json as to_text
 from insights_exporter.bundle.promql import TARGET_MATCHERS, QueryBuilder
-from insights_exporter.bundle.registry import DEPLOYMENT_OVERVIEW
+from insights_exporter.bundle.registry import DEPLOYMENT_OVERVIEW, DashboardInfo
 from insights_exporter.metrics import catalogue
+from tests.support.dashboards import DASHBOARDS_DIR
 
 _USERS = QueryBuilder(TARGET_MATCHERS).latest(catalogue.USERS)
 
@@ -57,12 +60,12 @@ def test_panels_and_queries_have_unique_ids() -> None:
 
 
 def test_a_grid_row_must_be_24_columns_wide() -> None:
-    with pytest.raises(ValueError, match="24 wide, found 20"):
+    with pytest.raises(ValueError, match="total width of 24, got 20"):
         GridRow(4, [(20, _panel("a"))])
 
 
 def test_duplicate_panel_titles_are_rejected() -> None:
-    with pytest.raises(ValueError, match="found a more than once"):
+    with pytest.raises(ValueError, match="got a more than once"):
         _dashboard(GridRow(4, [(24, _panel("a"))]), GridRow(4, [(24, _panel("a"))]))
 
 
@@ -70,3 +73,34 @@ def test_a_panel_description_has_unit_and_metrics() -> None:
     text = _dashboard(GridRow(4, [(24, _panel("a"))]))["panels"][1]["description"]
 
     assert text == "Accounts.\n\nUnit: users. Metrics: `coder_insights_users`."
+
+
+def test_a_collapsed_row_contains_its_panels() -> None:
+    dashboard = dashboard_json(
+        DEPLOYMENT_OVERVIEW,
+        target_variables(),
+        [
+            Row("", [GridRow(2, [(24, _panel("a"))])]),
+            Row("Collapsed", [GridRow(4, [(24, _panel("b"))])], collapsed=True),
+            Row("Open", [GridRow(4, [(24, _panel("c"))])]),
+        ],
+    )
+    first, collapsed, open_row, last = dashboard["panels"]
+
+    assert [first["title"], last["title"]] == ["a", "c"]
+    assert [panel["title"] for panel in collapsed["panels"]] == ["b"]
+    assert [panel["gridPos"]["y"] for panel in (first, collapsed, open_row, last)] == [0, 2, 3, 4]
+    assert [panel["id"] for panel in (first, collapsed, collapsed["panels"][0], open_row, last)] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
+
+
+@pytest.mark.parametrize("info", DASHBOARD_BUILDERS, ids=lambda info: info.slug)
+def test_the_committed_file_is_that_of_the_generator(info: DashboardInfo) -> None:
+    committed = (DASHBOARDS_DIR / f"{info.slug}.json").read_text(encoding="utf-8")
+
+    assert committed == to_text(DASHBOARD_BUILDERS[info]())

@@ -1,4 +1,4 @@
-"""The history that dashboards are tried on tells of everything, and tells the truth."""
+"""The recorded history contains every family, and its usage equals that of the simulated deployment."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ ABSENT_FAMILIES = {
     catalogue.API_RETRIES: "no request fails",
     catalogue.COLLECTOR_ERRORS: "no collector fails",
     catalogue.OTLP_EXPORTS: "nothing is pushed",
+    catalogue.OTLP_EXPORT_ERRORS: "nothing is pushed",
     catalogue.ROWS_DROPPED: "every answer is whole",
 }
 

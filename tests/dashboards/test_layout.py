@@ -1,4 +1,4 @@
-"""How dashboards look as a whole: nothing overlaps, lines line up, titles tell panels apart."""
+"""Layout: positions, titles, descriptions, links and the status row of every dashboard."""
 
 from __future__ import annotations
 
@@ -15,19 +15,32 @@ from tests.support.dashboards import DASHBOARD_SLUGS, DASHBOARDS_DIR, Panel, all
 COLUMNS: Final = 24
 MAX_TITLE_LENGTH: Final = 34
 BUILTIN_PANEL_TYPES: Final = frozenset(
-    {"bargauge", "heatmap", "row", "stat", "state-timeline", "table", "timeseries", "gauge", "histogram"}
+    {"barchart", "bargauge", "heatmap", "row", "stat", "state-timeline", "table", "timeseries"}
 )
-"""Panels that Grafana 10 to 13 all bring with them."""
+"""Panel types that Grafana 10 to 13 contain."""
 
 each_dashboard = pytest.mark.parametrize("slug", DASHBOARD_SLUGS)
 
 
 def grid_rows(slug: str) -> list[list[Panel]]:
-    """Return panels that stand side by side, from top to bottom."""
+    """Return panels side by side from top to bottom, without the panels of collapsed rows."""
+    return _by_height([Panel(slug, panel) for panel in load_dashboard(slug)["panels"]])
+
+
+def _by_height(panels: list[Panel]) -> list[list[Panel]]:
     panels_by_y: dict[int, list[Panel]] = defaultdict(list)
-    for panel in all_panels(slug, rows=True):
+    for panel in panels:
         panels_by_y[panel.grid_position["y"]].append(panel)
     return [panels_by_y[y] for y in sorted(panels_by_y)]
+
+
+def collapsed_rows(slug: str) -> list[tuple[Panel, list[list[Panel]]]]:
+    """Return collapsed rows, each with its panels side by side."""
+    return [
+        (Panel(slug, row), _by_height([Panel(slug, panel) for panel in row["panels"]]))
+        for row in load_dashboard(slug)["panels"]
+        if row.get("collapsed")
+    ]
 
 
 def test_every_registered_dashboard_has_a_file() -> None:
@@ -36,8 +49,14 @@ def test_every_registered_dashboard_has_a_file() -> None:
 
 @each_dashboard
 def test_no_two_panels_overlap(slug: str) -> None:
+    groups = [grid_rows(slug), *(rows for _, rows in collapsed_rows(slug))]
+    for group in groups:
+        check_no_overlap([panel for row in group for panel in row])
+
+
+def check_no_overlap(panels: list[Panel]) -> None:
     occupied: dict[tuple[int, int], str] = {}
-    for panel in all_panels(slug, rows=True):
+    for panel in panels:
         position = panel.grid_position
         for x in range(position["x"], position["x"] + position["w"]):
             for y in range(position["y"], position["y"] + position["h"]):
@@ -47,31 +66,58 @@ def test_no_two_panels_overlap(slug: str) -> None:
 
 @each_dashboard
 def test_grid_rows_fill_the_width_at_equal_height(slug: str) -> None:
-    for row in grid_rows(slug):
+    for row in (*grid_rows(slug), *(row for _, rows in collapsed_rows(slug) for row in rows)):
         assert sum(panel.grid_position["w"] for panel in row) == COLUMNS
         assert len({panel.grid_position["h"] for panel in row}) == 1
 
 
 @each_dashboard
 def test_grid_rows_follow_without_gaps(slug: str) -> None:
-    for above, below in pairwise(grid_rows(slug)):
-        assert below[0].grid_position["y"] == above[0].grid_position["y"] + above[0].grid_position["h"]
+    for rows in (grid_rows(slug), *([[row], *rows] for row, rows in collapsed_rows(slug))):
+        for above, below in pairwise(rows):
+            assert below[0].grid_position["y"] == above[0].grid_position["y"] + above[0].grid_position["h"]
 
 
 @each_dashboard
 def test_panels_are_numbered_in_reading_order(slug: str) -> None:
     panels = all_panels(slug, rows=True)
-    sorted_panels = sorted(panels, key=lambda panel: (panel.grid_position["y"], panel.grid_position["x"]))
 
-    assert [panel.json["id"] for panel in sorted_panels] == list(range(1, len(panels) + 1))
+    assert [panel.json["id"] for panel in panels] == list(range(1, len(panels) + 1))
+    for rows in (grid_rows(slug), *(rows for _, rows in collapsed_rows(slug))):
+        ids = [panel.json["id"] for row in rows for panel in row]
+
+        assert ids == sorted(ids)
 
 
 @each_dashboard
-def test_the_first_grid_row_has_stat_panels_under_a_heading(slug: str) -> None:
-    heading, first_row, *_ = grid_rows(slug)
+def test_the_status_row_is_first_and_numbers_follow(slug: str) -> None:
+    status, heading, numbers, *_ = grid_rows(slug)
 
+    assert [(panel.type, panel.title) for panel in status] == [("stat", "Data status")]
     assert [panel.type for panel in heading] == ["row"]
-    assert {panel.type for panel in first_row} == {"stat"}
+    assert {panel.type for panel in numbers} == {"stat"}
+
+
+@each_dashboard
+def test_the_status_links_to_exporter_health_and_the_runbook(slug: str) -> None:
+    ((status,), *_) = grid_rows(slug)
+    urls = [link["url"] for link in status.json["links"]]
+
+    assert urls[0].startswith("/d/coder-insights-exporter-health/")
+    assert urls[1].endswith("/CoderInsightsDataStale.md")
+
+
+@each_dashboard
+def test_tables_link_to_their_csv_download(slug: str) -> None:
+    tables = [panel for panel in all_panels(slug) if panel.type == "table"]
+    path = next(info.path for info in DECLARED if info.slug == slug)
+
+    assert tables
+    for table in tables:
+        (link,) = table.json["links"]
+
+        assert link["title"] == "Download CSV"
+        assert link["url"].startswith(f"{path}?inspect={table.json['id']}&inspectTab=data&")
 
 
 @each_dashboard
@@ -114,25 +160,41 @@ def test_grafana_10_and_later_can_render_it(slug: str) -> None:
 
 
 @each_dashboard
-def test_links_lead_to_all_other_dashboards_and_keep_variables(slug: str) -> None:
-    links = load_dashboard(slug)["links"]
+def test_one_drop_down_links_to_all_dashboards(slug: str) -> None:
+    (link,) = load_dashboard(slug)["links"]
 
-    assert [link["url"] for link in links] == [info.path for info in DECLARED if info.slug != slug]
-    assert all(link["keepTime"] and link["includeVars"] for link in links)
+    assert (link["type"], link["asDropdown"], link["tags"]) == ("dashboards", True, ["coder-insights"])
+    assert load_dashboard(slug)["tags"] == link["tags"]
+    assert link["keepTime"]
+    assert link["includeVars"]
+
+
+def test_the_template_of_template_insights_does_not_filter_other_dashboards() -> None:
+    """Links keep all variables, so the variables of one template have names of their own."""
+    single = {"organization", "template", "parameter"}
+    names_by_slug = {
+        slug: {variable["name"] for variable in load_dashboard(slug)["templating"]["list"]}
+        for slug in DASHBOARD_SLUGS
+    }
+
+    assert single <= names_by_slug.pop("template-insights")
+    assert not single & set().union(*names_by_slug.values())
 
 
 @each_dashboard
 def test_data_links_reference_existing_dashboards_and_variables(slug: str) -> None:
     slug_by_path = {item.path: item.slug for item in DECLARED}
-    for panel in all_panels(slug):
-        for link in _data_links(panel):
-            path, _, query = link["url"].partition("?")
-            used_variables = {part.partition("=")[0] for part in query.split("&") if part.startswith("var-")}
-            declared_variables = {
-                f"var-{item['name']}" for item in load_dashboard(slug_by_path[path])["templating"]["list"]
-            }
+    links = [link for panel in all_panels(slug) for link in _data_links(panel)]
 
-            assert used_variables <= declared_variables
+    assert links or slug == "exporter-health"
+    for link in links:
+        path, _, query = link["url"].partition("?")
+        used_variables = {part.partition("=")[0] for part in query.split("&") if part.startswith("var-")}
+        declared_variables = {
+            f"var-{item['name']}" for item in load_dashboard(slug_by_path[path])["templating"]["list"]
+        }
+
+        assert used_variables <= declared_variables
 
 
 def _data_links(panel: Panel) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Dashboards stay whole in each privacy mode: what is not about persons answers, the rest says why not."""
+"""Privacy modes: panels without users have data in each mode, the others explain why they are empty."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ USER_LEVEL_TARGETS: Final = {
     ("adoption-report", "Adoption by organization"): ("AB", "counts a user of several templates once"),
     ("template-insights", "Latency by user"): ("ABC", "lists users"),
     ("template-insights", "Activity by user"): ("AB", "lists users"),
-    ("user-support", "Latency by user"): ("ABCD", "lists users"),
-    ("user-support", "Latency of a user"): ("A", "has a line for each user"),
+    ("user-support", "Connections by user"): ("ABCDEFGH", "lists users"),
+    ("user-support", "Latency of selected users"): ("A", "has a line for each user"),
     ("user-support", "Users without activity"): ("AB", "lists users"),
-    ("user-support", "Low usage"): ("ABCD", "lists users"),
+    ("user-support", "Low usage, deployment"): ("ABCD", "lists users"),
     ("user-support", "Preferred apps"): ("ABC", "lists users"),
 }
-"""Panels with targets that need to tell users apart, and why."""
+"""Targets that need user names, by panel, and the reason."""
 
 
 def targets_without_data(history: History, slug: str) -> dict[tuple[str, str], str]:
-    """Return the targets of each panel that find nothing, those left out that are quiet anyway."""
+    """Return the targets of each panel without data, except those that need an event."""
     single_template = any(
         variable["name"] == "template" and not variable["multi"] for variable in dashboard_variables(slug)
     )
@@ -63,7 +63,7 @@ def test_only_user_level_panels_are_empty_without_names(
 
 @pytest.mark.parametrize("key", USER_LEVEL_TARGETS, ids=" ".join)
 def test_user_level_panels_explain_missing_names(key: tuple[str, str]) -> None:
-    """Where all of it is empty by what stands in its place, where a part is by its description."""
+    """An empty panel explains it in place of the data, a partly empty one in its description."""
     (panel,) = (candidate for candidate in all_panels(key[0]) if candidate.title == key[1])
     letters, _ = USER_LEVEL_TARGETS[key]
     all_targets_empty = letters == "".join(target["refId"] for target in panel.targets)

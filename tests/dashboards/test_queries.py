@@ -1,4 +1,4 @@
-"""What dashboards ask: in the catalogue's words, of things that add up, and legal in an old Prometheus."""
+"""Queries: exported series and labels, correct sums and rates, syntax of the oldest Prometheus."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import yaml
 
 from insights_exporter.metrics.family import Family, MetricType
 from tests.dashboards.test_dashboard_linter import interpolate
-from tests.support.dashboards import DASHBOARD_SLUGS, all_panels, dashboard_variables, load_dashboard
+from tests.support import dashboards
+from tests.support.dashboards import DASHBOARD_SLUGS, load_dashboard
 from tests.support.promql import Selector, family_of, parse_selectors, to_selector, walk_nodes
 
 PROMETHEUS_SERIES: Final = {"up": {"job", "instance"}, "ALERTS": {"alertname", "alertstate"}}
@@ -27,23 +28,14 @@ each_dashboard = pytest.mark.parametrize("slug", DASHBOARD_SLUGS)
 
 
 def dashboard_queries(slug: str) -> Iterator[str]:
-    """Yield all that a dashboard asks Prometheus: panels, variables and marks of alerts."""
-    for panel in all_panels(slug):
-        yield from (interpolate(slug, target["expr"]) for target in panel.targets)
-    for item in dashboard_variables(slug):
-        if item["type"] == "query":
-            match = re.fullmatch(r"label_values\((.+), [a-z_]+\)", item["query"])
-            assert match is not None
-            yield interpolate(slug, match[1])
-    yield from (
-        interpolate(slug, item["expr"])
-        for item in load_dashboard(slug)["annotations"]["list"]
-        if "expr" in item
-    )
+    """Yield the queries of a dashboard, which a parser accepts; a dashboard has at least one."""
+    queries = [interpolate(slug, query) for query in dashboards.dashboard_queries(load_dashboard(slug))]
+    assert queries
+    yield from queries
 
 
 def valid_labels(selector_: Selector) -> set[str] | None:
-    """Return the labels that a series can have; None for a name that nobody serves."""
+    """Return the labels that a series can have; None for an unknown name."""
     if selector_.name in PROMETHEUS_SERIES:
         return PROMETHEUS_SERIES[selector_.name]
     if PROCESS_METRIC.fullmatch(selector_.name):
@@ -66,7 +58,7 @@ def test_queries_use_only_exported_series_and_labels(slug: str) -> None:
 
 @each_dashboard
 def test_rate_is_applied_to_counters_only(slug: str) -> None:
-    """The increase of a gauge means nothing, nor does that of a histogram which can fall."""
+    """Gauges and gauge histograms can decrease, so their increase is meaningless."""
     for query in dashboard_queries(slug):
         for node in walk_nodes(promql_parser.parse(query)):
             if isinstance(node, promql_parser.Call) and node.func.name in COUNTER_FUNCTIONS:
@@ -79,20 +71,23 @@ def test_rate_is_applied_to_counters_only(slug: str) -> None:
 
 
 def _sum_aggregations(query: str) -> Iterator[tuple[Any, Any]]:
-    """Yield each sum or mean over families of the catalogue, with the aggregation right below it."""
+    """Yield each sum or mean over families of the catalogue, with the aggregation directly below it."""
     tree = promql_parser.parse(query)
     share_totals = {str(node) for node in _share_totals(tree)}
     for node in walk_nodes(tree):
         is_sum = isinstance(node, promql_parser.AggregateExpr) and str(node.op) in {"sum", "avg"}
         if is_sum and str(node) not in share_totals and _families(node):
-            yield (
-                node,
-                next(
-                    child
-                    for child in list(walk_nodes(node))[1:]
-                    if _is_aggregate(child) or to_selector(child)
-                ),
+            inner = next(
+                child for child in list(walk_nodes(node))[1:] if _is_aggregate(child) or to_selector(child)
             )
+            if _is_aggregate(inner) or not _is_target_metric(inner):
+                yield node, inner
+
+
+def _is_target_metric(node: Any) -> bool:
+    """Return whether a selector is of a metric that each replica has for itself, such as ``up``."""
+    selector_ = to_selector(node)
+    return selector_ is not None and family_of(selector_.name) is None
 
 
 def _is_aggregate(node: Any) -> bool:
@@ -100,7 +95,7 @@ def _is_aggregate(node: Any) -> bool:
 
 
 def _share_totals(tree: Any) -> Iterator[Any]:
-    """Yield sums of parts that one of these parts is divided by: what is shown, and no total."""
+    """Yield denominators that are the sum of the shown parts, and not a total."""
     for node in walk_nodes(tree):
         if isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "/" and _is_aggregate(node.rhs):
             inner: Any = node.rhs
@@ -130,7 +125,7 @@ def test_replicas_are_deduplicated_before_sums(slug: str) -> None:
 
 @each_dashboard
 def test_sums_are_over_summable_labels_only(slug: str) -> None:
-    """Each replica makes requests of its own, so what the exporter says of itself adds up over instances."""
+    """Each replica makes its own requests, so self metrics can be added over instances."""
     for query in dashboard_queries(slug):
         for node, inner in _sum_aggregations(query):
             families = _families(node)
@@ -146,7 +141,7 @@ def test_sums_are_over_summable_labels_only(slug: str) -> None:
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed.")
 @each_dashboard
 def test_the_oldest_supported_prometheus_accepts_every_query(slug: str, tmp_path: Path) -> None:
-    """Debian's promtool is 2.42, the oldest that is promised."""
+    """Debian's promtool is 2.42, the oldest supported Prometheus."""
     rules = [
         {"record": f"asked:{number}", "expr": query}
         for number, query in enumerate(dashboard_queries(slug), start=1)

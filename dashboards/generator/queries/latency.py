@@ -1,52 +1,54 @@
-"""How good connections are."""
+"""Connection latency of users.
+
+A user is slow when the p50 of the connections in the window is 300 ms or more: the red of Coder's page.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from dashboards.generator.queries import QUERY, WINDOW, Matchers, inventory
+from dashboards.generator.queries.usage import TEMPLATE_LABELS
+from insights_exporter.bundle.alerts.thresholds import Thresholds
 from insights_exporter.bundle.promql import Expr, MatcherValue, not_equal, share
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family
 
 __all__ = [
-    "LATENCY_CRITICAL",
-    "LATENCY_WARNING",
+    "SLOW_USER",
     "current_user_latency",
-    "last_below_threshold",
     "latency_buckets",
     "quantile",
     "relay_quantile",
     "reported_quantile",
     "slow_share",
+    "slow_since",
     "slow_users",
     "slowest_users",
     "user_latency",
-    "user_latency_ms",
     "users_by_latency_band",
     "users_without_latency",
 ]
 
-LATENCY_WARNING, LATENCY_CRITICAL = "0.15", "0.3"
-"""The bounds in seconds at which Coder's page changes colour."""
+LATENCY_WARNING, LATENCY_CRITICAL = (
+    f"{bound:g}" for bound in (Thresholds().latency_warning, Thresholds().latency_critical)
+)
+
+SLOW_USER: Final = "A user is slow when the p50 in the window is 300 ms or more, red on Coder's page."
+
+_USER_LABELS: Final = (*TEMPLATE_LABELS, "username")
+_NOT_FOLDED: Final = not_equal(catalogue.OTHER)
 
 
-def user_latency_ms(family: Family, matchers: Matchers) -> Expr:
-    """Return each user's round trip in the window."""
-    return QUERY.latest(family, **matchers, **WINDOW).max("job", "username").binary_op("* 1000")
-
-
-def _users_below(bound: str, statistic: str, matchers: Matchers, *by: str) -> Expr:
-    buckets = QUERY.buckets(
-        catalogue.TEMPLATE_USER_LATENCY, le=bound, statistic=statistic, **matchers, **WINDOW
-    )
+def _users_below(bound: str, matchers: Matchers, *by: str) -> Expr:
+    buckets = QUERY.buckets(catalogue.TEMPLATE_USER_LATENCY, le=bound, statistic="p50", **matchers, **WINDOW)
     return buckets.sum(*by)
 
 
-def users_by_latency_band(statistic: str, matchers: Matchers, *by: str) -> dict[str, Expr]:
-    """Return how many users are fast, fair and slow, by the colours of Coder's page."""
+def users_by_latency_band(matchers: Matchers, *by: str) -> dict[str, Expr]:
+    """Return fast, fair and slow users by p50; a user of several templates counts in each."""
     fast, fair, total = (
-        _users_below(bound, statistic, matchers, *by) for bound in (LATENCY_WARNING, LATENCY_CRITICAL, "+Inf")
+        _users_below(bound, matchers, *by) for bound in (LATENCY_WARNING, LATENCY_CRITICAL, "+Inf")
     )
     return {"fast": fast, "fair": _difference(fair, fast), "slow": _difference(total, fair)}
 
@@ -56,83 +58,75 @@ def _difference(minuend: Expr, subtrahend: Expr) -> Expr:
 
 
 def slow_users(matchers: Matchers, *by: str) -> Expr:
-    """Return how many users are slow by their 95th percentile."""
-    return users_by_latency_band("p95", matchers, *by)["slow"]
-
-
-def latency_buckets(statistic: str, matchers: Matchers) -> Expr:
-    """Return how many users have a round trip up to each bound."""
-    return QUERY.buckets(catalogue.TEMPLATE_USER_LATENCY, statistic=statistic, **matchers, **WINDOW).sum("le")
-
-
-def users_without_latency(matchers: Matchers) -> Expr:
-    """Return users whose round trip was never measured."""
-    return QUERY.latest(catalogue.TEMPLATE_USERS_WITHOUT_LATENCY, **matchers, **WINDOW)
+    """Return slow users."""
+    return users_by_latency_band(matchers, *by)["slow"]
 
 
 def slow_share(matchers: Matchers, *by: str) -> Expr:
-    """Return the share of measured users whose worst round trips are slow."""
-    text = share(slow_users(matchers, *by), _users_below("+Inf", "p95", matchers, *by))
+    """Return slow users as a share of the users with a measured latency."""
+    text = share(slow_users(matchers, *by), _users_below("+Inf", matchers, *by))
     return Expr(f"({text})", by, frozenset())
 
 
+def latency_buckets(matchers: Matchers) -> Expr:
+    """Return users by p50, cumulative by ``le``."""
+    return QUERY.buckets(catalogue.TEMPLATE_USER_LATENCY, statistic="p50", **matchers, **WINDOW).sum("le")
+
+
+def users_without_latency(matchers: Matchers) -> Expr:
+    """Return users of the window without a measured latency."""
+    return QUERY.latest(catalogue.TEMPLATE_USERS_WITHOUT_LATENCY, **matchers, **WINDOW)
+
+
 def quantile(q: str, statistic: str, matchers: Matchers, *by: str) -> Expr:
-    """Return the round trip that a share of users stays below."""
+    """Return a quantile over users of their p50 or p95."""
     buckets = QUERY.buckets(catalogue.TEMPLATE_USER_LATENCY, statistic=statistic, **matchers, **WINDOW)
     buckets_by_le = buckets.sum(*by, "le")
-    return Expr(f"histogram_quantile({q}, {buckets_by_le})", by, frozenset())
-
-
-_NOT_FOLDED: Final = not_equal(catalogue.OTHER)
-_USER_LABELS: Final = ("organization_name", "template_name", "username")
+    return Expr(f"(histogram_quantile({q}, {buckets_by_le}) >= 0)", by, frozenset())
 
 
 def user_latency(family: Family, matchers: Matchers, window: str = "$window") -> Expr:
-    """Return each user's round trip in each template."""
+    """Return the p50 or p95 of each user and template."""
     return QUERY.latest(family, window=window, **matchers).max(*_USER_LABELS)
 
 
 def slowest_users(limit: int, matchers: Matchers, username: MatcherValue) -> Expr:
-    """Return the users who were slowest in the range that is shown, the same ones at each moment."""
-    max_p95 = QUERY.over_time(
+    """Return the users with the highest p50 within the range; the same users at each step."""
+    highest = QUERY.over_time(
         "max_over_time",
-        catalogue.USER_LATENCY_P95,
+        catalogue.USER_LATENCY_P50,
         "$__range @ end()",
         username=username,
         **matchers,
         **WINDOW,
     )
-    return max_p95.max("username").topk(limit)
+    return highest.max("username").topk(limit)
 
 
 def current_user_latency(q: str, matchers: Matchers, username: MatcherValue) -> str:
-    """Return how slow users are at each moment, or today so far where no agent reports are read."""
+    """Return a user's latency from agent reports, or the p50 of today without them."""
     bucket_rates = QUERY.buckets(
         catalogue.CONNECTION_LATENCY, "$__rate_interval", username=username, **matchers
     )
     reported = f"histogram_quantile({q}, {bucket_rates.sum('username', 'le')})"
-    today = QUERY.latest(catalogue.USER_LATENCY_P95, username=username, window="today", **matchers)
+    today = QUERY.latest(catalogue.USER_LATENCY_P50, username=username, window="today", **matchers)
     all_reports = QUERY.buckets(catalogue.CONNECTION_LATENCY, le="+Inf", username=_NOT_FOLDED)
     return f"(({reported} >= 0) or ({today.max('username')} unless on () {all_reports.count()}))"
 
 
-def last_below_threshold(matchers: Matchers) -> Expr:
-    """Return when users who are slow today were last not, in milliseconds; nothing if not in the range."""
-    family = catalogue.USER_LATENCY_P95
-    p95_today = QUERY.latest(family, window="today", **matchers).max(*_USER_LABELS)
-    return Expr(
-        f"(max_over_time(timestamp({p95_today} < {LATENCY_CRITICAL})[$__range:30m]) * 1000 and {p95_today} >= {LATENCY_CRITICAL})",
-        _USER_LABELS,
-        frozenset(),
-    )
+def slow_since(matchers: Matchers) -> Expr:
+    """Return when users who are slow today were last not slow, in milliseconds; absent outside the range."""
+    p50_today = QUERY.latest(catalogue.USER_LATENCY_P50, window="today", **matchers).max(*_USER_LABELS)
+    last_fast = f"max_over_time(timestamp({p50_today} < {LATENCY_CRITICAL})[$__range:30m])"
+    return Expr(f"({last_fast} * 1000 and {p50_today} >= {LATENCY_CRITICAL})", _USER_LABELS, frozenset())
 
 
 def reported_quantile(q: str, family: Family, matchers: Matchers, *by: str) -> Expr:
-    """Return the round trip that a share of agents' reports stays below."""
+    """Return a quantile over agent reports."""
     bucket_rates = QUERY.buckets(family, "$__rate_interval", **matchers).sum(*by, "le")
     return Expr(f"(histogram_quantile({q}, {bucket_rates}) >= 0)", by, frozenset())
 
 
 def relay_quantile(q: str) -> str:
-    """Return the round trip to each relay region that a share of its agents stays below."""
+    """Return a quantile over agents of the latency to their preferred relay, by region."""
     return f"histogram_quantile({q}, {inventory.relay_latency_buckets().sum('derp_region', 'le')})"

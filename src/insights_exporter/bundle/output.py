@@ -1,31 +1,76 @@
-"""All files of the bundle, as text by path."""
+"""The files of ``insights-exporter bundle``: dashboards, their provisioning, and alerts."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from insights_exporter.bundle.alerts.writing import alert_files as alert_files
+from insights_exporter.bundle.alerts.renderers import alert_files
 from insights_exporter.bundle.customize import customize_dashboard, dashboard_json, rewrite_uids
-from insights_exporter.bundle.options import BundleOptions, DashboardFormat
-from insights_exporter.bundle.registry import DASHBOARDS, FOLDER_UID
-from insights_exporter.bundle.shipped import resource_folder
+from insights_exporter.bundle.options import (
+    BundleOptions,
+    DashboardFormat,
+    add_arguments,
+    bundle_options_from_args,
+)
+from insights_exporter.bundle.registry import DASHBOARDS, FOLDER_UID, load_dashboard
+from insights_exporter.errors import ConfigError
 
-__all__ = ["GENERATOR_COMMAND", "bundle_files", "customized_dashboards", "provisioning_files"]
+__all__ = [
+    "GENERATOR_COMMAND",
+    "add_bundle_arguments",
+    "bundle_files",
+    "customized_dashboards",
+    "provisioning_files",
+    "run_bundle",
+]
 
 GENERATOR_COMMAND: Final = "insights-exporter bundle"
 SCRAPE_INTERVAL: Final = "1m"
-"""What Prometheus is told in the README; Grafana takes steps and rates from it."""
+"""Scrape interval of the README's configuration; Grafana derives steps and rate intervals from it."""
 
 _HEADER: Final = f"# Written by `{GENERATOR_COMMAND}`; change its options, and not this file.\n"
 
 
+def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="output folder; it can exist"
+    )
+    add_arguments(parser)
+    parser.set_defaults(run=run_bundle)
+
+
+def run_bundle(args: argparse.Namespace) -> int:
+    """Write all files; raise ConfigError for an invalid option or an unusable folder."""
+    rendered = bundle_files(bundle_options_from_args(args))
+    try:
+        _write_files(args.output, rendered)
+    except OSError as error:
+        failed_path = error.filename or args.output
+        raise ConfigError(
+            f"--output: expected a writable folder, got {failed_path}: {error.strerror}"
+        ) from None
+    sys.stdout.write(f"{len(rendered)} files were written to {args.output}.\n")
+    return 0
+
+
+def _write_files(folder: Path, rendered: Mapping[str, str]) -> None:
+    for relative_path, text in rendered.items():
+        file = folder / relative_path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
 def bundle_files(options: BundleOptions) -> dict[str, str]:
-    """Return the text of each file by its path within the folder of the bundle."""
-    alerts_by_path = alert_files(options.install, generator=GENERATOR_COMMAND)
+    """Return the text of each file by its path in the folder of the bundle."""
+    alerts_by_path = alert_files(options.install)
     rendered = {f"alerts/{path}": rewrite_uids(text, options) for path, text in alerts_by_path.items()}
     dashboards_by_slug = customized_dashboards(options)
     if options.format is DashboardFormat.CONFIGMAP:
@@ -43,15 +88,11 @@ def bundle_files(options: BundleOptions) -> dict[str, str]:
 
 def customized_dashboards(options: BundleOptions) -> dict[str, dict[str, Any]]:
     """Return the dashboards by slug."""
-    folder = resource_folder("dashboards")
-    json_by_slug = {
-        info.slug: (folder / f"{info.slug}.json").read_text(encoding="utf-8") for info in DASHBOARDS
-    }
-    return {slug: customize_dashboard(json.loads(text), options) for slug, text in json_by_slug.items()}
+    return {info.slug: customize_dashboard(load_dashboard(info.slug), options) for info in DASHBOARDS}
 
 
 def provisioning_files(options: BundleOptions) -> dict[str, str]:
-    """Return what tells Grafana where the dashboards are, and where Prometheus is if that is known."""
+    """Return the provisioning files: the dashboard provider, and the data source if its URL is known."""
     provider = {
         "name": options.prefix,
         "orgId": 1,
@@ -101,7 +142,7 @@ def _config_map_manifests(
                 "labels": {"grafana_dashboard": "1", "app.kubernetes.io/name": "insights-exporter"},
                 "annotations": {"grafana_folder": options.folder},
             },
-            # Two sets may be mounted into one folder, so their files must differ.
+            # Two sets can be mounted into one folder, so the file names must differ.
             "data": {
                 f"{options.prefix}-{slug}.json" if options.prefix != FOLDER_UID else f"{slug}.json": text
             },

@@ -1,8 +1,8 @@
-"""PromQL, built out of the catalogue's families.
+"""Build PromQL from the families of the metrics catalogue.
 
-Every replica of the exporter serves the same series, so each query first keeps one of them: ``latest``,
-``rate`` and ``increase`` return each series once, with the family's labels and ``job``, which tells apart
-several deployments of Coder. Only then may one sum, and only over labels for which that means something.
+All replicas of the exporter serve identical series. ``latest``, ``rate`` and ``increase`` therefore return
+each series once, with the family's labels and ``job``. ``Expr.sum`` accepts only labels that the catalogue
+declares as summable.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 TARGET_MATCHERS: Final = ('job=~"$job"', 'instance=~"$instance"')
-"""The matchers that every query of a dashboard carries."""
+"""Matchers in every selector of a dashboard."""
 
 _TARGET_LABELS: Final = ("job",)
 _SELF_METRICS_COLLECTOR: Final = "exporter"
@@ -35,46 +35,46 @@ _HISTOGRAM_KINDS: Final = (MetricType.HISTOGRAM, MetricType.GAUGE_HISTOGRAM)
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """How a label is matched: an operator of PromQL and what stands behind it; ``never`` is left out."""
+    """A label matcher: the PromQL operator, its value, and a value to exclude."""
 
     operator: str
     value: str
     excluded: str = ""
 
     def excluding(self, value: str) -> Matcher:
-        """Match the same without one value."""
+        """Return the same matcher without one value."""
         return replace(self, excluded=value)
 
     def render(self, label: str) -> str:
-        """Return the matchers as PromQL has them."""
+        """Return the PromQL for a label."""
         exclusion = f', {label}!="{self.excluded}"' if self.excluded else ""
         return f'{label}{self.operator}"{self.value}"{exclusion}'
 
 
 MatcherValue = str | Matcher
-"""What a label is matched by; a string stands for equality."""
+"""A matcher; a string means equality."""
 
 
 def regex(pattern: str) -> Matcher:
-    """Match a regular expression."""
+    """Return a matcher for a regular expression."""
     return Matcher("=~", pattern)
 
 
 def not_regex(pattern: str) -> Matcher:
-    """Match what a regular expression does not."""
+    """Return a matcher for values that a regular expression does not match."""
     return Matcher("!~", pattern)
 
 
 def not_equal(value: str) -> Matcher:
-    """Match anything but one value."""
+    """Return a matcher for every value except one."""
     return Matcher("!=", value)
 
 
 @dataclass(frozen=True, slots=True)
 class Expr:
-    """An expression, the labels of its result, and over which of them a sum means something.
+    """An expression, the labels of its result, and the labels over which a sum is correct.
 
-    ``inner`` is what the expression is the largest of, so that a second maximum need not wrap the first.
+    ``max_operand`` is the operand of an outermost ``max``, so that a second ``max`` replaces the first one.
     """
 
     text: str
@@ -87,69 +87,72 @@ class Expr:
         return self.text
 
     def sum(self, *by: str) -> Expr:
-        """Add up over all other labels; raise ValueError where that would count something twice."""
+        """Return the sum by some labels; raise ValueError if it would count values twice."""
         if non_summable := set(self.labels) - set(by) - self.summable - set(_TARGET_LABELS):
             raise ValueError(f"Expected no sum over {', '.join(sorted(non_summable))} in {self.text}.")
         return self._aggregate("sum", by)
 
     def max(self, *by: str) -> Expr:
-        """Keep the largest over all other labels."""
+        """Return the maximum by some labels."""
         return self._aggregate("max", by, self.max_operand or self.text)
 
-    def avg(self, *by: str) -> Expr:
-        """Take the mean over all other labels."""
-        return self._aggregate("avg", by)
-
     def count(self, *by: str) -> Expr:
-        """Count over all other labels."""
+        """Return the number of series by some labels."""
         return self._aggregate("count", by)
 
     def topk(self, k: int | str) -> Expr:
-        """Keep the largest few."""
+        """Return the ``k`` largest series."""
         return replace(self, text=f"topk({k}, {self.text})", max_operand="")
 
     def apply(self, function: str, *arguments: str) -> Expr:
-        """Apply a function that keeps labels."""
+        """Return a function call that keeps the labels."""
         return replace(self, text=f"{function}({', '.join((self.text, *arguments))})", max_operand="")
 
     def and_on(self, other: Expr | str, *on: str) -> Expr:
-        """Keep what another expression has, too."""
+        """Return the series that also exist in another expression."""
         return replace(self, text=f"({self.text} and on ({', '.join(on)}) {other})", max_operand="")
 
     def unless_on(self, other: Expr | str, *on: str) -> Expr:
-        """Keep what another expression has not."""
+        """Return the series that do not exist in another expression."""
         return replace(self, text=f"({self.text} unless on ({', '.join(on)}) {other})", max_operand="")
 
     def or_else(self, other: Expr) -> Expr:
-        """Keep this, or another expression where this finds nothing at all."""
+        """Return this expression, or another one while this returns no series at all."""
         return replace(self, text=f"({self.text} or ({other.text} unless on () {self.text}))", max_operand="")
 
     def binary_op(self, operation: str) -> Expr:
-        """Apply an operator and a scalar, as in ``* 100``."""
+        """Return the result of an operator and a scalar, such as ``* 100``."""
         return replace(self, text=f"({self.text} {operation})", max_operand="")
 
     def join_info(self, info: Expr, *labels: str) -> Expr:
-        """Add labels out of an info family that shares labels with this; what has no info stays as it is.
+        """Add labels from an info family that shares labels with this; keep series without info unchanged.
 
-        Replicas may disagree about a name for a moment, so one of the infos is kept.
+        ``topk by (...) (1, ...)`` keeps one info series, because replicas can disagree for one poll.
         """
         join_labels, new_labels = (
             ", ".join(label for label in self.labels if label in info.labels),
             ", ".join(labels),
         )
         single_info = f"topk by ({join_labels}) (1, {info.max_operand or info.text})"
-        text = f"({self.text} * on ({join_labels}) group_left ({new_labels}) {single_info} or ignoring ({new_labels}) {self.text})"
+        joined = f"{self.text} * on ({join_labels}) group_left ({new_labels}) {single_info}"
+        text = f"({joined} or ignoring ({new_labels}) {self.text})"
         return replace(self, text=text, labels=(*self.labels, *labels), max_operand="")
 
     def coalesce_label(self, label: str, *sources: str) -> Expr:
-        """Add a label that holds the last of some labels that is not empty."""
+        """Add a label with the last non-empty value of some labels."""
         text = self.text
         for source in sources:
             text = f'label_replace({text}, "{label}", "$1", "{source}", "(.+)")'
         return replace(self, text=text, labels=(*self.labels, label), max_operand="")
 
+    def minimum(self, limit: Expr | str, *on: str) -> Expr:
+        """Return the smaller of this and a limit; series without a limit stay unchanged."""
+        by = f"on ({', '.join(on)})"
+        text = f"(({self.text} > {by} {limit}) * 0 + {by} {limit} or {self.text})"
+        return replace(self, text=text, max_operand="")
+
     def share_of_total(self, *by: str) -> Expr:
-        """Divide by the sum within each group, even where times overlap: a bar's share of what is shown."""
+        """Return each series divided by the sum of its group, also for overlapping times."""
         text = f"{self.text} / on ({', '.join(by)}) group_left () sum by ({', '.join(by)}) ({self.text})"
         return replace(self, text=f"({text})", summable=frozenset(), max_operand="")
 
@@ -161,16 +164,15 @@ class Expr:
 
 
 def share(numerator: Expr | str, denominator: Expr | str) -> str:
-    """Return a ratio that is absent instead of NaN where the whole is 0."""
+    """Return a ratio that is absent, not NaN, where the denominator is 0."""
     return f"{numerator} / ({denominator} > 0)"
 
 
 @dataclass(frozen=True, slots=True)
 class QueryBuilder:
-    """Where series are looked for: matchers that every selector carries.
+    """Builder of selectors and expressions with common matchers.
 
-    ``target`` holds the labels by which targets are told apart; with ``instance`` among them, each replica
-    of the exporter stands for itself.
+    ``target_labels`` stay in every result. With ``instance`` among them, replicas are not deduplicated.
     """
 
     matchers: tuple[str, ...] = ()
@@ -181,50 +183,50 @@ class QueryBuilder:
         return self._selector(family, labels)
 
     def latest(self, family: Family, /, **labels: MatcherValue) -> Expr:
-        """Return what a family says now; labels that are matched by one value are left out."""
+        """Return the current values of a family, without the labels that are matched by equality."""
         return self._dedupe_replicas(family, self._selector(family, labels), labels)
 
     def at_offset(self, family: Family, offset: str, /, **labels: MatcherValue) -> Expr:
-        """Return what a family said some time ago."""
+        """Return the values of a family at an offset."""
         return self._dedupe_replicas(family, f"{self._selector(family, labels)} offset {offset}", labels)
 
     def predict_linear(
         self, family: Family, range_: str, seconds_ahead: str, /, **labels: MatcherValue
     ) -> Expr:
-        """Return where a gauge is heading: its straight line over a range, some seconds ahead."""
+        """Return the linear extrapolation of a gauge, some seconds ahead."""
         return self._dedupe_replicas(
             family, f"predict_linear({self._selector(family, labels)}[{range_}], {seconds_ahead})", labels
         )
 
     def over_time(self, function: str, family: Family, range_: str, /, **labels: MatcherValue) -> Expr:
-        """Apply a function over a range, such as ``7d`` or, ended earlier, ``7d offset 1d``."""
+        """Return a function over a range, such as ``7d`` or ``7d offset 1d``."""
         duration, _, offset = range_.partition(" ")
         range_selector = f"{self._selector(family, labels)}[{duration}]{f' {offset}' if offset else ''}"
         return self._dedupe_replicas(family, f"{function}({range_selector})", labels)
 
     def rate(self, family: Family, range_: str = "$__rate_interval", /, **labels: MatcherValue) -> Expr:
-        """Return how fast a counter rises, per second."""
+        """Return the increase of a counter per second."""
         return self.over_time("rate", family, range_, **labels)
 
     def increase(self, family: Family, range_: str = "$__range", /, **labels: MatcherValue) -> Expr:
-        """Return by how much a counter rose."""
+        """Return the increase of a counter."""
         return self.over_time("increase", family, range_, **labels)
 
     def buckets(self, family: Family, range_: str = "", /, **labels: MatcherValue) -> Expr:
-        """Return the cumulative buckets as they stand, or how fast they rise where ``over`` is given."""
+        """Return cumulative buckets, or their rate if ``range_`` is given."""
         selector = self._selector(family, labels, "_bucket")
         return self._dedupe_replicas(
             family, f"rate({selector}[{range_}])" if range_ else selector, labels, "le"
         )
 
     def increase_buckets(self, family: Family, range_: str, /, **labels: MatcherValue) -> Expr:
-        """Return by how much cumulative buckets rose."""
+        """Return the increase of cumulative buckets."""
         return self._dedupe_replicas(
             family, f"increase({self._selector(family, labels, '_bucket')}[{range_}])", labels, "le"
         )
 
     def rate_of(self, family: Family, suffix: str, range_: str, /, **labels: MatcherValue) -> Expr:
-        """Return how fast the ``_sum`` or ``_count`` of a histogram rises, per second."""
+        """Return the rate of the ``_sum`` or ``_count`` of a histogram."""
         return self._dedupe_replicas(
             family, f"rate({self._selector(family, labels, suffix)}[{range_}])", labels
         )
@@ -250,7 +252,7 @@ class QueryBuilder:
             *self.target_labels,
             *(name for name in (*family.labels, *extra_labels) if name not in equality_labels),
         )
-        # Replicas agree about Coder, but each speaks for itself of itself.
+        # Replicas serve identical data of Coder, but each one its own self metrics.
         self_labels = {"instance"} if family.collector == _SELF_METRICS_COLLECTOR else set[str]()
         summable = family.summable | set(_TARGET_LABELS) | self_labels
         return Expr(f"max by ({', '.join(labels)}) ({text})", labels, summable, text)

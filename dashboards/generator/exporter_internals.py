@@ -1,4 +1,4 @@
-"""What the exporter asks of Coder, serves to Prometheus, and takes of the machine."""
+"""Rows of Exporter Health about requests, series, resources, agent reports and pushes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dashboards.generator.targets import range_query
 from dashboards.generator.theme import GREEN, NO_AGENT_REPORTS, PROBLEM_COUNT_STEPS, RED, ThresholdSteps
 from insights_exporter.bundle.promql import Expr
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.family import Family
+from insights_exporter.metrics.family import PREFIX, Family
 
 __all__ = ["rows"]
 
@@ -24,15 +24,16 @@ _PERMISSION_STEPS: Final[ThresholdSteps] = ((None, RED), (1, GREEN))
 
 
 def rows() -> list[Row]:
-    """Return the rows of the exporter's dashboard that are about its surroundings."""
+    """Return the rows, collapsed."""
     return [
         Row(
-            "Coder's API",
+            "Requests to Coder",
             [
                 GridRow(8, [(10, _requests_by_code()), (14, _requests_by_endpoint())]),
                 GridRow(8, [(12, _request_duration()), (6, _retries()), (6, _rate_limit_wait())]),
                 GridRow(8, [(12, _permissions()), (12, _dropped_rows())]),
             ],
+            collapsed=True,
         ),
         Row(
             "Series",
@@ -40,14 +41,17 @@ def rows() -> list[Row]:
                 GridRow(10, [(12, _series_by_family()), (12, _folded_series())]),
                 GridRow(8, [(12, _counter_corrections()), (12, _exposition_size())]),
             ],
+            collapsed=True,
         ),
         Row(
-            "Process",
-            [GridRow(8, [(6, panel) for panel in (_memory(), _cpu(), _open_files(), _scrape_duration())])],
+            "Resources",
+            [GridRow(8, [(8, panel) for panel in (_memory(), _cpu(), _scrape_duration())])],
+            collapsed=True,
         ),
         Row(
             "Agent reports and pushes",
             [GridRow(8, [(8, panel) for panel in (_agent_reports(), _agent_stats_lag(), _otlp_exports())])],
+            collapsed=True,
         ),
     ]
 
@@ -56,14 +60,17 @@ def _increase(family: Family, *by: str) -> Expr:
     return QUERY_PER_REPLICA.increase(family, "$__rate_interval").sum(*by)
 
 
-def _nonzero_increase(family: Family, *by: str) -> Expr:
-    """Return what should not happen where it did; zeros of the rest would only fill the legend."""
-    return _increase(family, *by).binary_op("> 0")
+def _event_panel(title: str, description: str, noun: str, family: Family, label: str) -> Panel:
+    """Return bars of events by a label, and a series ``none`` at 0 without events."""
+    panel_info = PanelInfo(title=title, description=description, unit=units.count_of(noun))
+    query = self_metrics.nonzero_or_none(family, label, label)
+    targets = [range_query(query, f"{{{{{label}}}}}", interval=_POLL_STEP)]
+    return time_series_panel(panel_info, targets, bars=True, stacked=True)
 
 
 def _requests_by_code() -> Panel:
     rate = QUERY_PER_REPLICA.rate(catalogue.API_REQUESTS).sum("code")
-    description = "Requests to Coder by HTTP status, or by the reason why there was no answer."
+    description = "Requests to Coder by HTTP status, or by reason where there was no response."
     panel_info = PanelInfo(title="Requests by code", description=description, unit=units.REQUESTS_PER_SECOND)
     return time_series_panel(
         panel_info, [range_query(rate, "{{code}}", interval=_POLL_STEP)], stacked=True, fill_opacity=30
@@ -72,7 +79,7 @@ def _requests_by_code() -> Panel:
 
 def _requests_by_endpoint() -> Panel:
     rate = QUERY_PER_REPLICA.rate(catalogue.API_REQUESTS).sum("endpoint")
-    description = "Requests to Coder by endpoint; Coder's limit counts each endpoint by itself."
+    description = "Requests to Coder by endpoint. Coder's rate limit applies to each endpoint."
     panel_info = PanelInfo(
         title="Requests by endpoint", description=description, unit=units.REQUESTS_PER_SECOND
     )
@@ -83,28 +90,33 @@ def _requests_by_endpoint() -> Panel:
 
 def _request_duration() -> Panel:
     p95 = self_metrics.quantile("0.95", catalogue.API_REQUEST_DURATION, "endpoint")
-    description = "How long 95 of 100 requests to each endpoint of Coder took at most."
-    panel_info = PanelInfo(title="Duration of requests", description=description, unit=units.SECONDS)
+    panel_info = PanelInfo(
+        title="p95 duration of requests",
+        description="p95 of the duration of requests to Coder by endpoint.",
+        unit=units.SECONDS,
+    )
     return time_series_panel(
         panel_info, [range_query(p95, "{{endpoint}}", interval=_POLL_STEP)], fill_opacity=0, legend_right=True
     )
 
 
 def _retries() -> Panel:
-    description = "Requests that were tried once more in each step of the graph, by reason."
-    panel_info = PanelInfo(
-        title="Retries", description=description, unit=units.count_of("requests"), no_value="No retries"
+    return _event_panel(
+        "Retries",
+        "Repeated requests in each step, by reason. none: no retries.",
+        "requests",
+        catalogue.API_RETRIES,
+        "reason",
     )
-    retries = range_query(
-        _nonzero_increase(catalogue.API_RETRIES, "reason"), "{{reason}}", interval=_POLL_STEP
-    )
-    return time_series_panel(panel_info, [retries], bars=True, stacked=True)
 
 
 def _rate_limit_wait() -> Panel:
     rate = QUERY_PER_REPLICA.rate(catalogue.RATE_LIMIT_WAIT).max("instance")
-    description = "Share of the time in which each replica waits for Coder's rate limit."
-    panel_info = PanelInfo(title="Waiting for the rate limit", description=description, unit=units.SHARE)
+    panel_info = PanelInfo(
+        title="Waiting for the rate limit",
+        description="Share of the time in which each replica waits for Coder's rate limit.",
+        unit=units.SHARE,
+    )
     return time_series_panel(
         panel_info, [range_query(rate, "{{instance}}", interval=_POLL_STEP)], steps=_RATE_LIMIT_STEPS
     )
@@ -119,34 +131,37 @@ def _permissions() -> Panel:
             source="A",
             title="Granted",
             value_mappings={"1": "yes", "0": "no"},
-            cell_style=CellStyle.COLORED_TEXT,
+            cell_style=CellStyle.COLORED_BACKGROUND,
             steps=_PERMISSION_STEPS,
             width=110,
         ),
     ]
-    description = "What the token may do site-wide. Coder leaves out silently what an account may not see."
+    description = "Site-wide permissions of the token. Coder silently omits what the account must not see."
     panel_info = PanelInfo(title="Permissions", description=description, unit=units.BOOLEAN)
-    return table_panel(panel_info, [permissions], columns, sort="Granted", descending=False)
+    return table_panel(
+        panel_info, [permissions], columns, sort="Granted", descending=False, always_shown=True
+    )
 
 
 def _dropped_rows() -> Panel:
-    description = (
-        "Parts of Coder's answers that could not be used, in each step of the graph; logs show examples."
+    return _event_panel(
+        "Dropped rows",
+        "Invalid rows of Coder's responses in each step, by endpoint; the log has examples. none: no "
+        "dropped rows.",
+        "rows",
+        catalogue.ROWS_DROPPED,
+        "endpoint",
     )
-    panel_info = PanelInfo(
-        title="Unusable answers", description=description, unit=units.count_of("parts"), no_value="None"
-    )
-    dropped = range_query(
-        _nonzero_increase(catalogue.ROWS_DROPPED, "endpoint"), "{{endpoint}}", interval=_POLL_STEP
-    )
-    return time_series_panel(panel_info, [dropped], bars=True, stacked=True)
+
+
+def _short_family(series: Expr) -> Expr:
+    """Return the series by family, without the common prefix of the names."""
+    text = f'label_replace({series.max("family")}, "family", "$1", "family", "{PREFIX}(.+)")'
+    return Expr(text, ("family",), frozenset())
 
 
 def _series_by_family() -> Panel:
-    queries = [
-        QUERY.latest(catalogue.SERIES).max("family"),
-        QUERY.latest(catalogue.SERIES_FOLDED).max("family"),
-    ]
+    queries = [_short_family(QUERY.latest(family)) for family in (catalogue.SERIES, catalogue.SERIES_FOLDED)]
     columns = [
         Column(source="family", title="Family"),
         Column(
@@ -154,54 +169,50 @@ def _series_by_family() -> Panel:
         ),
         problem_column("B", "Folded", "series", width=80),
     ]
-    description = (
-        "Series that a replica serves of each family, and those that the family's limit folded or dropped."
-    )
+    description = f"Served series of each family, and series beyond its limit. Names without {PREFIX}."
     panel_info = PanelInfo(title="Series by family", description=description, unit=units.count_of("series"))
-    return table_panel(panel_info, queries, columns, sort="Series")
+    return table_panel(panel_info, queries, columns, sort="Series", always_shown=True)
 
 
 def _folded_series() -> Panel:
-    folded = QUERY.latest(catalogue.SERIES_FOLDED).max("family").binary_op("> 0")
-    description = (
-        "Series of families that are folded into one or left out, as the limit per family is reached."
-    )
+    folded = _short_family(QUERY.latest(catalogue.SERIES_FOLDED)).binary_op("> 0")
+    none = f'label_replace({self_metrics.reporting()} * 0, "family", "none", "", "")'
     panel_info = PanelInfo(
         title="Folded series",
-        description=description,
+        description="Series beyond the limit of their family, folded or dropped. none: no folded series.",
         unit=units.count_of("series"),
-        no_value="Nothing is folded",
     )
-    return time_series_panel(panel_info, [range_query(folded, "{{family}}")], steps=PROBLEM_COUNT_STEPS)
+    targets = [range_query(f"{folded} or ({none} unless on () {folded})", "{{family}}")]
+    return time_series_panel(panel_info, targets, steps=((None, GREEN), *PROBLEM_COUNT_STEPS[1:]))
 
 
 def _counter_corrections() -> Panel:
-    description = (
-        "Totals that fell in Coder and were held, in each step of the graph, so that counters do not fall."
+    return _event_panel(
+        "Counter corrections",
+        "Totals that decreased in Coder and were held in each step, so that counters do not decrease. "
+        "none: no corrections.",
+        "totals",
+        catalogue.COUNTER_CORRECTIONS,
+        "instance",
     )
-    panel_info = PanelInfo(
-        title="Counter corrections", description=description, unit=units.count_of("totals"), no_value="None"
-    )
-    corrections = range_query(
-        _nonzero_increase(catalogue.COUNTER_CORRECTIONS, "instance"), "{{instance}}", interval=_POLL_STEP
-    )
-    return time_series_panel(panel_info, [corrections], bars=True, stacked=True)
 
 
 def _exposition_size() -> Panel:
     size = QUERY.latest(catalogue.EXPOSITION_BYTES).max("format")
-    description = "Size of the page that is served, by format, before compression."
     return time_series_panel(
-        PanelInfo(title="Size of the page", description=description, unit=units.BYTES),
+        PanelInfo(
+            title="Size of a scrape",
+            description="Uncompressed size of a scrape by format.",
+            unit=units.BYTES,
+        ),
         [range_query(size, "{{format}}")],
     )
 
 
 def _memory() -> Panel:
     resident = self_metrics.process_metric("process_resident_memory_bytes")
-    description = "Memory that each replica holds."
     return time_series_panel(
-        PanelInfo(title="Memory", description=description, unit=units.BYTES),
+        PanelInfo(title="Memory", description="Resident memory of each replica.", unit=units.BYTES),
         [range_query(resident, "{{instance}}")],
     )
 
@@ -210,62 +221,56 @@ def _cpu() -> Panel:
     rate = self_metrics.process_metric(
         "process_cpu_seconds_total", function="rate", range_="$__rate_interval"
     )
-    description = "Processor time that each replica takes, as a share of one core."
-    panel_info = PanelInfo(title="Processor", description=description, unit=units.SHARE)
+    panel_info = PanelInfo(
+        title="CPU", description="CPU time of each replica as a share of one core.", unit=units.SHARE
+    )
     return time_series_panel(panel_info, [range_query(rate, "{{instance}}", interval=_POLL_STEP)])
 
 
-def _open_files() -> Panel:
-    description = "Files and connections that each replica has open."
-    panel_info = PanelInfo(title="Open files", description=description, unit=units.count_of("files"))
-    return time_series_panel(
-        panel_info, [range_query(self_metrics.process_metric("process_open_fds"), "{{instance}}")]
-    )
-
-
 def _scrape_duration() -> Panel:
-    description = "How long scrapes took: on average, and 99 of 100 of them at most."
     targets = [
-        range_query(self_metrics.mean(catalogue.SCRAPE_DURATION), "average"),
-        range_query(self_metrics.quantile("0.99", catalogue.SCRAPE_DURATION), "p99"),
+        range_query(self_metrics.mean(catalogue.SCRAPE_DURATION), "mean", interval=_POLL_STEP),
+        range_query(self_metrics.quantile("0.99", catalogue.SCRAPE_DURATION), "p99", interval=_POLL_STEP),
     ]
     return time_series_panel(
-        PanelInfo(title="Duration of scrapes", description=description, unit=units.SECONDS),
+        PanelInfo(
+            title="Duration of scrapes",
+            description="Mean and p99 of the duration of scrapes.",
+            unit=units.SECONDS,
+        ),
         targets,
         fill_opacity=0,
     )
 
 
 def _agent_reports() -> Panel:
-    description = "Agents' reports that were read in each step of the graph, by what became of them."
     panel_info = PanelInfo(
         title="Agent reports",
-        description=description,
+        description="Agent reports that were read in each step, by result.",
         unit=units.count_of("reports"),
         no_value=NO_AGENT_REPORTS,
     )
-    rows_by_result = range_query(
-        _increase(catalogue.AGENT_STATS_ROWS, "result"), "{{result}}", interval=_POLL_STEP
-    )
-    return time_series_panel(panel_info, [rows_by_result], bars=True, stacked=True)
+    reports = range_query(_increase(catalogue.AGENT_STATS_ROWS, "result"), "{{result}}", interval=_POLL_STEP)
+    return time_series_panel(panel_info, [reports], bars=True, stacked=True)
 
 
 def _agent_stats_lag() -> Panel:
     lag = QUERY_PER_REPLICA.latest(catalogue.AGENT_STATS_LAG).max("instance")
-    description = "Age of the newest agent report that each replica has read."
     panel_info = PanelInfo(
-        title="Age of reports", description=description, unit=units.SECONDS, no_value=NO_AGENT_REPORTS
+        title="Age of agent reports",
+        description="Age of the newest agent report that each replica has read.",
+        unit=units.SECONDS,
+        no_value=NO_AGENT_REPORTS,
     )
     return time_series_panel(panel_info, [range_query(lag, "{{instance}}")])
 
 
 def _otlp_exports() -> Panel:
-    description = "Pushes to the OpenTelemetry collector in each step of the graph, by result."
     panel_info = PanelInfo(
-        title="Pushes",
-        description=description,
+        title="OTLP exports",
+        description="Pushes to the OpenTelemetry collector in each step, by result.",
         unit=units.count_of("pushes"),
-        no_value="No data: needs otlp.endpoint",
+        no_value="No data: otlp.endpoint is not configured, or see Data status",
     )
     exports = range_query(_increase(catalogue.OTLP_EXPORTS, "result"), "{{result}}", interval=_POLL_STEP)
     return time_series_panel(panel_info, [exports], bars=True, stacked=True)
