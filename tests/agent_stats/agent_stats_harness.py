@@ -1,9 +1,8 @@
-"""An exporter's reader on a test's table, and its numbers beside the truth."""
+"""Collectors on a test table, and the comparison of their statistics with the expected ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from random import Random
@@ -11,20 +10,22 @@ from typing import Any, Protocol
 
 import pytest
 
-from insights_exporter.agent_stats import Accumulator, PostgresCollector
+from insights_exporter.agent_stats.accumulator import Accumulator
+from insights_exporter.agent_stats.collector import AgentStatsCollector
+from insights_exporter.agent_stats.postgres.reader import create_postgres_collector
 from insights_exporter.config.settings import (
     AgentStatsSettings,
     AgentStatsSource,
     FilterSettings,
     UsernameMode,
 )
-from insights_exporter.filters import Filters
-from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.privacy import Filters, UsernamePolicy
 from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.snapshot import AgentStats, LatencyHistogram
 from tests.support.agent_stats import user_latency, user_seconds
 from tests.support.agent_stats_table import AgentStatsTable, ExpectedStats
 from tests.support.clock import FakeClock
+from tests.support.histograms import bucket_counts
 from tests.support.recording_telemetry import RecordingTelemetry
 
 ExpectedHistograms = dict[tuple[str, ...], tuple[list[int], float]]
@@ -33,10 +34,10 @@ __all__ = ["CollectorFactory", "assert_stats_match", "build_collector", "latest_
 
 
 class CollectorFactory(Protocol):
-    """Makes collectors that are closed when the test ends."""
+    """Makes collectors that the fixture closes."""
 
-    def __call__(self, table: AgentStatsTable, **overrides: Any) -> PostgresCollector:
-        """Return a collector of a table."""
+    def __call__(self, table: AgentStatsTable, **overrides: Any) -> AgentStatsCollector:
+        """Return a collector that reads the table."""
         ...
 
 
@@ -45,7 +46,7 @@ def postgres_settings(dsn: str, **overrides: object) -> AgentStatsSettings:
     defaults = AgentStatsSettings(
         source=AgentStatsSource.POSTGRES, dsn=LiteralSecret(Secret(dsn)), statement_timeout=5.0
     )
-    return replace(defaults, **overrides)  # type: ignore[arg-type] # The names are those of the fields.
+    return defaults.model_copy(update=overrides)
 
 
 def build_collector(
@@ -58,11 +59,11 @@ def build_collector(
     clock: FakeClock | None = None,
     exponential: bool = False,
     **overrides: object,
-) -> PostgresCollector:
-    """Return a collector that reads a table as whoever may do everything."""
+) -> AgentStatsCollector:
+    """Return a collector that reads the table as superuser."""
     options = {"state_file": state, **overrides}
     dsn = str(options.pop("dsn", table.dsn))
-    return PostgresCollector(
+    return create_postgres_collector(
         postgres_settings(dsn, **options),
         Accumulator(
             username_policy or UsernamePolicy(UsernameMode.NAMED),
@@ -76,24 +77,24 @@ def build_collector(
     )
 
 
-def latest_stats(collector: PostgresCollector) -> AgentStats:
-    """Return what a collector knows."""
+def latest_stats(collector: AgentStatsCollector) -> AgentStats:
+    """Return the current statistics of a collector."""
     latest = collector.current()
     assert latest is not None
     return latest.value
 
 
 def assert_stats_match(expected: ExpectedStats, stats: AgentStats) -> None:
-    """Assert that everything is as the table says; what it says nothing of is zero."""
+    """Assert that the statistics are as expected; series that are not expected must be 0."""
     histogram_pairs: tuple[tuple[ExpectedHistograms, Mapping[Any, LatencyHistogram]], ...] = (
         (expected.latency, user_latency(stats)),
         (expected.app_latency, stats.app_latency),
     )
     for expected_histograms, distributions in histogram_pairs:
         counts = {
-            key: list(accumulate(item.bucket_counts))
+            key: list(accumulate(bucket_counts(item)))
             for key, item in distributions.items()
-            if any(item.bucket_counts)
+            if any(bucket_counts(item))
         }
         assert {key: item[0] for key, item in expected_histograms.items()} == counts
         sums = {key: item.sum for key, item in distributions.items()}

@@ -1,4 +1,4 @@
-"""Where it is wanted, each report is counted by exponential bucket as well."""
+"""Exponential buckets of both sources."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insights_exporter.collectors.agent_stats.exponential import bucket_index
+from insights_exporter.agent_stats.aggregate import bucket_index
 from insights_exporter.snapshot import LatencyHistogram
 from tests.agent_stats.agent_stats_harness import CollectorFactory, latest_stats
 from tests.support.agent_stats import user_latency
 from tests.support.agent_stats_table import AgentStatsRow, AgentStatsTable
 from tests.support.coderd_metrics_harness import CoderdMetricsHarness
-from tests.support.postgres import Postgres
+from tests.support.histograms import bucket_counts
 from tests.support.scripted_world import scripted_world, template
 
 LATENCIES = (0.001, 0.4, 4.9, 5.0, 5.0001, 42.0, 42.1, 125.0, 250.0, 999.0, 5000.1, 90_000.0)
 
 
 def expected_bucket_index(seconds: float) -> int:
-    """Return the bucket by its definition: the first one whose upper bound is not below."""
+    """Return the exponential bucket by its definition: the first one whose upper bound is not lower."""
     return next(i for i in count(-400) if seconds <= 2 ** ((i + 1) / 8))
 
 
 @pytest.fixture(params=[False, True], ids=["columns", "session_counts"])
-def table(postgres: Postgres, request: pytest.FixtureRequest) -> AgentStatsTable:
-    return AgentStatsTable.create(postgres, json_session_counts=request.param)
+def json_session_counts(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
 
 
 @given(st.floats(1e-9, 1e4))
@@ -74,7 +74,7 @@ async def test_sql_bucket_index_matches_definition(
         expected
     ]
     nonempty = [
-        distribution for distribution in stats.app_latency.values() if any(distribution.bucket_counts)
+        distribution for distribution in stats.app_latency.values() if any(bucket_counts(distribution))
     ]
     assert [Counter(distribution.exponential_buckets) for distribution in nonempty] == [expected] * 2
 
@@ -90,12 +90,13 @@ async def test_exponential_buckets_are_off_by_default(
     stats = latest_stats(collector)
 
     assert not stats.exponential
+    assert user_latency(stats)
     assert all(distribution.exponential_buckets == {} for distribution in user_latency(stats).values())
 
 
 def observation_counts(distribution: LatencyHistogram) -> tuple[int, int]:
-    """Return how many observations there are by either kind of bucket."""
-    return sum(distribution.bucket_counts), sum(distribution.exponential_buckets.values())
+    """Return the observations in explicit and in exponential buckets."""
+    return sum(bucket_counts(distribution)), sum(distribution.exponential_buckets.values())
 
 
 async def test_explicit_and_exponential_counts_are_equal(
@@ -120,6 +121,9 @@ async def test_explicit_and_exponential_counts_are_equal(
         for distribution in (*user_latency(stats).values(), *stats.app_latency.values()):
             explicit, exponential = observation_counts(distribution)
             assert explicit == exponential
+    await collector.read_once()
+    by_user = [observation_counts(item) for item in user_latency(latest_stats(collector)).values()]
+    assert by_user == [(4, 4)] * 3
 
 
 async def test_restart_keeps_exponential_buckets(
@@ -134,7 +138,7 @@ async def test_restart_keeps_exponential_buckets(
     )
     await first.read_once()
     second = make_collector(table, state=state, exponential=True)
-    await second._restore()
+    await second.restore()
     await second.read_once()
 
     assert latest_stats(second).since == since
@@ -151,12 +155,11 @@ async def test_state_without_exponential_buckets_is_quarantined_when_enabled(
     first = make_collector(table, state=state)
     await first.read_once()
     second = make_collector(table, state=state, exponential=True)
-    await second._restore()
-    third = make_collector(table, state=state)
+    await second.restore()
 
     assert second.accumulator.since is None
     assert (tmp_path / "state.json.rejected").exists()
-    assert third.accumulator.since is None
+    assert not state.exists()
 
 
 async def test_state_with_exponential_buckets_loads_when_disabled(
@@ -166,7 +169,7 @@ async def test_state_with_exponential_buckets_loads_when_disabled(
     first = make_collector(table, state=state, exponential=True)
     await first.read_once()
     second = make_collector(table, state=state)
-    await second._restore()
+    await second.restore()
 
     assert second.accumulator.since == first.accumulator.since
 

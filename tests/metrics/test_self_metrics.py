@@ -104,6 +104,21 @@ def test_values_match_events_and_persist_across_scrapes() -> None:
         assert served_value(metrics, catalogue.COLLECTOR_DURATION, "insights", suffix="_sum") == 3.0
 
 
+def test_api_time_ratio_is_request_time_of_last_poll_per_interval() -> None:
+    metrics = SelfMetrics(poll_interval=60, process=False)
+    before = served_value(metrics, catalogue.API_TIME_RATIO)
+    metrics.config_applied(poll_interval=300)
+    ratios = []
+    for request_seconds in ([30.0, 45.0], [15.0], []):
+        for seconds in request_seconds:
+            metrics.request_finished("/insights/templates", "200", seconds)
+        metrics.poll_finished("ok", 40.0)
+        ratios.append(served_value(metrics, catalogue.API_TIME_RATIO))
+
+    assert before is None
+    assert ratios == [0.25, 0.05, 0.0]
+
+
 def test_removed_series_disappear() -> None:
     metrics = populated_metrics()
     metrics.token_expiry_updated(None)

@@ -17,6 +17,7 @@ from insights_exporter.metrics.families import build_families
 from insights_exporter.privacy import load_username_policy
 from insights_exporter.secrets import EnvironmentSecret, FileSecret, LiteralSecret, Secret, SecretSource
 from insights_exporter.snapshot import Snapshot
+from tests.support.agent_stats import with_pseudonymized_agent_stats
 from tests.support.snapshots import rich_snapshot
 
 KEY, OTHER_KEY = "the key of all replicas", "another key altogether"
@@ -32,6 +33,7 @@ def served_usernames(
 ) -> dict[str, set[str]]:
     """Return the exported usernames of each family with the label ``username``."""
     username_policy = load_username_policy(PrivacySettings(users=users, hash_key=key))
+    snapshot = with_pseudonymized_agent_stats(snapshot, username_policy)
     rendered = build_families(snapshot, username_policy=username_policy, limits=LimitSettings())
     usernames = {}
     for samples in rendered.samples:

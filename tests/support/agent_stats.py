@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from insights_exporter.snapshot import AgentStats, LatencyHistogram
+from dataclasses import replace
 
-__all__ = ["user_latency", "user_seconds"]
+from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.snapshot import AgentStats, LatencyHistogram, Snapshot
+
+__all__ = ["user_latency", "user_seconds", "with_pseudonymized_agent_stats"]
 
 
 def user_latency(stats: AgentStats) -> dict[tuple[str, str, str], LatencyHistogram]:
@@ -23,3 +26,23 @@ def user_seconds(stats: AgentStats) -> dict[tuple[str, str, str, str], float]:
         for (organization, template, app), users in stats.session_seconds.items()
         for user, seconds in users.items()
     }
+
+
+def with_pseudonymized_agent_stats(snapshot: Snapshot, username_policy: UsernamePolicy) -> Snapshot:
+    """Return the snapshot with the users of its agent statistics pseudonymized, as the collector does it."""
+    if snapshot.agent_stats is None:
+        return snapshot
+    stats = snapshot.agent_stats.value
+    pseudonymize = username_policy.pseudonymize
+    stats = replace(
+        stats,
+        latency={
+            key: {name: item for user, item in users.items() if (name := pseudonymize(user)) is not None}
+            for key, users in stats.latency.items()
+        },
+        session_seconds={
+            key: {name: item for user, item in users.items() if (name := pseudonymize(user)) is not None}
+            for key, users in stats.session_seconds.items()
+        },
+    )
+    return replace(snapshot, agent_stats=replace(snapshot.agent_stats, value=stats))

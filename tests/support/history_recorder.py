@@ -40,6 +40,7 @@ __all__ = ["AgentStatsFeed", "Recorder", "recorder", "to_timestamped_samples"]
 
 _START_TIME_LINE: Final = re.compile(rb"^(process_start_time_seconds) \S+$", re.MULTILINE)
 _SESSION_TTL: Final = 90
+_KEY: Final = b"the key of the history"
 
 
 async def _discard(_: Snapshot) -> None:
@@ -48,12 +49,10 @@ async def _discard(_: Snapshot) -> None:
 
 @dataclass
 class AgentStatsFeed:
-    """Adds simulated agent reports to the accumulator that all sources use."""
+    """Adds simulated agent reports to the accumulator that all sources use, one for each username mode."""
 
     deployment: SimulatedDeployment
-    accumulator: Accumulator = field(
-        default_factory=lambda: Accumulator(UsernamePolicy(UsernameMode.NAMED), Filters(FilterSettings()))
-    )
+    _accumulators: dict[UsernameMode, Accumulator] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Set the names."""
@@ -62,28 +61,37 @@ class AgentStatsFeed:
             item.id: TemplateKey(item.organization.name, item.name) for item in world.templates
         }
         self._users = {item.id: item.username for item in world.users}
-        self.accumulator.templates = tuple(self._templates.values())
 
-    def read(self, now: datetime, telemetry: SelfMetrics) -> Timestamped[AgentStats]:
+    def read(
+        self, now: datetime, telemetry: SelfMetrics, modes: Iterable[UsernameMode]
+    ) -> dict[UsernameMode, Timestamped[AgentStats]]:
         """Add the reports since the last call; the first call sets the start."""
-        accumulator = self.accumulator
-        if accumulator.since is None:
-            accumulator.reset(now, identity="simulated", cursor=now.isoformat())
-        since = datetime.fromisoformat(accumulator.cursor)
+        modes = tuple(modes)
+        for mode in modes:
+            if mode not in self._accumulators:
+                policy = UsernamePolicy(mode, _KEY)
+                accumulator = self._accumulators[mode] = Accumulator(policy, Filters(FilterSettings()))
+                accumulator.templates = tuple(self._templates.values())
+                accumulator.reset(now, identity="simulated", cursor=now.isoformat())
+        since = datetime.fromisoformat(self._accumulators[modes[0]].cursor)
         reports = list(self.deployment.world.agent_reports(since, now))
-        accumulator.committed = accumulator.committed.merge(self._aggregate(reports))
-        accumulator.cursor = now.isoformat()
-        accumulator.current_sessions = self._current_sessions(reports, now)
+        for mode in modes:
+            accumulator = self._accumulators[mode]
+            accumulator.committed = accumulator.committed.merge(self._aggregate(reports, mode))
+            accumulator.cursor = now.isoformat()
+            accumulator.current_sessions = self._current_sessions(reports, now)
         telemetry.agent_rows_processed("observed", len(reports))
         telemetry.agent_lag_updated(30.0)
         telemetry.collector_finished(COLLECTOR_NAME, 0.02, success=True, at=now)
-        return Timestamped(accumulator.snapshot(), now)
+        return {mode: Timestamped(self._accumulators[mode].snapshot(), now) for mode in modes}
 
-    def _aggregate(self, reports: Iterable[AgentReport]) -> Aggregate:
+    def _aggregate(self, reports: Iterable[AgentReport], mode: UsernameMode) -> Aggregate:
+        policy = UsernamePolicy(mode, _KEY)
         aggregate = Aggregate()
         minutes: set[tuple[TemplateKey, str, str, datetime]] = set()
         for report in reports:
-            template, user = self._templates[report.template_id], self._users[report.user_id]
+            template, username = self._templates[report.template_id], self._users[report.user_id]
+            user = policy.pseudonymize(username) or username
             apps, seconds = sum_by_app_family(report.sessions.items()), report.latency_ms / 1000
             aggregate.add_traffic(template, received=report.rx_bytes, transmitted=report.tx_bytes)
             if apps and seconds > 0:
@@ -129,7 +137,7 @@ class Recorder:
         self._start_time = clock.now().timestamp()
         self._expositions = {
             users: Exposition(
-                username_policy=UsernamePolicy(users, b"the key of the history"),
+                username_policy=UsernamePolicy(users, _KEY),
                 limits=LimitSettings(),
                 telemetry=telemetry if users is user_modes[0] else Telemetry(),
                 after_block=lambda: None,
@@ -149,11 +157,14 @@ class Recorder:
     async def poll(self, agents: AgentStatsFeed | None = None) -> Snapshot:
         """Poll, and publish the result with the agent statistics."""
         snapshot = await self._poller.poll_once()
-        if agents is not None:
-            snapshot = replace(snapshot, agent_stats=agents.read(self._clock.now(), self._telemetry))
-        for exposition in self._expositions.values():
-            await exposition.publish(snapshot)
-        return snapshot
+        if agents is None:
+            for exposition in self._expositions.values():
+                await exposition.publish(snapshot)
+            return snapshot
+        agent_stats = agents.read(self._clock.now(), self._telemetry, self._expositions)
+        for mode, exposition in self._expositions.items():
+            await exposition.publish(replace(snapshot, agent_stats=agent_stats[mode]))
+        return replace(snapshot, agent_stats=next(iter(agent_stats.values())))
 
     def exposition_body(self) -> bytes:
         """Return the current response to a scrape in the first mode."""

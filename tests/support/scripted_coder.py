@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -147,6 +147,13 @@ class ScriptedCoder:
         """Return the data of the test."""
         self._record_call(ApiCall("workspaces"))
         return list(self.workspace_list)
+
+    async def deployment_stats(self) -> models.DeploymentStats:
+        """Count the workspaces of the test by build status."""
+        self._record_call(ApiCall("deployment_stats"))
+        statuses = Counter(row.latest_build.status for row in self.workspace_list)
+        stats = {"workspaces": dict(statuses), "session_count": {}}
+        return msgspec.convert(stats, models.DeploymentStats)
 
     async def rich_parameters(self, version_id: str) -> Rows[models.RichParameter]:
         """Return the data of the test."""

@@ -1,9 +1,9 @@
-"""All that was counted, and what is served of it."""
+"""The accumulator: counts of agent reports since a start time, and the statistics that are served."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from typing import TypeVar
@@ -15,17 +15,16 @@ from insights_exporter.agent_stats.aggregate import (
     HistogramCounts,
     merge_histograms,
     merge_sums,
+    rename_users,
     zip_users,
 )
 from insights_exporter.agent_stats.app_families import APP_FAMILIES
 from insights_exporter.agent_stats.late_rows import CommittedBatch, LateRowDetector
-from insights_exporter.collectors.agent_stats.people import PseudonymMap
-from insights_exporter.filters import Filters
 from insights_exporter.metrics.packed_counts import any_decreased
-from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.privacy import Filters, UsernamePolicy
 from insights_exporter.snapshot import AgentStats, LatencyHistogram, TemplateKey
 
-__all__ = ["Accumulator", "CurrentSessions"]
+__all__ = ["Accumulator", "CurrentSessions", "PseudonymMap"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -33,21 +32,22 @@ V = TypeVar("V")
 
 @dataclass(slots=True)
 class CurrentSessions:
-    """What is open at this moment: sessions by template and app, connections by template."""
+    """Current gauges: sessions by (organization, template, app), connections by (organization, template)."""
 
     sessions: dict[tuple[str, str, str], int] = field(default_factory=dict)
     connections: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 class Accumulator:
-    """Adds up what a source counts.
+    """Sums the aggregates of a source.
 
-    ``closed`` is counted for good and is what a state file keeps; ``position`` says, in the words of the
-    source, up to where. ``open`` is counted anew at each reading, until it is old enough that nothing comes
-    late; a source that never counts anything twice leaves it empty. ``since`` is when counting began.
+    ``committed`` is final and is what the state file stores; ``cursor`` is the source's position up to which
+    reports are committed. ``uncommitted`` is replaced at each reading, until its reports are old enough that
+    no late report can follow; a source whose reports are final at once leaves it empty. ``since`` is when
+    counting started.
 
-    Users are counted as shown; ``people`` says how that is. ``exponential`` asks for exponential buckets of
-    latencies beside the explicit ones.
+    Users are keyed by display name: pseudonymized once, when a report is counted, so that the state file and
+    the served series hold identical names. ``exponential`` adds exponential buckets to the explicit ones.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class Accumulator:
         self.since: datetime | None = None
         self.cursor = ""
         self.identity = ""
-        """Whose reports were counted: another deployment's must not be added to them."""
+        """The deployment of the counts; counts of different deployments must not be summed."""
         self.templates: tuple[TemplateKey, ...] = ()
-        """Those that exist: what they have nothing of is zero."""
+        """Existing templates; their series without reports are 0."""
         self._previous: AgentStats | None = None
         self.clamped = 0
-        """How many totals fell in the last statement and were held."""
+        """Counters that decreased in the last snapshot and were held at their previous value."""
 
     def reset(
         self, since: datetime, *, identity: str, cursor: str = "", batches: Iterable[CommittedBatch] = ()
     ) -> None:
-        """Forget everything and count from a moment on."""
+        """Drop all counts and start counting at ``since``."""
         self.committed, self.uncommitted, self.current_sessions = Aggregate(), Aggregate(), CurrentSessions()
         self.late_rows = LateRowDetector(batches)
         self.since, self.identity, self.cursor = since, identity, cursor
@@ -81,17 +81,35 @@ class Accumulator:
 
     @property
     def revision(self) -> object:
-        """What changes whenever there is something new to keep on disk."""
+        """A value that changes whenever the state file must be written."""
         return self.cursor, self.late_rows.batches
 
-    def snapshot(self) -> AgentStats:
-        """Return what is known; a label set that is new since the last statement is 0 once.
+    def apply_renames(self) -> None:
+        """Move the counts of renamed users to their new names.
 
-        Without that, ``increase()`` would lose its first value. In the first statement all stand at their
-        value: after a restart a zero would look like a reset.
+        The series of the new name continues at the value of the old one, so no counter decreases. If the new
+        name already has counts, for example of a deleted user, both are summed.
+        """
+        renames = self.pseudonyms.take_renames()
+        if not renames:
+            return
+        self.committed.rename_users(renames)
+        self.uncommitted.rename_users(renames)
+        if self._previous is not None:
+            self._previous = replace(
+                self._previous,
+                latency=rename_users(self._previous.latency, renames, _larger_histogram),
+                session_seconds=rename_users(self._previous.session_seconds, renames, max),
+            )
+
+    def snapshot(self) -> AgentStats:
+        """Return the statistics; a label set that is new since the previous snapshot starts at 0.
+
+        Without the 0, ``increase()`` would miss its first reports. In the first snapshot all label sets have
+        their value: after a restart, a 0 would be a counter reset. Raises RuntimeError before ``reset``.
         """
         if self.since is None:
-            raise RuntimeError("Nothing is known before counting began.")
+            raise RuntimeError("snapshot() requires reset() or a restored state")
         previous, self.clamped = self._previous or AgentStats(self.since), 0
         committed, uncommitted = self.committed, self.uncommitted
         apps = dict(merge_histograms(committed.app_latency, uncommitted.app_latency))
@@ -105,22 +123,20 @@ class Accumulator:
         stats = AgentStats(
             since=self.since,
             latency={
-                key: self._distributions(
-                    self._with_usernames(merge_histograms(one, more)), previous.latency.get(key, {})
+                key: self._histograms(
+                    merge_histograms(left, right), previous.latency.get(key, {}), created=self.since
                 )
-                for key, one, more in zip_users(committed.latency, uncommitted.latency)
+                for key, left, right in zip_users(committed.latency, uncommitted.latency)
             },
-            app_latency=self._distributions(apps.items(), previous.app_latency),
+            app_latency=self._histograms(apps.items(), previous.app_latency, created=self.since),
             session_seconds={
-                key: self._counter_values(
-                    self._with_usernames(merge_sums(one, more)), previous.session_seconds.get(key, {})
-                )
-                for key, one, more in zip_users(committed.session_seconds, uncommitted.session_seconds)
+                key: self._counter_values(merge_sums(left, right), previous.session_seconds.get(key, {}))
+                for key, left, right in zip_users(committed.session_seconds, uncommitted.session_seconds)
             },
             sessions=self._session_counts(),
             connections={
-                one: self.current_sessions.connections.get(one, 0)
-                for one in self._with_known_templates(self.current_sessions.connections)
+                template: self.current_sessions.connections.get(template, 0)
+                for template in self._with_known_templates(self.current_sessions.connections)
             },
             received_bytes=self._counter_values(received.items(), previous.received_bytes),
             transmitted_bytes=self._counter_values(transmitted.items(), previous.transmitted_bytes),
@@ -136,40 +152,35 @@ class Accumulator:
     def _with_known_templates(self, templates: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
         return dict.fromkeys(chain(self.templates, templates))
 
-    def _with_usernames(self, values: Iterable[tuple[str, V]]) -> Iterator[tuple[str, V]]:
-        """Yield the same with users' own names, which the label values are made of later."""
-        username_of = self.pseudonyms.username
-        for display_name, value in values:
-            if (username := username_of(display_name)) is not None:
-                yield username, value
-
-    def _distributions(
-        self, counts_by_key: Iterable[tuple[K, HistogramCounts]], previous: Mapping[K, LatencyHistogram]
+    def _histograms(
+        self,
+        counts_by_key: Iterable[tuple[K, HistogramCounts]],
+        previous: Mapping[K, LatencyHistogram],
+        *,
+        created: datetime,
     ) -> dict[K, LatencyHistogram]:
-        since = self.since
-        assert since is not None
-        distributions: dict[K, LatencyHistogram] = {}
+        histograms: dict[K, LatencyHistogram] = {}
         is_first = self._previous is None
         for key, counts in counts_by_key:
-            previous_distribution, packed_counts = previous.get(key), counts.packed_counts
-            if previous_distribution is not None and packed_counts == previous_distribution.packed_counts:
-                distributions[key] = previous_distribution
-            elif previous_distribution is not None and any_decreased(
-                packed_counts, previous_distribution.packed_counts, BUCKET_COUNT
+            previous_histogram, packed_counts = previous.get(key), counts.packed_counts
+            if previous_histogram is not None and packed_counts == previous_histogram.packed_counts:
+                histograms[key] = previous_histogram
+            elif previous_histogram is not None and any_decreased(
+                packed_counts, previous_histogram.packed_counts, BUCKET_COUNT
             ):
                 self.clamped += 1
-                distributions[key] = previous_distribution
-            elif previous_distribution is not None or is_first:
-                distributions[key] = LatencyHistogram(
+                histograms[key] = previous_histogram
+            elif previous_histogram is not None or is_first:
+                histograms[key] = LatencyHistogram(
                     packed_counts,
                     BUCKET_COUNT,
                     counts.total,
-                    since,
+                    created,
                     counts.exponential_buckets or NO_EXPONENTIAL_BUCKETS,
                 )
             else:
-                distributions[key] = LatencyHistogram(0, BUCKET_COUNT, 0.0, since)
-        return distributions
+                histograms[key] = LatencyHistogram(0, BUCKET_COUNT, 0.0, created)
+        return histograms
 
     def _counter_values(
         self, totals: Iterable[tuple[K, float]], previous: Mapping[K, float]
@@ -185,3 +196,62 @@ class Accumulator:
                 self.clamped += value < previous_value
                 values[key] = float(max(value, previous_value))
         return values
+
+
+def _larger_histogram(left: LatencyHistogram, right: LatencyHistogram) -> LatencyHistogram:
+    """Return the histogram with more observations."""
+    return left if left.sum >= right.sum else right
+
+
+class PseudonymMap:
+    """Display names of users, and renames of users whose id is known."""
+
+    def __init__(self, username_policy: UsernamePolicy, filters: Filters) -> None:
+        self.username_policy = username_policy
+        self._filters = filters
+        self._display_names: dict[str, str | None] = {}
+        self._display_names_by_id: dict[str, str | None] = {}
+        self._restored_by_id: dict[str, str] = {}
+        self._pseudonymized_ids: dict[str, str] = {}
+        self._renames: dict[str, str | None] = {}
+
+    def display_name(self, username: str) -> str | None:
+        """Return the username or its pseudonym; None if the user is not exported."""
+        try:
+            return self._display_names[username]
+        except KeyError:
+            display_name = (
+                self.username_policy.pseudonymize(username) if self._filters.allows_user(username) else None
+            )
+            self._display_names[username] = display_name
+            return display_name
+
+    def set_username(self, user_id: str, username: str) -> str | None:
+        """Set the current username of an account and return its display name; a rename is recorded."""
+        display_name = self.display_name(username)
+        previous = self._display_names_by_id.get(user_id)
+        if user_id not in self._display_names_by_id and self._restored_by_id:
+            previous = self._restored_by_id.pop(self.username_policy.pseudonymize(user_id) or "", None)
+        self._display_names_by_id[user_id] = display_name
+        if previous is not None and previous != display_name:
+            self._renames[previous] = display_name
+        return display_name
+
+    def take_renames(self) -> dict[str, str | None]:
+        """Return new by old display name since the last call; None for a user who is no longer exported."""
+        renames, self._renames = self._renames, {}
+        return renames
+
+    def export_ids(self, users: Collection[str]) -> dict[str, str]:
+        """Return the display names by pseudonymized id, for a state file with counts of these users."""
+        by_id = dict(self._restored_by_id)
+        for user_id, display_name in self._display_names_by_id.items():
+            if display_name is not None and display_name in users:
+                if user_id not in self._pseudonymized_ids:
+                    self._pseudonymized_ids[user_id] = self.username_policy.pseudonymize(user_id) or ""
+                by_id[self._pseudonymized_ids[user_id]] = display_name
+        return {user_id: display_name for user_id, display_name in by_id.items() if display_name in users}
+
+    def restore_ids(self, display_names_by_id: Mapping[str, str]) -> None:
+        """Set the display names of a restored state, by pseudonymized id."""
+        self._restored_by_id = dict(display_names_by_id)

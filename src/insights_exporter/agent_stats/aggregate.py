@@ -1,38 +1,55 @@
-"""Counts of what agents reported, by the label values under which they are served."""
+"""Aggregates: counts of agent reports by the labels of the exported series, and how to merge them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import add
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from insights_exporter.interpreter_tuning import yielding
-from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
+from insights_exporter.metrics.catalogue import LATENCY_BUCKETS, LATENCY_SCALE
 from insights_exporter.metrics.packed_counts import BITS_PER_COUNT, unpack_counts
 from insights_exporter.snapshot import TemplateKey
 
 __all__ = [
+    "BOUND_TOLERANCE",
+    "BUCKETS_PER_DOUBLING",
     "BUCKET_COUNT",
     "NO_EXPONENTIAL_BUCKETS",
     "Aggregate",
     "AppKey",
     "HistogramCounts",
+    "bucket_index",
+    "bucket_number",
     "get_or_create_counts",
     "merge_histograms",
     "merge_sums",
+    "rename_users",
     "zip_users",
 ]
 
-BUCKET_COUNT = len(LATENCY_BUCKETS) + 1
-"""Buckets of a histogram with the one above all bounds."""
+BUCKET_COUNT: Final = len(LATENCY_BUCKETS) + 1
+"""Buckets of a latency histogram, with the one for ``+Inf``."""
+
+BUCKETS_PER_DOUBLING: Final = 2**LATENCY_SCALE
+"""Exponential buckets per factor of two.
+
+Bucket ``i`` holds (2^(i/8), 2^((i+1)/8)] seconds, as OpenTelemetry defines scale 3.
+"""
+
+BOUND_TOLERANCE: Final = 1e-9
+"""Tolerance in bucket widths: a logarithm is inexact, and 125 ms must fall on its bound."""
 
 NO_EXPONENTIAL_BUCKETS: Final[Mapping[int, int]] = MappingProxyType({})
-"""No exponential buckets, one object for all that have none."""
+"""Shared by all histograms without exponential buckets."""
 
 AppKey = tuple[str, str, str]
-"""An organization, a template and the family of an app."""
+"""Organization, template and app family."""
 
 K = TypeVar("K")
 P = TypeVar("P", bound=tuple[str, ...])
@@ -41,10 +58,10 @@ V = TypeVar("V", int, float)
 
 
 class HistogramCounts(Struct, gc=False):
-    """Observations by bucket, none cumulative, and their sum in seconds.
+    """Observations by bucket, not cumulative, and their sum in seconds.
 
-    ``lanes`` has the buckets side by side; ``fine`` has the observations by exponential bucket once more,
-    where that is wanted, and is None where there are none: thousands of empty ones would take time.
+    ``packed_counts`` holds the explicit buckets. ``exponential_buckets`` holds the same observations by
+    exponential bucket, if these are counted; None instead of thousands of empty dictionaries saves time.
     """
 
     packed_counts: int = 0
@@ -53,11 +70,11 @@ class HistogramCounts(Struct, gc=False):
 
     @property
     def buckets(self) -> tuple[int, ...]:
-        """The observations of each bucket."""
+        """The observations of each explicit bucket."""
         return unpack_counts(self.packed_counts, BUCKET_COUNT)
 
     def observe(self, packed_counts: int, seconds: float, exponential_buckets: Mapping[int, int]) -> None:
-        """Add observations, and the sum of them."""
+        """Add observations; ``seconds`` is their sum."""
         self.packed_counts += packed_counts
         self.total += seconds
         if exponential_buckets:
@@ -67,7 +84,7 @@ class HistogramCounts(Struct, gc=False):
                 self.exponential_buckets[index] = self.exponential_buckets.get(index, 0) + count
 
     def merge(self, other: HistogramCounts) -> HistogramCounts:
-        """Return the observations of both."""
+        """Return the sum of both histograms."""
         return HistogramCounts(
             self.packed_counts + other.packed_counts,
             self.total + other.total,
@@ -76,10 +93,10 @@ class HistogramCounts(Struct, gc=False):
 
 
 class Aggregate:
-    """What was counted in a span of time; users appear as shown, and not at all where they are left out.
+    """Counts of the reports of a time span; users are keyed by display name.
 
-    Users stand by themselves within a template, and an app where one matters: so much is looked up by user
-    that keys of several parts would cost more than all else.
+    Counts by user are nested mappings: most lookups are by user, and tuple keys with the user would dominate
+    the CPU time.
     """
 
     __slots__ = ("app_latency", "latency", "received", "session_seconds", "transmitted")
@@ -91,7 +108,7 @@ class Aggregate:
         self.received: dict[tuple[str, str], int] = {}
         self.transmitted: dict[tuple[str, str], int] = {}
 
-    def observe(
+    def observe(  # noqa: PLR0913  # Each parameter is a column of the report.
         self,
         template: TemplateKey,
         user: str | None,
@@ -101,15 +118,12 @@ class Aggregate:
         seconds: float,
         exponential_bucket: int | None = None,
     ) -> None:
-        """Add a report with open sessions of apps, and the latency that it has.
+        """Add the latency of a report with open sessions of ``apps``.
 
-        ``bucket`` is the place of the first bound that is not below the latency, ``fine`` its exponential
-        bucket.
+        ``bucket`` is the result of ``bucket_number``, ``exponential_bucket`` that of ``bucket_index``.
         """
-        packed_counts, exponential_buckets = (
-            1 << BITS_PER_COUNT * bucket,
-            {} if exponential_bucket is None else {exponential_bucket: 1},
-        )
+        packed_counts = 1 << BITS_PER_COUNT * bucket
+        exponential_buckets = {} if exponential_bucket is None else {exponential_bucket: 1}
         for app in apps:
             get_or_create_counts(self.app_latency, (*template, app)).observe(
                 packed_counts, seconds, exponential_buckets
@@ -119,17 +133,17 @@ class Aggregate:
             get_or_create_counts(users, user).observe(packed_counts, seconds, exponential_buckets)
 
     def add_session_time(self, template: TemplateKey, user: str, app: str, *, seconds: float) -> None:
-        """Count time with an open session."""
+        """Add time with an open session."""
         users = self.session_seconds.setdefault((*template, app), {})
         users[user] = users.get(user, 0.0) + seconds
 
     def add_traffic(self, template: TemplateKey, *, received: int, transmitted: int) -> None:
-        """Count bytes that agents received and sent."""
+        """Add bytes that agents received and transmitted."""
         self.received[template] = self.received.get(template, 0) + received
         self.transmitted[template] = self.transmitted.get(template, 0) + transmitted
 
     def merge(self, other: Aggregate) -> Aggregate:
-        """Return what both counted, and leave both as they are."""
+        """Return the sum of both aggregates as a new object."""
         result = Aggregate()
         result.latency = {
             key: dict(merge_histograms(left, right))
@@ -144,9 +158,14 @@ class Aggregate:
         result.transmitted = dict(merge_sums(self.transmitted, other.transmitted))
         return result
 
+    def rename_users(self, renames: Mapping[str, str | None]) -> None:
+        """Move the counts of users to their new names; drop users whose new name is None."""
+        self.latency = rename_users(self.latency, renames, HistogramCounts.merge)
+        self.session_seconds = rename_users(self.session_seconds, renames, add)
+
 
 def get_or_create_counts(counts: dict[K, HistogramCounts], key: K) -> HistogramCounts:
-    """Return the counts of a key, which begin empty."""
+    """Return the counts of a key; new counts are 0."""
     histogram = counts.get(key)
     if histogram is None:
         histogram = counts[key] = HistogramCounts()
@@ -156,15 +175,31 @@ def get_or_create_counts(counts: dict[K, HistogramCounts], key: K) -> HistogramC
 def zip_users(
     left: Mapping[P, Mapping[str, N]], right: Mapping[P, Mapping[str, N]]
 ) -> Iterator[tuple[P, Mapping[str, N], Mapping[str, N]]]:
-    """Yield the users that both have in each place."""
+    """Yield each key with the values by user of both mappings."""
     for key in {**left, **right}:
         yield key, left.get(key, {}), right.get(key, {})
+
+
+def rename_users(
+    values_by_key: Mapping[P, Mapping[str, N]],
+    renames: Mapping[str, str | None],
+    merge: Callable[[N, N], N],
+) -> dict[P, dict[str, N]]:
+    """Return new mappings with users under their new names; ``merge`` combines values of the same name."""
+    result: dict[P, dict[str, N]] = {}
+    for key, values in values_by_key.items():
+        users = result[key] = {}
+        for user, value in values.items():
+            name = renames.get(user, user)
+            if name is not None:
+                users[name] = merge(users[name], value) if name in users else value
+    return result
 
 
 def merge_histograms(
     left: Mapping[K, HistogramCounts], right: Mapping[K, HistogramCounts]
 ) -> Iterator[tuple[K, HistogramCounts]]:
-    """Yield the counts of both, added up where both have some."""
+    """Yield the histograms of both mappings, summed by key."""
     for key, counts in yielding(left.items()):
         right_counts = right.get(key)
         yield key, counts if right_counts is None else counts.merge(right_counts)
@@ -174,12 +209,22 @@ def merge_histograms(
 
 
 def merge_sums(left: Mapping[K, V], right: Mapping[K, V]) -> Iterator[tuple[K, V]]:
-    """Yield the numbers of both, added up where both have one."""
+    """Yield the numbers of both mappings, summed by key."""
     for key, value in yielding(left.items()):
         yield key, value + right.get(key, 0)
     for key, value in right.items():
         if key not in left:
             yield key, value
+
+
+def bucket_number(seconds: float) -> int:
+    """Return the index of the explicit bucket of a latency; bounds are inclusive."""
+    return bisect_left(LATENCY_BUCKETS, seconds)
+
+
+def bucket_index(seconds: float) -> int:
+    """Return the index of the exponential bucket of a latency above 0."""
+    return math.ceil(math.log2(seconds) * BUCKETS_PER_DOUBLING - BOUND_TOLERANCE) - 1
 
 
 def _merge_exponential_buckets(

@@ -1,7 +1,7 @@
-"""The apps that sessions belong to.
+"""App families: the values of the ``app`` label of agent statistics.
 
-Newer agents name the client, such as ``cursor``; older ones only its family. The family is what both know,
-and it goes by the slug under which Coder's API has its use.
+Newer agents report the client, such as ``cursor``, older ones only its family. Both sources therefore count
+by family. A family is named by its app slug in Coder's insights API.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 __all__ = ["APP_FAMILIES", "SESSION_COUNT_COLUMNS", "UNKNOWN_APP_FAMILY", "app_family", "sum_by_app_family"]
 
 UNKNOWN_APP_FAMILY: Final = "unknown"
-"""The family of clients that are none of those below."""
+"""The family of all clients that are not listed here."""
 
 _CLIENTS_BY_APP_FAMILY: Final[Mapping[str, tuple[str, ...]]] = {
     "vscode": (
@@ -29,7 +29,7 @@ _APP_FAMILY_BY_CLIENT: Final = {
 }
 
 APP_FAMILIES: Final = ("vscode", "jetbrains", "reconnecting-pty", "ssh")
-"""The families that every agent tells of, so that silence means zero."""
+"""The families that every agent reports; their series are 0 without sessions."""
 
 SESSION_COUNT_COLUMNS: Final = (
     "session_count_vscode",
@@ -37,16 +37,16 @@ SESSION_COUNT_COLUMNS: Final = (
     "session_count_reconnecting_pty",
     "session_count_ssh",
 )
-"""The older table's columns of these families, in the same order."""
+"""Columns of the older table schema, in the order of ``APP_FAMILIES``."""
 
 
 def app_family(client: str) -> str:
-    """Return the family of a client as an agent names it."""
+    """Return the app family of a client that an agent reports."""
     return _APP_FAMILY_BY_CLIENT.get(client.lower().replace("-", "_"), UNKNOWN_APP_FAMILY)
 
 
 def sum_by_app_family(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Return the open sessions by family; what has none is left out."""
+    """Return the open sessions by app family, without families that have none."""
     sessions: dict[str, int] = {}
     for client, count in counts:
         if count > 0:

@@ -1,7 +1,7 @@
-"""How many reports came after the span that they belong to was counted for good.
+"""Detection of late rows: reports that were inserted after their batch was committed.
 
-What is that late is not counted any more, and must not go unnoticed either. All that is kept of a closed
-slice is its number of reports; the database counts them again from time to time, which is cheap.
+Late rows are not counted. A committed batch keeps its number of rows, and the database counts the rows of
+recent batches again from time to time, which reads only an index.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Final
 __all__ = ["LOOKBACK", "CommittedBatch", "LateRowDetector", "LateRows"]
 
 LOOKBACK: Final = timedelta(hours=1)
-"""How far back, from where counting stands, late reports are noticed."""
+"""Time before the cursor in which late rows are detected."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedBatch:
-    """A slice that was counted for good, with its number of reports."""
+    """A committed time span and its number of rows."""
 
     begin: datetime
     end: datetime
@@ -29,25 +29,25 @@ class CommittedBatch:
 
 @dataclass(frozen=True, slots=True)
 class LateRows:
-    """How many reports came late, and since when the oldest of them belong to a closed slice."""
+    """Number of late rows, and the begin of the oldest batch to which they belong."""
 
     row_count: int
     since: datetime
 
 
 class LateRowDetector:
-    """Remembers the last slices, which follow each other without a gap."""
+    """Row counts of the last committed batches, which are contiguous."""
 
     def __init__(self, batches: Iterable[CommittedBatch] = ()) -> None:
         self._batches = deque(batches)
 
     @property
     def batches(self) -> tuple[CommittedBatch, ...]:
-        """What is remembered, the oldest first."""
+        """The batches within the lookback, oldest first."""
         return tuple(self._batches)
 
     def add_batch(self, begin: datetime, end: datetime, rows: int) -> None:
-        """Note a slice and forget those that are too old, or all where this one does not follow them."""
+        """Add a batch; drop batches outside the lookback, and all of them if the new one leaves a gap."""
         if self._batches and self._batches[-1].end != begin:
             self._batches.clear()
         self._batches.append(CommittedBatch(begin, end, rows))
@@ -55,14 +55,14 @@ class LateRowDetector:
             self._batches.popleft()
 
     def detect(self, row_counts: Sequence[int]) -> LateRows | None:
-        """Take the slices' numbers as they are now and return what came late; each report is told once."""
+        """Return the late rows, given each batch's current row count; each row is reported once."""
         batches = tuple(self._batches)
         late = [
             (batch, row_count - batch.rows)
             for batch, row_count in zip(batches, row_counts, strict=True)
             if row_count > batch.rows
         ]
-        # Fewer than before were removed by somebody; late ones are counted from there, too.
+        # A lower count means that rows were deleted; later comparisons start from the lower count.
         self._batches = deque(
             replace(batch, rows=row_count) for batch, row_count in zip(batches, row_counts, strict=True)
         )

@@ -17,7 +17,7 @@ from insights_exporter import __version__
 from insights_exporter.agent_stats.accumulator import Accumulator
 from insights_exporter.agent_stats.coderd_metrics.reader import CoderdMetricsReader
 from insights_exporter.agent_stats.coderd_metrics.scrape import fetch_debug_metrics
-from insights_exporter.agent_stats.collector import AgentStatsCollector
+from insights_exporter.agent_stats.collector import COLLECTOR_NAME, AgentStatsCollector
 from insights_exporter.agent_stats.postgres.reader import create_postgres_collector
 from insights_exporter.app.poller import Poller, PollerState
 from insights_exporter.clock import Clock
@@ -290,7 +290,7 @@ class Runtime:
             "" if self._agent_stats_collector is None else self._agent_stats_collector.failure_reason
         )
         return CollectorState(
-            "agent_stats", at, failure_reason, served=collected is not None, configured=configured
+            COLLECTOR_NAME, at, failure_reason, served=collected is not None, configured=configured
         )
 
     def _served_data(self) -> dict[str, Timestamped[object] | None]:

@@ -1,4 +1,4 @@
-"""Whatever happens to coderd and to the exporter, counters never fall and nothing is counted twice."""
+"""State machine: counters are monotonic and each collection is counted exactly once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEMPLATES = ("go", "java")
 
 
 def counter_values(stats: AgentStats) -> dict[tuple[str, ...], float]:
-    """Return every number that only ever grows."""
+    """Return the values of all counters."""
     return {
         **{
             ("latency", *key): observation_count(distribution)
@@ -40,7 +40,7 @@ def counter_values(stats: AgentStats) -> dict[tuple[str, ...], float]:
 
 
 class CoderdMetricsReaderMachine(RuleBasedStateMachine):
-    """Agents speak, time passes, coderd and the exporter are restarted, samples fail."""
+    """Agents report, time passes, coderd and the exporter restart."""
 
     options: MetricsOptions
 
@@ -64,7 +64,7 @@ class CoderdMetricsReaderMachine(RuleBasedStateMachine):
         sessions=st.dictionaries(st.sampled_from(["ssh", "vscode"]), st.integers(0, 2)),
     )
     def report(self, agent: int, received: int, latency: float, sessions: dict[str, int]) -> None:
-        """Let an agent report."""
+        """Add a report of an agent."""
         self.world.add_report(
             self.world.scripted_workspaces[agent],
             self.sampled.clock.now(),
@@ -76,30 +76,30 @@ class CoderdMetricsReaderMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1.0, 20.0, 60.0, 61.0, 300.0]))
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.sampled.clock.advance(seconds)
 
     @rule(times=st.integers(1, 2))
     def sample(self, times: int) -> None:
-        """Take samples, one right after the other."""
+        """Take samples at the same time."""
         for _ in range(times):
             assert self.loop.run_until_complete(self.sampled.sample())
 
     @rule()
     def restart_coderd(self) -> None:
-        """Let coderd begin anew."""
+        """Restart coderd."""
         self.sampled.coderd.restart(self.sampled.clock.now())
 
     @rule(pause=st.sampled_from([0.0, 5.0, 400.0]))
     def restart_exporter(self, pause: float) -> None:
-        """Begin as a new process of the exporter, which reads its file."""
+        """Restart the exporter, which restores its state file."""
         self.sampled.restart()
         self.sampled.clock.advance(pause)
         assert self.loop.run_until_complete(self.sampled.sample())
 
     @invariant()
     def counters_are_monotonic(self) -> None:
-        """Compare with what was known before."""
+        """Compare with the previous values."""
         now = counter_values(self.sampled.current_stats())
 
         assert {key: value for key, value in self.previous.items() if now.get(key, -1.0) < value} == {}
@@ -107,7 +107,7 @@ class CoderdMetricsReaderMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_never_exceed_reports(self) -> None:
-        """Compare with all that was ever reported."""
+        """Compare with the counts of all reports."""
         self.loop.run_until_complete(self.sampled.sample())
         stats = self.sampled.current_stats()
         elapsed = (self.sampled.clock.now() - START).total_seconds()
@@ -128,17 +128,31 @@ class CoderdMetricsReaderMachine(RuleBasedStateMachine):
             assert user_seconds(stats).get((*key, "ada", "ssh"), 0) <= elapsed
 
     def teardown(self) -> None:
-        """Remove everything."""
+        """Check that a new report is counted exactly once after any history, and clean up."""
+        self.loop.run_until_complete(self.sampled.sample())
+        before = counter_values(self.sampled.current_stats())
+        for received in (10_001, 10_002):
+            self.report(0, received, 150.0, {"ssh": 1})
+            self.sampled.clock.advance(60)
+            assert self.loop.run_until_complete(self.sampled.sample())
+            assert self.loop.run_until_complete(self.sampled.sample())
+        after = counter_values(self.sampled.current_stats())
+        latency = ("latency", "coder", "go", "ada")
+        assert after[latency] - before.get(latency, 0) == 2
+        assert after["received", "coder", "go"] > before["received", "coder", "go"]
+        assert after["time", "coder", "go", "ada", "ssh"] > before.get(
+            ("time", "coder", "go", "ada", "ssh"), 0
+        )
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
         self.directory.cleanup()
 
 
-@pytest.mark.parametrize("totals", [False, True], ids=["set anew", "growing"])
-@pytest.mark.parametrize("clients", [False, True], ids=["four families", "clients"])
-def test_no_collection_is_counted_twice(*, totals: bool, clients: bool) -> None:
-    options = MetricsOptions(cumulative_bytes=totals, client_sessions=clients)
-    machine = type("Machine", (CoderdMetricsReaderMachine,), {"options": options})
+@pytest.mark.parametrize("cumulative", [False, True], ids=["reset", "cumulative"])
+@pytest.mark.parametrize("by_client", [False, True], ids=["by_family", "by_client"])
+def test_no_collection_is_counted_twice(*, cumulative: bool, by_client: bool) -> None:
+    options = MetricsOptions(cumulative_bytes=cumulative, client_sessions=by_client)
+    machine = type("ConfiguredMachine", (CoderdMetricsReaderMachine,), {"options": options})
 
     run_state_machine_as_test(
         machine,

@@ -1,25 +1,25 @@
-"""Agent reports sampled from coderd's metrics: what counts, what does not, and what is said about it."""
+"""The reader of coderd's metrics: what is counted, and which errors are reported."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from insights_exporter import interpreter_tuning
-from insights_exporter.agent_stats import APP_FAMILIES
+from insights_exporter.agent_stats.app_families import APP_FAMILIES
+from insights_exporter.agent_stats.coderd_metrics.reader import WorkspaceIndex
 from insights_exporter.config.settings import UsernameMode
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.simulator.model import Organization
 from insights_exporter.simulator.options import MetricsOptions
-from insights_exporter.snapshot import Inventory
+from insights_exporter.snapshot import Inventory, TemplateKey
 from tests.support.agent_stats import user_latency, user_seconds
 from tests.support.coderd_metrics_harness import CoderdMetricsHarness, inventory_of, observation_count
+from tests.support.histograms import bucket_counts
 from tests.support.scripted_world import ScriptedWorld, scripted_world, template
 
 START = datetime(2026, 1, 14, 10, tzinfo=UTC)
@@ -28,7 +28,7 @@ ADA = (*GO, "ada")
 
 
 def busy_world(minutes: int = 20) -> ScriptedWorld:
-    """Return a world in which one agent reports for some minutes."""
+    """Return a world with one agent that reports for some minutes."""
     world = scripted_world(template(0, "go"))
     world.add_report_every_half_minute(world.add_workspace("dev"), START, minutes)
     return world
@@ -62,11 +62,11 @@ async def test_latency_bound_is_inclusive() -> None:
 
     stats = await sampled.samples(3)
 
-    assert user_latency(stats)[ADA].bucket_counts[LATENCY_BUCKETS.index(0.15)] == 3
+    assert bucket_counts(user_latency(stats)[ADA])[LATENCY_BUCKETS.index(0.15)] == 3
 
 
 async def test_first_scrape_is_not_counted() -> None:
-    """It may stand there since yesterday."""
+    """The age of its values is unknown."""
     sampled = CoderdMetricsHarness(busy_world(minutes=2))
     sampled.clock.advance(3600)
     await sampled.sample()
@@ -81,7 +81,7 @@ async def test_bytes_sum_all_collections() -> None:
     world = busy_world()
     sampled = CoderdMetricsHarness(world)
     await sampled.sample()
-    # The first tick with reports shows them to be set anew only when the next one falls, or is counted whole.
+    # Resets of the gauges are known only after the first decrease.
     await sampled.samples(1)
     world.add_workspace("other")
     world.add_report(world.scripted_workspaces[1], START + timedelta(seconds=61), received=5, sent=5)
@@ -256,12 +256,12 @@ async def test_two_replicas_are_reported_and_one_is_counted() -> None:
     await sampled.sample()
     await sampled.samples(2)
 
-    async def other_page() -> str:
+    async def other_scrape() -> str:
         return other.coderd.render(sampled.clock.now())
 
     before = observation_count(user_latency(sampled.current_stats())[ADA])
     for _ in range(3):
-        sampled.fetch = other_page
+        sampled.fetch = other_scrape
         await sampled.sample(after=30)
         sampled.fetch = None
         await sampled.sample(after=30)
@@ -275,7 +275,7 @@ async def test_only_remaining_replica_is_followed() -> None:
     sampled = CoderdMetricsHarness(busy_world(minutes=60))
     await sampled.sample()
     before = observation_count(user_latency(await sampled.samples(2))[ADA])
-    # Its host's clock is behind.
+    # The start time is earlier: the clock of its host is behind.
     sampled.coderd.restart(START - timedelta(hours=5, seconds=20))
 
     stats = await sampled.samples(8)
@@ -283,9 +283,9 @@ async def test_only_remaining_replica_is_followed() -> None:
     assert observation_count(user_latency(stats)[ADA]) > before
 
 
-@pytest.mark.parametrize("stored", [True, False])
-async def test_restart_counts_exactly_once_with_state_file(tmp_path: Path, *, stored: bool) -> None:
-    sampled = CoderdMetricsHarness(busy_world(), state=tmp_path / "state" if stored else None)
+@pytest.mark.parametrize("has_state_file", [True, False])
+async def test_restart_counts_exactly_once_with_state_file(tmp_path: Path, *, has_state_file: bool) -> None:
+    sampled = CoderdMetricsHarness(busy_world(), state=tmp_path / "state" if has_state_file else None)
     await sampled.sample()
     before = observation_count(user_latency(await sampled.samples(4))[ADA])
 
@@ -296,8 +296,8 @@ async def test_restart_counts_exactly_once_with_state_file(tmp_path: Path, *, st
     await sampled.sample()
     stats = sampled.current_stats()
 
-    assert observation_count(user_latency(stats)[ADA]) == (before + 1 if stored else 0 + 1)
-    assert (ADA in user_latency(after_restart)) is stored
+    assert observation_count(user_latency(stats)[ADA]) == (before + 1 if has_state_file else 0 + 1)
+    assert (ADA in user_latency(after_restart)) is has_state_file
 
 
 async def test_state_of_another_deployment_is_quarantined(tmp_path: Path) -> None:
@@ -332,10 +332,10 @@ async def test_missing_labels_are_an_error_and_last_stats_are_served() -> None:
     options = MetricsOptions(aggregate_agent_stats_by=("username",))
     aggregated = CoderdMetricsHarness(busy_world(), options=options)
 
-    async def page() -> str:
+    async def aggregated_scrape() -> str:
         return aggregated.coderd.render(sampled.clock.now())
 
-    sampled.fetch = page
+    sampled.fetch = aggregated_scrape
 
     assert not await sampled.sample(after=60)
     assert sampled.telemetry.errors == [("agent_stats", "labels_missing")]
@@ -356,11 +356,11 @@ async def test_row_results_are_counted() -> None:
     for _ in range(5):
         await sampled.sample(after=30)
 
-    # Two ticks are news, two samples show them again, and the first sample is where counting begins.
+    # Two scrapes have new values, two repeat them, and the first is the baseline.
     assert sampled.telemetry.agent_row_counts == {
         "observed": 0,
         "unobserved": 2,
-        "unjoined": 2,
+        "unmatched": 2,
         "repeated": 4,
     }
 
@@ -370,12 +370,12 @@ async def test_lag_grows_only_when_coderd_stops_collecting() -> None:
     await sampled.sample()
     await sampled.samples(10)
     idle_lag = sampled.telemetry.agent_lag_seconds
-    page = sampled.coderd.render(sampled.clock.now())
+    text = sampled.coderd.render(sampled.clock.now())
 
-    async def frozen_page() -> str:
-        return page
+    async def frozen_scrape() -> str:
+        return text
 
-    sampled.fetch = frozen_page
+    sampled.fetch = frozen_scrape
     await sampled.samples(3)
 
     assert idle_lag == 0
@@ -383,7 +383,7 @@ async def test_lag_grows_only_when_coderd_stops_collecting() -> None:
 
 
 async def test_merging_never_sleeps_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What gives way to the event loop must not be the event loop."""
+    """``release_gil`` sleeps, so it must run in worker threads only."""
     sleeping_threads: set[int] = set()
     monkeypatch.setattr(interpreter_tuning, "_YIELD_EVERY", 1)
     monkeypatch.setattr(
@@ -397,20 +397,14 @@ async def test_merging_never_sleeps_on_the_event_loop(monkeypatch: pytest.Monkey
     assert threading.get_ident() not in sleeping_threads
 
 
-async def test_scrape_interval_does_not_drift() -> None:
-    """A source that drifts would skip what coderd shows for a minute alone."""
-    sampled, stop = CoderdMetricsHarness(busy_world(minutes=60)), asyncio.Event()
-    start_times: list[float] = []
+def test_workspace_lookup_ignores_case_and_rejects_duplicates() -> None:
+    go, java = TemplateKey("acme", "go"), TemplateKey("acme", "java")
 
-    async def slow_page() -> str:
-        start_times.append(sampled.clock.monotonic())
-        sampled.clock.advance(7.25)
-        if len(start_times) == 20:
-            stop.set()
-        return sampled.coderd.render(sampled.clock.now())
+    workspace_index = WorkspaceIndex.from_workspaces(
+        [("Ada", "Dev", go), ("ada", "x", go), ("ada", "X", java), ("eve", "dev", java)]
+    )
 
-    sampled.fetch = slow_page
-    await sampled.collector.run(stop)
-
-    intervals = [after - before for before, after in pairwise(start_times[1:])]
-    assert intervals == pytest.approx([60.0] * 18)
+    assert workspace_index.template("ada", "dev") == go
+    assert workspace_index.template("EVE", "DEV") == java
+    assert workspace_index.template("ada", "x") is None
+    assert workspace_index.template("ada", "other") is None

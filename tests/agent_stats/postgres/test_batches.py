@@ -1,4 +1,4 @@
-"""Much that is left over is counted slice by slice on one connection, whatever becomes of one of them."""
+"""Batches: a backlog is committed on one connection, also after errors."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from insights_exporter.agent_stats import PostgresCollector
+from insights_exporter.agent_stats.collector import AgentStatsCollector
+from insights_exporter.agent_stats.late_rows import LateRowDetector
 from insights_exporter.agent_stats.postgres import batches
 from insights_exporter.agent_stats.postgres.database import Database
 from insights_exporter.agent_stats.postgres.row_aggregation import RowAggregator
 from tests.agent_stats.agent_stats_harness import CollectorFactory, assert_stats_match, latest_stats
 from tests.support.agent_stats_table import AgentStatsRow, AgentStatsTable
-from tests.support.postgres import Postgres
 from tests.support.recording_telemetry import RecordingTelemetry
 
 OnLines = Callable[[list[str]], Awaitable[None]]
@@ -22,13 +22,8 @@ PAST = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=3)
 
 
 @pytest.fixture
-def table(postgres: Postgres) -> AgentStatsTable:
-    return AgentStatsTable.create(postgres)
-
-
-@pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> list[Database]:
-    """Return the connection of each slice, as they are asked for."""
+    """Record the database of each copied query."""
     recorded: list[Database] = []
     copy_lines = Database.copy_lines
 
@@ -40,8 +35,8 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Database]:
     return recorded
 
 
-async def add_backlog(collector: PostgresCollector, table: AgentStatsTable) -> None:
-    """Let hours of reports be left over, of people that only some slices tell of."""
+async def add_backlog(collector: AgentStatsCollector, table: AgentStatsTable) -> None:
+    """Add hours of uncommitted reports; some users occur only in some batches."""
     assert await collector.read_once()
     table.add(
         *(
@@ -80,7 +75,14 @@ async def test_one_batch_is_queried_while_previous_batch_is_aggregated(
     collector = make_collector(table, batch_rows=25)
     await add_backlog(collector, table)
     copy_lines, add_lines, second_query = Database.copy_lines, RowAggregator.add_lines, asyncio.Event()
-    query_count, query_counts = 0, []
+    add_batch = LateRowDetector.add_batch
+    query_count, commit_count = 0, 0
+    counts: list[tuple[int, int]] = []
+
+    def counting_add_batch(detector: LateRowDetector, begin: datetime, end: datetime, rows: int) -> None:
+        nonlocal commit_count
+        commit_count += 1
+        add_batch(detector, begin, end, rows)
 
     async def counting_copy_lines(database: Database, query: str, add_lines: OnLines) -> None:
         nonlocal query_count
@@ -91,19 +93,24 @@ async def test_one_batch_is_queried_while_previous_batch_is_aggregated(
 
     async def delayed_add_lines(aggregator: RowAggregator, chunk: list[str]) -> None:
         await asyncio.wait_for(second_query.wait(), 10)
-        # Whoever asked for a third slice would have done so by now.
+        # A third query would have started by now.
         for _ in range(50):
             await asyncio.sleep(0)
-        query_counts.append(query_count)
+        counts.append((query_count, commit_count))
         await add_lines(aggregator, chunk)
 
     monkeypatch.setattr(Database, "copy_lines", counting_copy_lines)
     monkeypatch.setattr(RowAggregator, "add_lines", delayed_add_lines)
+    monkeypatch.setattr(LateRowDetector, "add_batch", counting_add_batch)
 
     assert await collector.read_once()
+    first_reading = list(counts)
     assert await collector.read_once()
 
-    assert query_counts[0] == 2
+    # While batch n is aggregated, at most the query of batch n + 1 has started.
+    assert commit_count > 10
+    assert first_reading[0] == (2, 0)
+    assert all(queries <= commits + 2 for queries, commits in first_reading)
     assert_stats_match(table.expected_stats(PAST), latest_stats(collector))
 
 
@@ -112,12 +119,22 @@ async def test_line_queue_is_bounded(
 ) -> None:
     monkeypatch.setattr(batches, "_QUEUE_CHUNK_LINES", 1)
     monkeypatch.setattr(batches, "_QUEUE_SIZE", 1)
+    queue_sizes: list[int] = []
+    put = asyncio.Queue.put
+
+    async def recording_put(queue: asyncio.Queue[object], item: object) -> None:
+        await put(queue, item)
+        queue_sizes.append(queue.qsize())
+
+    monkeypatch.setattr(asyncio.Queue, "put", recording_put)
     collector = make_collector(table, batch_rows=25)
     await add_backlog(collector, table)
 
     assert await collector.read_once()
     assert await collector.read_once()
 
+    assert len(queue_sizes) > 20
+    assert max(queue_sizes) == 1
     assert_stats_match(table.expected_stats(PAST), latest_stats(collector))
 
 
@@ -133,7 +150,7 @@ async def test_aggregation_error_keeps_committed_batches(
         nonlocal call_count
         call_count += 1
         if call_count == 3:
-            raise RuntimeError("It cannot be counted.")
+            raise RuntimeError("injected failure")
         await add_lines(aggregator, lines)
 
     monkeypatch.setattr(RowAggregator, "add_lines", failing_add_lines)

@@ -1,7 +1,8 @@
-"""Connections to a real PostgreSQL that has a certificate, in each of libpq's modes."""
+"""Connections to PostgreSQL: TLS in each sslmode, passwords, and read-only transactions."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from insights_exporter.agent_stats.postgres.database import Database
+from insights_exporter.errors import AgentStatsError
 from insights_exporter.secrets import FileSecret
-from tests.agent_stats.agent_stats_harness import CollectorFactory
+from tests.agent_stats.agent_stats_harness import CollectorFactory, postgres_settings
 from tests.support.agent_stats_table import AgentStatsTable
 from tests.support.postgres import Postgres, find_postgres_bin_dir
 from tests.support.recording_telemetry import RecordingTelemetry
@@ -18,21 +21,21 @@ from tests.support.recording_telemetry import RecordingTelemetry
 
 @dataclass
 class TlsServer:
-    """A server with a certificate for 127.0.0.1, and an account that needs one of its own."""
+    """A server with a certificate for 127.0.0.1, and an account that requires a client certificate."""
 
     table: AgentStatsTable
     directory: Path
 
     @property
     def ssl_in_use(self) -> str:
-        """Whether the connections of the exporter are tls_server."""
+        """Whether the connections of the exporter use TLS: ``t`` or ``f``."""
         return self.table.sql(
             "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
 
     def dsn(self, options: str, *, user: str = "postgres", host: str = "127.0.0.1") -> str:
-        """Return an address with options; paths in braces stand for files of this folder."""
+        """Return a DSN with options; names in braces are files of the directory."""
         address = f"postgresql://{user}@{host}:{self.table.server.port}/{self.table.database}"
         return f"{address}?{options.replace('{', f'{self.directory}/').replace('}', '')}"
 
@@ -50,27 +53,27 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
         server.write_private_file(server.data / "server.key", certificate.private_key_pem.bytes())
         server.write_private_file(server.data / "clients.pem", authority.cert_pem.bytes())
         authority.cert_pem.write_to_path(directory / "ca.pem")
-        untrusted_authority.cert_pem.write_to_path(directory / "stranger.pem")
-        client = authority.issue_cert("machine", common_name="machine")
+        untrusted_authority.cert_pem.write_to_path(directory / "untrusted.pem")
+        client = authority.issue_cert("exporter", common_name="exporter")
         client.cert_chain_pems[0].write_to_path(directory / "client.pem")
         client.private_key_pem.write_to_path(directory / "client.key")
         (directory / "client.key").chmod(0o600)
         hba_rules = (server.data / "pg_hba.conf").read_text()
         (server.data / "pg_hba.conf").write_text(
-            f"hostssl all machine 127.0.0.1/32 cert\nhost all machine 127.0.0.1/32 reject\n{hba_rules}"
+            f"hostssl all exporter 127.0.0.1/32 cert\nhost all exporter 127.0.0.1/32 reject\n{hba_rules}"
         )
         server.start(
             ssl="on", ssl_cert_file="server.pem", ssl_key_file="server.key", ssl_ca_file="clients.pem"
         )
         table = AgentStatsTable.create(server)
-        table.sql("CREATE ROLE machine SUPERUSER LOGIN")
+        table.sql("CREATE ROLE exporter SUPERUSER LOGIN")
         yield TlsServer(table, directory)
     finally:
         server.remove()
 
 
 @pytest.mark.parametrize(
-    ("options", "used"),
+    ("options", "ssl_in_use"),
     [
         ("sslmode=disable", "f"),
         ("sslmode=prefer", "t"),
@@ -81,13 +84,13 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     ],
 )
 async def test_each_sslmode_connects(
-    tls_server: TlsServer, make_collector: CollectorFactory, options: str, used: str
+    tls_server: TlsServer, make_collector: CollectorFactory, options: str, ssl_in_use: str
 ) -> None:
     telemetry = RecordingTelemetry()
     collector = make_collector(tls_server.table, telemetry=telemetry, dsn=tls_server.dsn(options))
 
     assert await collector.read_once(), telemetry.errors
-    assert tls_server.ssl_in_use == used
+    assert tls_server.ssl_in_use == ssl_in_use
     collector.close()
 
 
@@ -96,7 +99,7 @@ async def test_untrusted_certificate_is_rejected(
     tls_server: TlsServer, make_collector: CollectorFactory, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     telemetry = RecordingTelemetry()
-    dsn = tls_server.dsn(f"sslmode={mode}&sslrootcert={{stranger.pem}}")
+    dsn = tls_server.dsn(f"sslmode={mode}&sslrootcert={{untrusted.pem}}")
 
     assert not await make_collector(tls_server.table, telemetry=telemetry, dsn=dsn).read_once()
     assert telemetry.errors == [("agent_stats", "database_tls")]
@@ -126,7 +129,7 @@ async def test_client_certificate_authenticates(
 ) -> None:
     telemetry = RecordingTelemetry()
     collector = make_collector(
-        tls_server.table, telemetry=telemetry, dsn=tls_server.dsn(options, user="machine")
+        tls_server.table, telemetry=telemetry, dsn=tls_server.dsn(options, user="exporter")
     )
 
     assert await collector.read_once() is not bool(reason)
@@ -175,3 +178,27 @@ async def test_password_is_reread_on_reconnect(
 
     assert await collector.read_once()
     assert telemetry.errors == []
+
+
+async def test_transaction_is_read_only(table: AgentStatsTable) -> None:
+    database = Database(postgres_settings(table.dsn))
+    await database.connect()
+
+    with pytest.raises(AgentStatsError, match="read-only transaction"):
+        async with database.read_only_transaction():
+            await database.fetch("DELETE FROM workspace_agent_stats")
+
+
+async def test_settings_are_local_to_the_transaction(table: AgentStatsTable) -> None:
+    """A pooler may pass the connection to another client after the transaction."""
+    database = Database(postgres_settings(table.dsn, statement_timeout=7.0))
+    await database.connect()
+    async with database.read_only_transaction():
+        inside = await database.fetch("SHOW statement_timeout")
+    async with database.read_only_transaction():
+        await database.fetch("SELECT 1")
+    after = await database.fetch("SHOW statement_timeout")
+    database.terminate()
+    await asyncio.sleep(0)
+
+    assert (inside[0][0], after[0][0]) == ("7s", "0")

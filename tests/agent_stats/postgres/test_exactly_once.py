@@ -1,4 +1,4 @@
-"""Whatever the order of reports, readings, restarts and faults, the counts are those of the table."""
+"""State machine: each report is counted exactly once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from insights_exporter.agent_stats import PostgresCollector
-from insights_exporter.agent_stats.postgres.reader import LATE_CHECK_INTERVAL, MAX_QUIET, MIN_COMMIT_SPAN
+from insights_exporter.agent_stats.collector import AgentStatsCollector
+from insights_exporter.agent_stats.postgres.reader import (
+    LATE_CHECK_INTERVAL,
+    MAX_QUIET,
+    MIN_COMMIT_SPAN,
+)
 from tests.agent_stats.agent_stats_harness import assert_stats_match, build_collector, latest_stats
 from tests.support.agent_stats_table import SESSION_FAMILIES, AgentStatsRow, AgentStatsTable
 from tests.support.clock import FakeClock
@@ -40,20 +44,20 @@ report_fields: st.SearchStrategy[dict[str, object]] = st.builds(
 )
 clock_skews = st.one_of(
     st.floats(-60, 60),
-    # A replica whose clock is far ahead, and one that is behind by more than the overlap forgives.
+    # A replica whose clock is far ahead, and some that are behind by more than the overlap.
     st.sampled_from([-1500.0, -400.0, 400.0]),
 )
 
 
 class PostgresReaderMachine(RuleBasedStateMachine):
-    """Writes reports with clocks that differ, lets time pass, reads, restarts, upgrades and breaks off."""
+    """Inserts reports with skewed clocks, advances time, reads, restarts, upgrades and disconnects."""
 
     server: Postgres
-    counts: bool
+    json_session_counts: bool
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = AgentStatsTable.create(self.server, json_session_counts=self.counts)
+        self.table = AgentStatsTable.create(self.server, json_session_counts=self.json_session_counts)
         self.loop = asyncio.new_event_loop()
         self.directory = tempfile.TemporaryDirectory()
         self.telemetry, self.clock = RecordingTelemetry(), FakeClock()
@@ -63,8 +67,8 @@ class PostgresReaderMachine(RuleBasedStateMachine):
         self.read()
         self.since = latest_stats(self.collector).since
 
-    def start_collector(self) -> PostgresCollector:
-        """Return a new process's collector."""
+    def start_collector(self) -> AgentStatsCollector:
+        """Return the collector of a new process."""
         collector = build_collector(
             self.table,
             state=Path(self.directory.name) / "state",
@@ -73,17 +77,17 @@ class PostgresReaderMachine(RuleBasedStateMachine):
             telemetry=self.telemetry,
             clock=self.clock,
         )
-        self.loop.run_until_complete(collector._restore())
+        self.loop.run_until_complete(collector.restore())
         return collector
 
     @property
     def cursor(self) -> datetime:
-        """Up to when reports are closed."""
+        """The time up to which reports are committed."""
         return datetime.fromisoformat(self.collector.accumulator.cursor)
 
     @rule(made=st.lists(st.tuples(report_fields, clock_skews), max_size=6))
     def write(self, made: list[tuple[dict[str, object], float]]) -> None:
-        """Write reports late or early; what falls into a closed slice is lost, and only that."""
+        """Insert reports with skewed times; exactly those before the cursor are late."""
         reports = []
         for fields, skew in made:
             at = max(self.since, self.now + timedelta(seconds=skew))
@@ -94,13 +98,13 @@ class PostgresReaderMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([20, 60, 150, 4000]))
     def wait(self, seconds: int) -> None:
-        """Let time pass."""
+        """Advance the clock of the database."""
         self.now += timedelta(seconds=seconds)
         self.table.freeze_clock(self.now)
 
     @rule(saved=st.booleans())
     def restart(self, *, saved: bool) -> None:
-        """Begin as a new process, with or without a last reading."""
+        """Restart the exporter, with or without a last reading."""
         if saved:
             self.read()
         self.close_collector()
@@ -109,25 +113,25 @@ class PostgresReaderMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.table.json_session_counts)
     @rule()
     def upgrade(self) -> None:
-        """Let Coder change its table under the reader."""
+        """Upgrade Coder to the JSON schema."""
         self.table.migrate_to_json()
 
     @rule()
     def disconnect(self) -> None:
-        """End the connection from the other side; the next reading fails and the one after it does not."""
+        """Close the connection on the server; the next reading fails, the one after it succeeds."""
         self.table.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         self.loop.run_until_complete(self.collector.read_once())
 
     def read(self) -> None:
-        """Read."""
+        """Read once; must succeed."""
         assert self.loop.run_until_complete(self.collector.read_once()), self.telemetry.errors[-1:]
 
     @invariant()
     def stats_match_table(self) -> None:
-        """Compare with the table; a label set that is new is zero once, so read twice."""
+        """Compare with the table after two readings, because new label sets start at 0."""
         self.read()
         self.clock.advance(LATE_CHECK_INTERVAL)
         self.read()
@@ -140,7 +144,7 @@ class PostgresReaderMachine(RuleBasedStateMachine):
         assert committed_count <= self.written_count - self.lost_count
 
     def close_collector(self) -> None:
-        """Close the connection."""
+        """Close the connection and run its callbacks."""
 
         async def close() -> None:
             self.collector.close()
@@ -149,7 +153,7 @@ class PostgresReaderMachine(RuleBasedStateMachine):
         self.loop.run_until_complete(close())
 
     def teardown(self) -> None:
-        """See all closed in the end, and remove everything."""
+        """Commit everything, compare once more, and clean up."""
         self.wait(8000)
         self.stats_match_table()
         assert (
@@ -164,9 +168,13 @@ class PostgresReaderMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("counts", [False, True], ids=["columns", "session_counts"])
-def test_every_report_is_counted_exactly_once(postgres: Postgres, *, counts: bool) -> None:
-    machine = type("Machine", (PostgresReaderMachine,), {"server": postgres, "counts": counts})
+@pytest.mark.parametrize("json_session_counts", [False, True], ids=["columns", "session_counts"])
+def test_every_report_is_counted_exactly_once(postgres: Postgres, *, json_session_counts: bool) -> None:
+    machine = type(
+        "ConfiguredMachine",
+        (PostgresReaderMachine,),
+        {"server": postgres, "json_session_counts": json_session_counts},
+    )
 
     run_state_machine_as_test(
         machine,

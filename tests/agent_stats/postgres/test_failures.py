@@ -1,43 +1,37 @@
-"""Whatever happens to the database, what is known goes on being served and nothing is lost."""
+"""Failures of the database: the last statistics stay served and no report is lost."""
+
+# ruff: noqa: S608  # The SQL consists of constants of the tests.
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from insights_exporter.agent_stats.postgres import queries
 from insights_exporter.agent_stats.postgres.database import Database
 from insights_exporter.agent_stats.postgres.reader import LATE_CHECK_INTERVAL
-from insights_exporter.collectors.agent_stats.faults import AgentStatsError
-from tests.agent_stats.agent_stats_harness import (
-    CollectorFactory,
-    assert_stats_match,
-    latest_stats,
-    postgres_settings,
-)
+from tests.agent_stats.agent_stats_harness import CollectorFactory, assert_stats_match, latest_stats
 from tests.support.agent_stats_table import AgentStatsRow, AgentStatsTable
 from tests.support.clock import FakeClock
+from tests.support.log_events import log_events
 from tests.support.postgres import Postgres
 from tests.support.recording_telemetry import RecordingTelemetry
+from tests.support.waiting import wait_until
 
 
-@pytest.fixture
-def table(postgres: Postgres) -> AgentStatsTable:
-    return AgentStatsTable.create(postgres)
-
-
-@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("immediate", [False, True])
 async def test_reading_resumes_after_database_outage(
-    table: AgentStatsTable, make_collector: CollectorFactory, postgres: Postgres, *, at_once: bool
+    table: AgentStatsTable, make_collector: CollectorFactory, postgres: Postgres, *, immediate: bool
 ) -> None:
     telemetry = RecordingTelemetry()
     collector = make_collector(table, telemetry=telemetry)
     await collector.read_once()
     since = latest_stats(collector).since
     table.add(AgentStatsRow(since))
-    postgres.stop(immediate=at_once)
+    postgres.stop(immediate=immediate)
     try:
         assert not await collector.read_once()
         assert collector.current() is not None
@@ -99,15 +93,8 @@ async def test_wrong_password_is_reported_without_the_password(
     assert telemetry.errors == [("agent_stats", "database_login")]
 
 
-async def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition of the outside world."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 def set_query_delay(table: AgentStatsTable, seconds: float) -> None:
-    """Let every reading take so long at least."""
+    """Delay each reading by that many seconds."""
     table.sql(
         "CREATE OR REPLACE FUNCTION slow() RETURNS boolean LANGUAGE sql AS"
         f" 'SELECT pg_sleep({seconds}) IS NULL'"
@@ -121,7 +108,7 @@ def set_query_delay(table: AgentStatsTable, seconds: float) -> None:
 
 
 def is_query_running(table: AgentStatsTable) -> bool:
-    """Say whether the exporter waits for an answer."""
+    """Return whether a query of the exporter is running."""
     return bool(
         table.sql(
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
@@ -130,9 +117,9 @@ def is_query_running(table: AgentStatsTable) -> bool:
     )
 
 
-@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("immediate", [False, True])
 async def test_database_restart_during_query_counts_exactly_once(
-    table: AgentStatsTable, make_collector: CollectorFactory, postgres: Postgres, *, at_once: bool
+    table: AgentStatsTable, make_collector: CollectorFactory, postgres: Postgres, *, immediate: bool
 ) -> None:
     telemetry = RecordingTelemetry()
     collector = make_collector(table, telemetry=telemetry, statement_timeout=30.0)
@@ -142,7 +129,7 @@ async def test_database_restart_during_query_counts_exactly_once(
     set_query_delay(table, 20)
     read_task = asyncio.create_task(collector.read_once())
     await wait_until(lambda: is_query_running(table))
-    postgres.restart(immediate=at_once)
+    postgres.restart(immediate=immediate)
 
     assert not await read_task
     assert telemetry.errors == [("agent_stats", "database_unreachable")]
@@ -173,21 +160,29 @@ async def test_timeout_then_recovery_counts_exactly_once(
 
 
 async def test_batch_size_adapts_to_timeouts(
-    table: AgentStatsTable, make_collector: CollectorFactory
+    table: AgentStatsTable, make_collector: CollectorFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fetch, batch_limits = Database.fetch, list[object]()
+
+    async def recording_fetch(database: Database, query: str, *values: object) -> list[Any]:
+        if query == queries.BATCH_END:
+            batch_limits.append(values[-1])
+        return await fetch(database, query, *values)
+
+    monkeypatch.setattr(Database, "fetch", recording_fetch)
     collector = make_collector(table, statement_timeout=0.5, batch_rows=1000)
     await collector.read_once()
     set_query_delay(table, 20)
     for _ in range(2):
         await collector.read_once()
-    assert collector._reader._batches.batch_rows == 250  # type: ignore[attr-defined] # The reader of this source.
     set_query_delay(table, 0)
-    past = latest_stats(collector).since - timedelta(hours=3)
-    collector.accumulator.cursor = past.isoformat()
-    table.add(*(AgentStatsRow(past + timedelta(minutes=minute)) for minute in range(5)))
+    start = latest_stats(collector).since - timedelta(hours=3)
+    table.add(*(AgentStatsRow(start + timedelta(minutes=minute)) for minute in range(5)))
+    for _ in range(3):
+        collector.accumulator.cursor = start.isoformat()
+        assert await collector.read_once()
 
-    assert await collector.read_once()
-    assert collector._reader._batches.batch_rows == 500  # type: ignore[attr-defined] # As above.
+    assert batch_limits == [250, 500, 1000]
 
 
 async def test_restored_privilege_leaves_no_gap(
@@ -210,30 +205,6 @@ async def test_restored_privilege_leaves_no_gap(
 
     assert telemetry.errors == [("agent_stats", "database_permission")]
     assert_stats_match(table.expected_stats(since), latest_stats(collector))
-
-
-async def test_transaction_is_read_only(table: AgentStatsTable) -> None:
-    database = Database(postgres_settings(table.dsn))
-    await database.connect()
-
-    with pytest.raises(AgentStatsError, match="read-only transaction"):
-        async with database.read_only_transaction():
-            await database.fetch("DELETE FROM workspace_agent_stats")
-
-
-async def test_settings_are_local_to_the_transaction(table: AgentStatsTable) -> None:
-    """A pooler may give the connection to somebody else after the transaction."""
-    database = Database(postgres_settings(table.dsn, statement_timeout=7.0))
-    await database.connect()
-    async with database.read_only_transaction():
-        inside = await database.fetch("SHOW statement_timeout")
-    async with database.read_only_transaction():
-        await database.fetch("SELECT 1")
-    after = await database.fetch("SHOW statement_timeout")
-    database.terminate()
-    await asyncio.sleep(0)
-
-    assert (inside[0][0], after[0][0]) == ("7s", "0")
 
 
 async def test_day_long_outage_is_backfilled_in_batches(
@@ -295,15 +266,15 @@ async def test_late_rows_are_reported(
     clock.advance(LATE_CHECK_INTERVAL)
     await collector.read_once()
 
-    warnings = [vars(record) for record in caplog.records if "too late" in record.getMessage()]
+    warnings = [event for event in log_events(caplog) if event["event"] == "late agent reports skipped"]
     assert telemetry.agent_row_counts["late"] == 2
-    assert [(record["reports"], record["since"]) for record in warnings] == [(2, now.isoformat())]
+    assert [(event["reports"], event["since"]) for event in warnings] == [(2, now.isoformat())]
 
 
 async def test_upgrade_that_drops_granted_columns_is_backfilled_after_new_grant(
     table: AgentStatsTable, make_collector: CollectorFactory
 ) -> None:
-    """PostgreSQL forgets a column's grants with the column."""
+    """PostgreSQL drops the grants of a column with the column."""
     telemetry, role = RecordingTelemetry(), f"upgraded_{table.database}"
     table.grant(role, "pw")
     collector = make_collector(
@@ -322,3 +293,13 @@ async def test_upgrade_that_drops_granted_columns_is_backfilled_after_new_grant(
 
     assert telemetry.errors == [("agent_stats", "database_permission")]
     assert_stats_match(table.expected_stats(since), latest_stats(collector))
+
+
+def test_postgres_data_survives_restart(postgres: Postgres) -> None:
+    """The outage tests rely on this property of the fixture."""
+    database = postgres.new_database()
+    postgres.sql("CREATE TABLE kept AS SELECT 42 AS answer", database=database)
+
+    postgres.restart()
+
+    assert postgres.sql("SELECT answer FROM kept", database=database) == "42"

@@ -1,11 +1,12 @@
-"""What Prometheus says of a day's latency is true, by template and by app."""
+"""Quantiles in Prometheus equal those of the database over a day, by template and by app."""
+
+# ruff: noqa: S608  # The SQL consists of constants of the tests.
 
 from __future__ import annotations
 
 import asyncio
 import math
 import subprocess
-from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,18 +14,19 @@ from random import Random
 
 import pytest
 
-from insights_exporter.agent_stats import Accumulator, PostgresCollector
+from insights_exporter.agent_stats.accumulator import Accumulator
+from insights_exporter.agent_stats.aggregate import bucket_number
+from insights_exporter.agent_stats.postgres.reader import create_postgres_collector
 from insights_exporter.config.settings import LimitSettings, UsernameMode
-from insights_exporter.filters import Filters
-from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
-from insights_exporter.metrics.encoder.text import Format, encode_families
+from insights_exporter.metrics.encoder import Format
 from insights_exporter.metrics.families import build_families
-from insights_exporter.privacy import UsernamePolicy
+from insights_exporter.privacy import Filters, UsernamePolicy
 from insights_exporter.simulator.generated_world import Size, generate_world
 from insights_exporter.simulator.postgres import populate_database
 from insights_exporter.snapshot import AgentStats, Snapshot, Timestamped
 from tests.agent_stats.agent_stats_harness import postgres_settings
 from tests.support.clock import FakeClock
+from tests.support.exposition_text import encode_exposition
 from tests.support.history_recorder import to_timestamped_samples
 from tests.support.postgres import Postgres
 from tests.support.prometheus import Prometheus
@@ -32,18 +34,18 @@ from tests.support.recording_telemetry import RecordingTelemetry
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 DAY = NOW - timedelta(days=1)
-REDACTION = UsernamePolicy(UsernameMode.NAMED)
+USERNAME_POLICY = UsernamePolicy(UsernameMode.NAMED)
 LIMITS = LimitSettings(series_per_family=1_000_000)
 APPS = {"vscode": "vscode", "jetbrains": "jetbrains", "reconnecting_pty": "reconnecting-pty", "ssh": "ssh"}
 
 
 def scrape_text(stats: AgentStats, at: datetime) -> bytes:
-    """Return what Prometheus keeps of a scrape."""
+    """Return a scrape as samples with a timestamp."""
     rendered = build_families(
-        Snapshot(at, agent_stats=Timestamped(stats, at)), username_policy=REDACTION, limits=LIMITS
+        Snapshot(at, agent_stats=Timestamped(stats, at)), username_policy=USERNAME_POLICY, limits=LIMITS
     )
     return to_timestamped_samples(
-        bytes(encode_families(rendered.samples, Format.TEXT)), at, job="exporter", instance="one"
+        encode_exposition(rendered.samples, Format.TEXT), at, job="exporter", instance="one"
     )
 
 
@@ -53,10 +55,10 @@ async def record_day(server: Postgres, database: str, output_file: Path) -> None
     async with populate_database(server.dsn(database), world, json_session_counts=True, now=lambda: NOW):
         pass
     clock = FakeClock(DAY)
-    ledger = Accumulator(REDACTION, Filters())
-    collector = PostgresCollector(
+    accumulator = Accumulator(USERNAME_POLICY, Filters())
+    collector = create_postgres_collector(
         postgres_settings(server.dsn(database)),
-        ledger,
+        accumulator,
         max_staleness=1800.0,
         clock=clock,
         random=Random(1),
@@ -77,7 +79,7 @@ async def record_day(server: Postgres, database: str, output_file: Path) -> None
 
 
 def _set_clock(server: Postgres, database: str, now: datetime) -> None:
-    """Let the database be at a moment, and hide what is yet to come."""
+    """Set the clock of the database and hide later rows."""
     server.sql(
         f"ALTER DATABASE {database} SET search_path = at_a_moment, public, pg_catalog;"
         "CREATE SCHEMA IF NOT EXISTS at_a_moment;"
@@ -93,7 +95,7 @@ def _set_clock(server: Postgres, database: str, now: datetime) -> None:
 def recorded_day(
     postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Prometheus, Postgres, str]]:
-    """Give a Prometheus that has scraped for a day, and the database that the exporter read."""
+    """Start a Prometheus with a day of scrapes, and yield it with the database that the exporter read."""
     folder, database = tmp_path_factory.mktemp("day"), postgres_server.new_database()
     asyncio.run(record_day(postgres_server, database, folder / "text"))
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
@@ -102,20 +104,21 @@ def recorded_day(
         yield prometheus, postgres_server, database
 
 
-@pytest.mark.parametrize("share", [0.5, 0.95])
+@pytest.mark.parametrize("quantile", [0.5, 0.95])
 def test_template_quantiles_are_in_the_exact_bucket(
-    recorded_day: tuple[Prometheus, Postgres, str], share: float
+    recorded_day: tuple[Prometheus, Postgres, str], quantile: float
 ) -> None:
     prometheus, server, database = recorded_day
     family = "coder_insights_connection_latency_seconds_bucket"
     query = (
-        f"histogram_quantile({share}, sum by (le, organization_name, template_name) (increase({family}[1d])))"
+        f"histogram_quantile({quantile},"
+        f" sum by (le, organization_name, template_name) (increase({family}[1d])))"
     )
     estimated = {
         (labels["organization_name"], labels["template_name"]): points[0][1]
         for labels, points in prometheus.query(query, NOW)
     }
-    exact = exact_quantiles(server, database, share, "TRUE", "true")
+    exact = exact_quantiles(server, database, quantile, "TRUE", "true")
 
     assert {key: bucket_number(value) for key, value in estimated.items()} == {
         (organization, template): bucket_number(value) for (organization, template, _), value in exact.items()
@@ -123,14 +126,14 @@ def test_template_quantiles_are_in_the_exact_bucket(
     assert len(exact) > 1
 
 
-@pytest.mark.parametrize("share", [0.5, 0.95])
+@pytest.mark.parametrize("quantile", [0.5, 0.95])
 def test_app_quantiles_are_in_the_exact_bucket(
-    recorded_day: tuple[Prometheus, Postgres, str], share: float
+    recorded_day: tuple[Prometheus, Postgres, str], quantile: float
 ) -> None:
     prometheus, server, database = recorded_day
     family = "coder_insights_app_connection_latency_seconds_bucket"
     labels = "le, organization_name, template_name, app"
-    query = f"histogram_quantile({share}, sum by ({labels}) (increase({family}[1d])))"
+    query = f"histogram_quantile({quantile}, sum by ({labels}) (increase({family}[1d])))"
     estimated = {
         (
             sample_labels["organization_name"],
@@ -138,28 +141,23 @@ def test_app_quantiles_are_in_the_exact_bucket(
             sample_labels["app"],
         ): bucket_number(points[0][1])
         for sample_labels, points in prometheus.query(query, NOW)
-        # Nobody was in the others.
+        # The other histograms are empty.
         if not math.isnan(points[0][1])
     }
     family_of = "CASE WHEN key = 'cursor' THEN 'vscode' ELSE replace(key, '_', '-') END"
-    exact = exact_quantiles(server, database, share, "value::int > 0", family_of)
+    exact = exact_quantiles(server, database, quantile, "value::int > 0", family_of)
 
     assert estimated == {key: bucket_number(value) for key, value in exact.items()}
     assert {app for _, _, app in exact} == set(APPS.values())
 
 
-def bucket_number(seconds: float) -> int:
-    """Return the bucket that a latency lies in; a bound belongs to the bucket below it."""
-    return bisect_left(LATENCY_BUCKETS, seconds)
-
-
 def exact_quantiles(
-    server: Postgres, database: str, share: float, condition: str, app: str
+    server: Postgres, database: str, quantile: float, condition: str, app: str
 ) -> dict[tuple[str, str, str], float]:
-    """Return the smallest latency that this share of the reports does not exceed, in seconds."""
+    """Return the exact quantile in seconds by organization, template and app."""
     apps = "CROSS JOIN LATERAL jsonb_each_text(session_counts) AS e(key, value)" if "key" in app else ""
     rows = server.sql(
-        f"SELECT o.name, t.name, {app}, percentile_disc({share}) WITHIN GROUP"
+        f"SELECT o.name, t.name, {app}, percentile_disc({quantile}) WITHIN GROUP"
         " (ORDER BY connection_median_latency_ms) / 1000 FROM public.workspace_agent_stats s"
         " JOIN public.templates t ON t.id = s.template_id"
         f" JOIN public.organizations o ON o.id = t.organization_id {apps}"

@@ -1,0 +1,1 @@
+"""Source ``coderd_metrics``: agent reports from coderd's Prometheus metrics."""

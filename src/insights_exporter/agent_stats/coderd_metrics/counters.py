@@ -1,9 +1,9 @@
-"""How many bytes a new tick of coderd adds.
+"""Deltas of coderd's byte gauges.
 
-Coder's code sets the gauges of bytes anew at each tick, to what came since the tick before; its description
-sounds as if they grew. Both are read: a gauge that falls, or an agent that vanishes, while coderd goes on
-running, shows that they are set anew. Until then only what a gauge grew by is counted, which is never too
-much.
+Coder resets the gauges at each collection to the bytes since the previous one, although their HELP describes
+cumulative values. Both forms are supported: a gauge that decreases, or an agent that disappears, without a
+restart of coderd proves that the gauges are reset. Until then only increases are counted, which never counts
+a byte twice.
 """
 
 from __future__ import annotations
@@ -15,25 +15,30 @@ from insights_exporter.agent_stats.coderd_metrics.scrape import AgentName, Agent
 __all__ = ["ByteGaugeTracker"]
 
 Bytes = tuple[int, int]
+"""Received and transmitted bytes."""
 
 
 class ByteGaugeTracker:
-    """Remembers the gauges of the last tick; ``per_tick`` says that they are known to be set anew."""
+    """The byte gauges of the last collection.
+
+    ``resets_each_collection`` is True once the gauges are known to be reset at each collection.
+    """
 
     def __init__(self, *, resets_each_collection: bool = False) -> None:
         self.resets_each_collection = resets_each_collection
         self._previous: dict[AgentName, Bytes] | None = None
 
     def start(self, agents: Mapping[AgentName, AgentSample]) -> None:
-        """Take what stands now for the beginning, and count nothing of it."""
+        """Set the baseline without counting it."""
         self._previous = _byte_values(agents)
 
     def update(
         self, agents: Mapping[AgentName, AgentSample], *, restarted: bool, detects_restart: bool
     ) -> dict[AgentName, Bytes]:
-        """Return what each agent received and sent since the last tick that was seen.
+        """Return the received and transmitted bytes of each agent since the last update.
 
-        ``traced`` says that a restart of coderd would have been noticed; without it, what falls was reset.
+        ``detects_restart`` says whether the scrape shows restarts of coderd. If it does not, a decrease is
+        taken for a restart.
         """
         current, previous = _byte_values(agents), self._previous
         self._previous = current

@@ -1,4 +1,4 @@
-"""Which page of coderd's metrics was counted last, so that none counts twice."""
+"""The cursor of coderd's metrics: the last counted collection, so that none is counted twice."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from insights_exporter.agent_stats.coderd_metrics.scrape import AgentScrape
 __all__ = ["SampleCursor"]
 
 START_TIME_TOLERANCE: Final = 5.0
-"""Seconds by which a system's idea of when a process began may waver."""
+"""Seconds by which the reported start time of one process may vary."""
 
 
 class SampleCursor(Struct, frozen=True, array_like=True):
-    """A page by coderd's start, its number of ticks and its values, and when these values came.
+    """The last counted scrape: coderd's start time, its collection count and a fingerprint of the values.
 
-    ``per_tick`` is what was learned of the gauges of bytes.
+    ``changed_at`` is when the values changed, in Unix seconds. ``resets_each_collection`` is the state of the
+    byte gauges. The state file stores the cursor as a JSON array, so the order of the fields is its format.
     """
 
     start_time: float | None
@@ -29,18 +30,18 @@ class SampleCursor(Struct, frozen=True, array_like=True):
 
     @classmethod
     def loads(cls, text: str) -> Self | None:
-        """Return what was written; None for anything else."""
+        """Return the cursor of a text; None if it is invalid."""
         try:
             return msgspec.json.decode(text, type=cls)
         except (msgspec.DecodeError, UnicodeEncodeError):
             return None
 
     def dumps(self) -> str:
-        """Return it as text."""
+        """Return the cursor as text."""
         return msgspec.json.encode(self).decode()
 
     def is_other_replica(self, scrape: AgentScrape) -> bool:
-        """Say whether a page is of a replica that began before the one that is followed."""
+        """Return whether the scrape is of a replica that started before the followed one."""
         if scrape.start_time is None or self.start_time is None:
             return False
         if abs(scrape.start_time - self.start_time) <= START_TIME_TOLERANCE:
@@ -52,7 +53,7 @@ class SampleCursor(Struct, frozen=True, array_like=True):
         return scrape.start_time < self.start_time
 
     def is_restarted(self, scrape: AgentScrape) -> bool:
-        """Say whether coderd began anew since."""
+        """Return whether coderd restarted since."""
         if scrape.start_time is not None and self.start_time is not None:
             return scrape.start_time - self.start_time > START_TIME_TOLERANCE
         return (
@@ -62,7 +63,7 @@ class SampleCursor(Struct, frozen=True, array_like=True):
         )
 
     def is_newer(self, scrape: AgentScrape) -> bool:
-        """Say whether coderd looked at its reports again since, as far as a page shows it."""
+        """Return whether coderd collected again since, even without new values."""
         return (
             self.is_restarted(scrape)
             or scrape.collection_count != self.collection_count
@@ -70,10 +71,10 @@ class SampleCursor(Struct, frozen=True, array_like=True):
         )
 
     def has_changed(self, scrape: AgentScrape) -> bool:
-        """Say whether a page holds values that were not counted yet."""
+        """Return whether the scrape has values that are not counted yet."""
         if scrape.fingerprint == self.fingerprint:
             return False
-        # Values of a tick may show a moment before its number does; the next page has both.
+        # Coder updates the values before the collection count; the next scrape has both.
         return (
             self.is_restarted(scrape)
             or scrape.collection_count is None
@@ -81,7 +82,7 @@ class SampleCursor(Struct, frozen=True, array_like=True):
         )
 
     def advance_to(self, scrape: AgentScrape) -> Self:
-        """Return the same values with the ticks that found nothing more."""
+        """Return the cursor after collections without new values."""
         if scrape.fingerprint != self.fingerprint:
             return self
         return msgspec.structs.replace(

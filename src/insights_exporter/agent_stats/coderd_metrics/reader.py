@@ -1,20 +1,18 @@
-"""Agent reports as coderd's own metrics show them: the newest one of each agent, once a minute.
+"""The reader of coderd's metrics: samples the newest report of each agent, once a minute.
 
-coderd looks at the reports at its own ticks, so a page is new only where a tick came between; the number of
-ticks is on the page. One that found no report leaves everything as it was, which looks like the same values
-again. Neither counts.
+coderd collects the reports once a minute, so a scrape has new values only after a collection, whose count is
+part of the scrape. A collection without a report leaves the previous values in place. A scrape without new
+values is not counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from bisect import bisect_left
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Self
 
 from insights_exporter.agent_stats.accumulator import Accumulator, CurrentSessions
-from insights_exporter.agent_stats.aggregate import Aggregate
+from insights_exporter.agent_stats.aggregate import Aggregate, bucket_index, bucket_number
 from insights_exporter.agent_stats.coderd_metrics.counters import ByteGaugeTracker, Bytes
 from insights_exporter.agent_stats.coderd_metrics.cursor import SampleCursor
 from insights_exporter.agent_stats.coderd_metrics.scrape import (
@@ -24,39 +22,38 @@ from insights_exporter.agent_stats.coderd_metrics.scrape import (
     AgentScrape,
     parse_scrape,
 )
+from insights_exporter.agent_stats.collector import COLLECTOR_NAME
 from insights_exporter.clock import Clock
-from insights_exporter.collectors.agent_stats.exponential import bucket_index
-from insights_exporter.collectors.agent_stats.faults import AgentStatsError
-from insights_exporter.collectors.agent_stats.roster import WorkspaceIndex
-from insights_exporter.collectors.agent_stats.source import COLLECTOR_NAME
-from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
-from insights_exporter.snapshot import Inventory, TemplateKey, Timestamped
+from insights_exporter.collectors.base import ErrorReporter, ReportedErrors
+from insights_exporter.errors import AgentStatsError
+from insights_exporter.interpreter_tuning import yielding
+from insights_exporter.snapshot import Inventory, TemplateKey, Timestamped, User
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["COLLECT_INTERVAL", "CoderdMetricsReader"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["COLLECT_INTERVAL", "CoderdMetricsReader", "WorkspaceIndex"]
 
 COLLECT_INTERVAL: Final = 60.0
-"""Seconds between two looks that coderd takes at its reports."""
+"""Seconds between two collections of coderd."""
 
 STALE_AFTER: Final = 2.5 * COLLECT_INTERVAL
-"""Seconds after which values that stand still mean that nobody is connected."""
+"""Seconds after which unchanged values mean that no agent is connected."""
 
 _INVENTORY_POLL_INTERVAL: Final = 1.0
-_RESULTS: Final = ("observed", "unobserved", "repeated", "unjoined")
-"""What becomes of an agent on a page."""
+"""Seconds between two checks for the first inventory."""
+
+_RESULTS: Final = ("observed", "unobserved", "repeated", "unmatched")
+"""Values of the label ``result`` for the agents of a scrape."""
 
 
 class CoderdMetricsReader:
-    """Reads a page each time it is told to, into a ledger.
+    """Adds scrapes of coderd's metrics to an accumulator.
 
-    ``fetch`` returns the page. ``inventory`` is what was last known to exist, None before anything is.
-    ``identity`` names the deployment, as its counts must not be added to another's. ``foreign`` hears why
-    what the ledger held cannot be added to, before it begins anew.
+    ``fetch`` returns the text of a scrape. ``inventory`` returns the latest inventory, None before the first
+    poll. ``identity`` identifies the deployment. ``interval`` is the scrape interval in seconds.
+    ``on_state_rejected`` receives the reason before a state of another source or deployment is dropped.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # Clock, telemetry and the two sources are injected.
         self,
         accumulator: Accumulator,
         *,
@@ -78,27 +75,29 @@ class CoderdMetricsReader:
         self._on_state_rejected = on_state_rejected
         self._byte_gauges: ByteGaugeTracker | None = None
         self._workspace_index: tuple[object, WorkspaceIndex] | None = None
+        self._users: object = None
         self._replica_seen_at: float | None = None
         self._last_collection_at: float | None = None
-        self._warned_reasons: set[str] = set()
+        # Never finished: alternating replicas would be logged at every second scrape.
+        self._errors = ErrorReporter(COLLECTOR_NAME, telemetry=telemetry, reported=ReportedErrors())
 
     def close(self) -> None:
-        """Do nothing; whoever gave ``fetch`` closes its connections."""
+        """Do nothing: the owner of ``fetch`` closes its connections."""
 
     async def read(self) -> None:
-        """Count what is new; raise an ExporterError, after which nothing was counted."""
+        """Add the values of a new scrape; raise ExporterError, after which nothing was added."""
         inventory = await self._wait_for_inventory()
         scrape = await self._fetch_scrape()
         workspace_index = self._index_workspaces(inventory)
         if scrape.invalid_values:
-            self._warn_once(
-                "metrics_values", "Values in coderd's metrics are none.", count=scrape.invalid_values
-            )
+            message = f"Ignored {scrape.invalid_values} invalid values in coderd's metrics."
+            self._errors.report(AgentStatsError(message, reason="metrics_values"))
         cursor = self._resume_cursor()
         self._accumulator.templates = tuple(template.key for template in inventory.templates)
+        await self._apply_renames(inventory)
         matches = self._match_workspaces(scrape, workspace_index, inventory)
         if cursor is None:
-            # Whether these values are fresh or stand still for hours, nobody can tell.
+            # The age of the first values is unknown, so they are only a baseline.
             self._start_counting(scrape, matches)
         elif cursor.is_other_replica(scrape):
             self._ignore_other_replica(scrape, matches)
@@ -108,12 +107,12 @@ class CoderdMetricsReader:
             self._telemetry.agent_lag_updated(self._clock.monotonic() - self._last_collection_at)
 
     async def _wait_for_inventory(self) -> Inventory:
-        """Return what exists; the first poll may still be under way."""
+        """Return the latest inventory, after the first poll."""
         waited_seconds = 0.0
         while (latest := self._inventory()) is None:
             if waited_seconds >= self._interval:
                 raise AgentStatsError(
-                    "The workspaces are not known yet, so agents cannot be told to belong to templates.",
+                    "The first poll has not listed workspaces yet, so agents cannot be matched to templates.",
                     reason="workspaces_unknown",
                 )
             await self._clock.sleep(_INVENTORY_POLL_INTERVAL)
@@ -129,14 +128,14 @@ class CoderdMetricsReader:
         )
 
     def _resume_cursor(self) -> SampleCursor | None:
-        """Return where the last page was; None where counting must begin."""
+        """Return the cursor of the last scrape; None after a reset."""
         accumulator = self._accumulator
         cursor = SampleCursor.loads(accumulator.cursor)
         if accumulator.since is not None and accumulator.identity != self._identity:
-            self._on_state_rejected("It holds counts of another deployment.")
+            self._on_state_rejected("identity: expected the configured deployment, got another one")
             cursor = None
         elif accumulator.since is not None and cursor is None and accumulator.cursor:
-            self._on_state_rejected("It does not say up to where was counted.")
+            self._on_state_rejected("position: expected a cursor of the source coderd_metrics")
         if cursor is None:
             accumulator.reset(self._clock.now(), identity=self._identity)
         if self._byte_gauges is None or cursor is None:
@@ -153,6 +152,17 @@ class CoderdMetricsReader:
             self._workspace_index = inventory.workspaces, workspace_index
         return self._workspace_index[1]
 
+    async def _apply_renames(self, inventory: Inventory) -> None:
+        """Detect renamed users in a worker thread, because hashing thousands of names takes long."""
+        if self._users is not inventory.users:
+            await asyncio.to_thread(self._set_usernames, inventory.users)
+            self._users = inventory.users
+            self._accumulator.apply_renames()
+
+    def _set_usernames(self, users: Iterable[User]) -> None:
+        for user in yielding(users):
+            self._accumulator.pseudonyms.set_username(user.id, user.username)
+
     def _match_workspaces(
         self, scrape: AgentScrape, workspace_index: WorkspaceIndex, inventory: Inventory
     ) -> dict[AgentName, tuple[TemplateKey, AgentSample]]:
@@ -163,8 +173,8 @@ class CoderdMetricsReader:
         }
         if scrape.agents and not inventory.workspaces:
             raise AgentStatsError(
-                "No workspace is visible, so agents cannot be told to belong to templates. "
-                "Give the token's account the role template-admin.",
+                "The token's account sees no workspaces, so agents cannot be matched to templates. "
+                "Give the account the role template-admin.",
                 reason="workspaces_unknown",
             )
         return matches
@@ -172,23 +182,25 @@ class CoderdMetricsReader:
     def _ignore_other_replica(
         self, scrape: AgentScrape, matches: dict[AgentName, tuple[TemplateKey, AgentSample]]
     ) -> None:
-        """Leave the page of another replica alone, unless the one that is followed seems to be gone."""
+        """Ignore the scrape of another replica, unless the followed replica is gone."""
         if self._replica_seen_at is None or self._clock.monotonic() - self._replica_seen_at > STALE_AFTER:
             self._start_counting(scrape, matches)
             return
-        self._warn_once(
-            "several_replicas",
-            "Several replicas of Coder answer at the metrics address; only the newest counts. "
-            "Let agent_stats.metrics_url name one of them.",
+        self._errors.report(
+            AgentStatsError(
+                "Ignored the metrics of a second coderd replica. "
+                "Set agent_stats.metrics_url to the address of one replica.",
+                reason="several_replicas",
+            )
         )
 
     def _start_counting(
         self, scrape: AgentScrape, matches: dict[AgentName, tuple[TemplateKey, AgentSample]]
     ) -> None:
-        assert self._byte_gauges is not None
+        assert self._byte_gauges is not None  # noqa: S101  # Set by _resume_cursor.
         self._byte_gauges.start(scrape.agents)
         for result in _RESULTS:
-            # What first appears later than at the start would be no increase.
+            # increase() misses the first value of a series that does not start at 0.
             self._telemetry.agent_rows_processed(result, 0)
         self._accumulator.current_sessions = _current_sessions(matches)
         at = self._clock.now().timestamp()
@@ -210,10 +222,10 @@ class CoderdMetricsReader:
         cursor: SampleCursor,
         matches: dict[AgentName, tuple[TemplateKey, AgentSample]],
     ) -> None:
-        assert self._byte_gauges is not None
+        assert self._byte_gauges is not None  # noqa: S101  # Set by _resume_cursor.
         at = self._clock.now().timestamp()
         if self._last_collection_at is None or cursor.is_newer(scrape):
-            # Also a look that found nothing is as good as new.
+            # A collection without new values also proves that coderd collects.
             self._last_collection_at = self._clock.monotonic()
         if not cursor.has_changed(scrape):
             self._telemetry.agent_rows_processed("repeated", len(scrape.agents))
@@ -225,11 +237,11 @@ class CoderdMetricsReader:
         byte_deltas = self._byte_gauges.update(
             scrape.agents, restarted=restarted, detects_restart=scrape.detects_restart
         )
-        # What a tick tells of holds until the next one, and never longer than has really passed.
+        # Sessions last until the next collection, and never longer than the elapsed time.
         elapsed = min(max(0.0, at - cursor.changed_at), max(self._interval, COLLECT_INTERVAL))
         aggregate = self._aggregate(matches, byte_deltas, elapsed)
         committed = await asyncio.to_thread(self._accumulator.committed.merge, aggregate)
-        # From here on nothing may fail or wait: what is added and up to where belongs together.
+        # No await from here on: counts and cursor must change together.
         self._accumulator.committed = committed
         self._accumulator.current_sessions = _current_sessions(matches)
         self._store_cursor(
@@ -241,7 +253,7 @@ class CoderdMetricsReader:
                 resets_each_collection=self._byte_gauges.resets_each_collection,
             )
         )
-        self._telemetry.agent_rows_processed("unjoined", len(scrape.agents) - len(matches))
+        self._telemetry.agent_rows_processed("unmatched", len(scrape.agents) - len(matches))
 
     def _aggregate(
         self,
@@ -259,7 +271,7 @@ class CoderdMetricsReader:
                 open_sessions.update((key, user, app) for app in agent_sample.sessions)
             if agent_sample.sessions and agent_sample.latency is not None:
                 observed_count += 1
-                bucket = bisect_left(LATENCY_BUCKETS, agent_sample.latency)
+                bucket = bucket_number(agent_sample.latency)
                 exponential_bucket = (
                     bucket_index(agent_sample.latency) if self._accumulator.exponential else None
                 )
@@ -281,13 +293,6 @@ class CoderdMetricsReader:
         self._replica_seen_at = self._clock.monotonic()
         self._accumulator.cursor = cursor.dumps()
 
-    def _warn_once(self, reason: str, message: str, **extra: object) -> None:
-        """Count a fault that does not end a reading, and tell of it once."""
-        self._telemetry.collector_error(COLLECTOR_NAME, reason)
-        if reason not in self._warned_reasons:
-            self._warned_reasons.add(reason)
-            logger.warning(message, extra={"collector": COLLECTOR_NAME, "reason": reason, **extra})
-
 
 def _current_sessions(matches: dict[AgentName, tuple[TemplateKey, AgentSample]]) -> CurrentSessions:
     current = CurrentSessions()
@@ -297,3 +302,28 @@ def _current_sessions(matches: dict[AgentName, tuple[TemplateKey, AgentSample]])
             session_key = (*key, app)
             current.sessions[session_key] = current.sessions.get(session_key, 0) + count
     return current
+
+
+class WorkspaceIndex:
+    """Templates by owner and name of the workspace.
+
+    Both identify a workspace, which has one template, so the agent's name is not needed. If two workspaces
+    have the same owner and name, for example while a list changes between two pages, both are unmatched.
+    """
+
+    def __init__(self, templates: dict[tuple[str, str], TemplateKey | None]) -> None:
+        self._templates = templates
+
+    @classmethod
+    def from_workspaces(cls, workspaces: Iterable[tuple[str, str, TemplateKey]]) -> Self:
+        """Return the index of (owner, workspace, template) tuples."""
+        templates: dict[tuple[str, str], TemplateKey | None] = {}
+        for owner, name, key in workspaces:
+            # Coder compares names without case.
+            workspace_key = owner.casefold(), name.casefold()
+            templates[workspace_key] = key if templates.get(workspace_key, key) == key else None
+        return cls(templates)
+
+    def template(self, owner: str, workspace: str) -> TemplateKey | None:
+        """Return the template of a workspace; None if it is unknown or ambiguous."""
+        return self._templates.get((owner.casefold(), workspace.casefold()))

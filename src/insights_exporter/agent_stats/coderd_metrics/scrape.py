@@ -1,13 +1,13 @@
-"""coderd's page of metrics, and what it says of agents.
+"""Scrapes of coderd's metrics, and the samples of agents in them.
 
-Only the lines of families that we know are parsed: the page of a large deployment has ten times as many.
+Only the lines of known families are parsed: a large deployment has ten times as many.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,15 +15,22 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from insights_exporter.agent_stats.app_families import app_family
-from insights_exporter.collectors.agent_stats.faults import AgentStatsError
+from insights_exporter.errors import AgentStatsError, Forbidden, UnsupportedEndpoint
 
-__all__ = ["OFFLOAD_ABOVE_CHARS", "AgentName", "AgentSample", "AgentScrape", "parse_scrape"]
+__all__ = [
+    "OFFLOAD_ABOVE_CHARS",
+    "AgentName",
+    "AgentSample",
+    "AgentScrape",
+    "fetch_debug_metrics",
+    "parse_scrape",
+]
 
 AgentName = tuple[str, str, str]
-"""Owner, workspace and agent, by which the page tells agents apart."""
+"""Owner, workspace and agent; the labels that identify an agent."""
 
 OFFLOAD_ABOVE_CHARS: Final = 256 * 1024
-"""Characters from which on parsing leaves the event loop."""
+"""Length of a response above which it is parsed in a worker thread."""
 
 _AGENT_STATS_PREFIX: Final = "coderd_agentstats_"
 _LATENCY: Final = f"{_AGENT_STATS_PREFIX}connection_median_latency_seconds"
@@ -46,9 +53,9 @@ _REQUIRED_LABELS: Final = ("username", "workspace_name", "agent_name")
 
 @dataclass(slots=True)
 class AgentSample:
-    """What the page says of one agent; ``latency`` is None where nothing was measured.
+    """Samples of one agent; ``latency`` is in seconds, None without a measurement.
 
-    Bytes are as they stand on the page, sessions by family of app.
+    ``received`` and ``transmitted`` are the raw byte gauges, ``sessions`` counts by app family.
     """
 
     latency: float | None = None
@@ -57,15 +64,16 @@ class AgentSample:
     transmitted: int = 0
     sessions: dict[str, int] = field(default_factory=dict)
     legacy_sessions: dict[str, int] = field(default_factory=dict)
-    """Sessions as older families tell them, which count where the newer one is missing."""
+    """Sessions by the older metric families, used if the newer family is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentScrape:
-    """What a page says. ``ticks`` is how often coderd has looked at agents, ``started`` when it began to run.
+    """A parsed scrape.
 
-    Both are None where the page does not tell. ``fingerprint`` is another one whenever a value of an agent
-    is. ``families`` are those found, ``broken`` counts values that are none.
+    ``collection_count`` is how often coderd has collected agent statistics, ``start_time`` when coderd
+    started, in Unix seconds; both are None if the scrape lacks them. ``fingerprint`` changes with every value
+    of an agent. ``families`` are the agent families found, ``invalid_values`` counts dropped samples.
     """
 
     agents: Mapping[AgentName, AgentSample]
@@ -77,21 +85,21 @@ class AgentScrape:
 
     @property
     def detects_restart(self) -> bool:
-        """Whether a restart of coderd shows."""
+        """Whether the scrape shows restarts of coderd."""
         return self.collection_count is not None or self.start_time is not None
 
 
 def parse_scrape(text: str) -> AgentScrape:
-    """Return what a page says; raise SourceError where it is none of coderd's, or lacks agents."""
+    """Return the parsed scrape; raise AgentStatsError if it is not coderd's or has no agent statistics."""
     if "coderd_" not in text:
         raise AgentStatsError(
-            "The page holds no metric of coderd. "
-            "Set agent_stats.metrics_url to coderd's own metrics address, such as http://coder.example.com:2112/metrics.",
+            "The response has no metric of coderd. Set agent_stats.metrics_url to coderd's metrics address, "
+            "such as http://coder.example.com:2112/metrics.",
             reason="metrics_foreign",
         )
     if not text.endswith("\n"):
         raise AgentStatsError(
-            "The page ends within a line, so it was cut short. Look at proxies before coderd's metrics.",
+            "The response is truncated. Check the proxies between the exporter and coderd's metrics.",
             reason="metrics_truncated",
         )
     digest = hashlib.blake2b(digest_size=16)
@@ -106,7 +114,7 @@ def parse_scrape(text: str) -> AgentScrape:
             digest.update(line.encode())
             digest.update(b"\n")
         if name in _PARSED_FAMILIES and not (name.startswith(_SESSIONS) and line.endswith(" 0")):
-            # Most agents have no session of most apps, and parsing is what takes time.
+            # Most session counts are 0, and parsing takes most of the time.
             selected_lines.append(line)
     return _build_scrape(list(_parse_samples(selected_lines)), digest.hexdigest(), frozenset(families))
 
@@ -117,8 +125,8 @@ def _parse_samples(lines: Iterable[str]) -> Iterator[Sample]:
             yield from metric_family.samples
     except (ValueError, IndexError, KeyError) as error:
         raise AgentStatsError(
-            f"The page is not in Prometheus' text format: {str(error)[:100]}. "
-            "Look at proxies before coderd's metrics.",
+            f"The response is not in Prometheus' text format: {str(error)[:100]}. "
+            "Check the proxies between the exporter and coderd's metrics.",
             reason="metrics_format",
         ) from None
 
@@ -136,7 +144,7 @@ def _build_scrape(samples: list[Sample], fingerprint: str, families: frozenset[s
         invalid_values += not _set_value(agent_sample, sample)
     if _COLLECTION_COUNT not in process_values and not agents:
         raise AgentStatsError(
-            "coderd gathers no statistics of agents. Start it with CODER_PROMETHEUS_ENABLE=true and "
+            "coderd does not collect agent statistics. Start it with CODER_PROMETHEUS_ENABLE=true and "
             "CODER_PROMETHEUS_COLLECT_AGENT_STATS=true.",
             reason="agent_stats_off",
         )
@@ -159,7 +167,7 @@ def _agent_name(labels: Mapping[str, str]) -> AgentName:
     missing = [label for label in _REQUIRED_LABELS if label not in labels]
     if missing:
         raise AgentStatsError(
-            f"Agents are not told apart by {', '.join(missing)}, so that one overwrites the other's values. "
+            f"The agent metrics lack {', '.join(missing)}, so agents overwrite each other's values. "
             "Start coderd without CODER_PROMETHEUS_AGGREGATE_AGENT_STATS_BY.",
             reason="labels_missing",
         )
@@ -167,7 +175,7 @@ def _agent_name(labels: Mapping[str, str]) -> AgentName:
 
 
 def _set_value(agent_sample: AgentSample, sample: Sample) -> bool:
-    """Note a value; return False where it is none that can be."""
+    """Set the value of a sample; return False if it is invalid."""
     value = sample.value
     if not math.isfinite(value) or value < 0:
         return False
@@ -186,3 +194,21 @@ def _set_value(agent_sample: AgentSample, sample: Sample) -> bool:
         app = app_family(sample.labels.get("family") or sample.labels.get("app_name", ""))
         agent_sample.sessions[app] = agent_sample.sessions.get(app, 0) + int(value)
     return True
+
+
+async def fetch_debug_metrics(debug_metrics: Callable[[], Awaitable[str]]) -> str:
+    """Return coderd's metrics from the API; raise AgentStatsError with a remedy if that is not possible."""
+    try:
+        return await debug_metrics()
+    except Forbidden:
+        raise AgentStatsError(
+            "Only owners may read coderd's metrics through the API. "
+            "Set agent_stats.metrics_url to coderd's metrics address.",
+            reason="forbidden",
+        ) from None
+    except UnsupportedEndpoint:
+        raise AgentStatsError(
+            "This version of Coder does not serve its metrics through the API. "
+            "Set agent_stats.metrics_url to coderd's metrics address.",
+            reason="route_missing",
+        ) from None

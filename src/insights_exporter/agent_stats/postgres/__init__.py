@@ -1,0 +1,1 @@
+"""Source ``postgres``: agent reports from Coder's PostgreSQL database."""

@@ -1,4 +1,7 @@
-"""Reports by slices of time: counts them for good, in order, one while the database adds up the next."""
+"""Batches: commits reports in contiguous time spans, in order.
+
+While one batch is aggregated here, the database already computes the next one.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,28 @@ from typing import Final
 from insights_exporter.agent_stats.accumulator import Accumulator
 from insights_exporter.agent_stats.postgres import queries
 from insights_exporter.agent_stats.postgres.database import Database
-from insights_exporter.agent_stats.postgres.row_aggregation import GroupIndex, RowAggregator, SessionColumn
+from insights_exporter.agent_stats.postgres.row_aggregation import (
+    GroupIndex,
+    NameLoader,
+    RowAggregator,
+    SessionColumn,
+)
 from insights_exporter.agent_stats.postgres.table_schema import TableSchema
-from insights_exporter.collectors.agent_stats.naming import NameLoader
 from insights_exporter.config.settings import AgentStatsSettings
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["BatchReader", "floor_to_minute"]
+__all__ = ["MINUTE", "BatchReader", "floor_to_minute"]
 
-_MINUTE: Final = timedelta(minutes=1)
+MINUTE: Final = timedelta(minutes=1)
 
 _QUEUE_CHUNK_LINES: Final = 100
 _QUEUE_SIZE: Final = 200
-"""How many pieces of so many lines of a slice may wait; the database waits where there are more."""
+"""Chunks of lines in the queue of a batch; a full queue blocks the database (backpressure)."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Reports of a span, and lines about them that wait to be counted; None ends them."""
+    """A time span with its aggregator and a queue of lines; None in the queue is the end."""
 
     begin: datetime
     end: datetime
@@ -35,20 +42,21 @@ class _Batch:
     queue: asyncio.Queue[list[str] | None] = field(default_factory=lambda: asyncio.Queue(_QUEUE_SIZE))
 
     async def enqueue(self, lines: list[str]) -> None:
-        """Let lines wait."""
+        """Put lines into the queue; waits while it is full."""
         for start in range(0, len(lines), _QUEUE_CHUNK_LINES):
             await self.queue.put(lines[start : start + _QUEUE_CHUNK_LINES])
 
     async def aggregate(self) -> None:
-        """Count all lines as they come."""
+        """Aggregate the lines of the queue until its end."""
         while (lines := await self.queue.get()) is not None:
             await self.aggregator.add_lines(lines)
 
 
 class BatchReader:
-    """Counts the reports of a table of one shape into a ledger.
+    """Aggregates reports and commits them to the accumulator in batches.
 
-    ``batch`` is how many reports a slice has at most; make it smaller after one that takes too long.
+    ``batch_rows`` is the maximum number of rows of a batch. ``shrink_batches`` halves it after a timeout;
+    each committed batch doubles it again, up to ``agent_stats.batch_rows``.
     """
 
     def __init__(
@@ -67,13 +75,17 @@ class BatchReader:
         self.set_schema(TableSchema(has_session_counts=False, has_usage=False))
 
     def set_schema(self, schema: TableSchema) -> None:
-        """Take the table to have this shape from now on."""
+        """Use this table schema for later queries."""
         self._schema = schema
         self.session_column = SessionColumn(schema)
         self._group_index = GroupIndex(self._names.identities, self.session_column)
 
+    def shrink_batches(self) -> None:
+        """Halve the maximum number of rows of a batch."""
+        self.batch_rows = max(1, self.batch_rows // 2)
+
     async def aggregate(self, begin: datetime, end: datetime | None) -> RowAggregator:
-        """Return the counts of a range; names of users that are newer than ours are asked for."""
+        """Return the aggregator of a range; if users are unknown, load their names and repeat."""
         aggregator = await self._aggregate(begin, end)
         if self._names.identities.has_unknown_users:
             await self._names.load_users()
@@ -81,13 +93,13 @@ class BatchReader:
         return aggregator
 
     async def commit(self, cursor: datetime, end: datetime) -> None:
-        """Count everything up to ``end`` for good; after a fault, slices before it are counted."""
+        """Commit all reports before ``end``; after an error, the batches before it are committed."""
         async with self._database.read_only_transaction():
             batch_end = await self._batch_end(cursor, end)
             if batch_end == end:
                 aggregator = await self.aggregate(cursor, end)
             else:
-                # Whoever is in reports that old has a name by now, so nobody needs to be asked for later.
+                # These reports are older than the user list, so no batch meets an unknown user.
                 await self._names.load_users()
         if batch_end == end:
             await self._commit_aggregate(cursor, end, aggregator)
@@ -95,7 +107,7 @@ class BatchReader:
             await self._commit_batches(cursor, end)
 
     async def _commit_batches(self, cursor: datetime, end: datetime) -> None:
-        """Use one connection, and so one core of the database: scrapes, and others, need some as well."""
+        """Commit in several batches on one connection, which uses one core of the database."""
         commit_lock = asyncio.Lock()
         previous_task: asyncio.Task[None] | None = None
         try:
@@ -110,7 +122,7 @@ class BatchReader:
                             )
                             await batch.queue.put(None)
                     finally:
-                        # Two slices at most are under way, and a fault of one leaves the other whole.
+                        # At most two batches are in progress, and an error in one does not affect the other.
                         if previous_task is not None:
                             await previous_task
                     cursor, previous_task = batch.end, task
@@ -121,7 +133,7 @@ class BatchReader:
         return _Batch(cursor, await self._batch_end(cursor, end), RowAggregator(self._group_index))
 
     async def _commit_batch(self, batch: _Batch, commit_lock: asyncio.Lock) -> None:
-        """Count a slice for good after those that asked for it earlier."""
+        """Aggregate a batch and commit it after its predecessors."""
         async with commit_lock:
             await batch.aggregate()
             await self._commit_aggregate(batch.begin, batch.end, batch.aggregator)
@@ -137,9 +149,9 @@ class BatchReader:
         )
 
     async def _commit_aggregate(self, begin: datetime, end: datetime, aggregator: RowAggregator) -> None:
-        """Count a slice for good."""
+        """Add an aggregator to the committed counts and advance the cursor."""
         committed = await asyncio.to_thread(lambda: self._accumulator.committed.merge(aggregator.finish()))
-        # From here on nothing may fail or wait: what is added and up to where belongs together.
+        # No await from here on: counts and cursor must change together.
         self._accumulator.committed = committed
         self._accumulator.cursor = end.isoformat()
         self._accumulator.late_rows.add_batch(begin, end, aggregator.row_count)
@@ -150,18 +162,18 @@ class BatchReader:
         self.batch_rows = min(self._max_batch_rows, self.batch_rows * 2)
 
     async def _batch_end(self, begin: datetime, end: datetime) -> datetime:
-        """Return how far a batch reaches: to a whole minute, so that none is counted on both sides."""
-        if end - begin <= _MINUTE:
+        """Return the end of a batch: a whole minute, so that session minutes are not split."""
+        if end - begin <= MINUTE:
             return end
         row_count, last_created_at = (
             await self._database.fetch(queries.BATCH_END, begin, end, self.batch_rows)
         )[0]
         if row_count < self.batch_rows:
             return end
-        # The minute that the last report is in may go on beyond the batch.
-        return max(floor_to_minute(last_created_at), begin + _MINUTE)
+        # The minute of the last row may continue beyond the batch.
+        return max(floor_to_minute(last_created_at), begin + MINUTE)
 
 
 def floor_to_minute(at: datetime) -> datetime:
-    """Return the minute that a moment is in; so that no minute is counted on both sides of a position."""
+    """Return the start of the minute."""
     return at.replace(second=0, microsecond=0)

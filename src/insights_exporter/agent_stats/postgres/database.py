@@ -1,4 +1,4 @@
-"""A connection to Coder's database that only reads, and gives up in time."""
+"""A read-only connection to Coder's database with timeouts."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from insights_exporter.collectors.agent_stats.faults import AgentStatsError
 from insights_exporter.config.settings import AgentStatsSettings
-from insights_exporter.errors import ConfigError
+from insights_exporter.errors import AgentStatsError, ConfigError
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 __all__ = ["Database", "load_driver"]
 
-CONNECT_TIMEOUT = 10.0
-COMMAND_TIMEOUT_MARGIN = 5.0
-"""Seconds after the server's own timeout until we take the connection for dead."""
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds for opening a connection."""
 
-WORK_MEM = "32MB"
-"""Room for the groups of one query; with Postgres' default it would write them to disk."""
+COMMAND_TIMEOUT_MARGIN: Final = 5.0
+"""Seconds after ``statement_timeout`` until an unanswered query breaks the connection."""
+
+WORK_MEM: Final = "32MB"
+"""Memory for the groups of one query; PostgreSQL's default would spill them to disk."""
 
 
 def load_driver() -> ModuleType:
-    """Return the driver; raise ConfigError where it is not installed."""
+    """Return the driver; raise ConfigError if it is not installed."""
     try:
-        import asyncpg
+        import asyncpg  # noqa: PLC0415  # An optional dependency.
     except ImportError:
         raise ConfigError(
             "agent_stats.source: found postgres, but its driver is not installed. "
@@ -38,9 +39,9 @@ def load_driver() -> ModuleType:
 
 
 class Database:
-    """One connection, opened when it is needed and again after it broke.
+    """One connection, which ``connect`` opens again after an error.
 
-    Everything raises SourceError, which says what to do, or SecretError.
+    All methods raise AgentStatsError, whose message has the remedy, or SecretError.
     """
 
     def __init__(self, settings: AgentStatsSettings) -> None:
@@ -49,12 +50,12 @@ class Database:
         self._connection: Connection[Record] | None = None
 
     async def connect(self) -> bool:
-        """Connect unless that is done; say whether the connection is new."""
+        """Open a connection if there is none, and return whether it is new."""
         if self._connection is not None and not self._connection.is_closed():
             return False
         self.terminate()
         settings = self._settings
-        assert settings.dsn is not None
+        assert settings.dsn is not None  # noqa: S101  # Required by the settings of this source.
         dsn = settings.dsn.read().reveal()
         password = None if settings.password is None else settings.password.read().reveal()
         with self._translate_errors():
@@ -63,38 +64,38 @@ class Database:
                 password=password,
                 timeout=CONNECT_TIMEOUT,
                 command_timeout=settings.statement_timeout + COMMAND_TIMEOUT_MARGIN,
-                # Prepared statements would not survive a pooler that hands out connections by transaction.
+                # Prepared statements fail behind a pooler in transaction mode.
                 statement_cache_size=0,
             )
         return True
 
     @asynccontextmanager
     async def read_only_transaction(self) -> AsyncIterator[None]:
-        """Let the queries inside see the same moment, and change nothing."""
+        """Run queries on one snapshot of the database, read-only."""
         with self._translate_errors():
             connection = self._require_connection()
-            # Settings of the transaction alone, so that a pooler may give the connection to others after it.
+            # SET LOCAL ends with the transaction, so a pooler can pass the connection on.
             await connection.execute(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
                 f"SET LOCAL statement_timeout = {max(1, int(self._settings.statement_timeout * 1000))}; "
                 f"SET LOCAL work_mem = '{WORK_MEM}'; SET LOCAL jit = off; SET LOCAL TimeZone = 'UTC'; "
-                # Groups are few where rows are many, which the planner cannot know: it would sort all rows.
+                # The planner overestimates the number of groups and would sort all rows.
                 "SET LOCAL enable_sort = off"
             )
             try:
                 yield
             except BaseException:
-                # After a fault or a cancellation nobody knows what still travels on the connection.
+                # After an error or a cancellation, the state of the protocol is unknown.
                 self.terminate()
                 raise
             await connection.execute("COMMIT")
 
     async def fetch(self, query: str, *values: object) -> list[Record]:
-        """Return all rows of a small answer."""
+        """Return all rows of a small result."""
         return await self._require_connection().fetch(query, *values)
 
     async def copy_lines(self, query: str, on_lines: Callable[[list[str]], Awaitable[None]]) -> None:
-        """Give the lines of a large answer to ``take`` as they come; columns are split by tabs."""
+        """Pass the lines of a large result to ``on_lines`` as they arrive; columns are separated by tabs."""
         buffer = b""
 
         async def on_data(data: bytes) -> None:
@@ -106,7 +107,7 @@ class Database:
         await self._require_connection().copy_from_query(query, output=on_data)
 
     def terminate(self) -> None:
-        """Close the connection without waiting for the other side."""
+        """Close the connection without waiting for the server."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
@@ -118,21 +119,23 @@ class Database:
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Turn the driver's errors into ours; a cause could quote the address, which may hold a password."""
+        """Translate the driver's errors, without their cause: it may contain the DSN with a password."""
         try:
             yield
         except TimeoutError:
             raise AgentStatsError("The database did not answer in time.", reason="database_timeout") from None
         except ssl.SSLError as error:
-            detail = getattr(error, "verify_message", "") or error.reason or "the other side broke off"
+            detail = (
+                getattr(error, "verify_message", "") or error.reason or "the server closed the connection"
+            )
             raise AgentStatsError(
-                f"No encrypted connection to the database could be made: {detail.rstrip('.')}.",
+                f"The TLS connection to the database failed: {detail.rstrip('.')}.",
                 reason="database_tls",
             ) from None
         except ConnectionError as error:
             if "SSL upgrade" in str(error):
                 raise AgentStatsError(
-                    "The database offers no encryption, and the address's sslmode asks for it.",
+                    "The database offers no encryption, which sslmode in agent_stats.dsn requires.",
                     reason="database_tls",
                 ) from None
             raise _to_agent_stats_error(self._driver, error) from None
@@ -141,13 +144,13 @@ class Database:
 
 
 def _to_agent_stats_error(asyncpg: Any, error: Exception) -> AgentStatsError:
-    """Return our error for one of the driver's; the first class that fits decides."""
+    """Return the error for one of the driver's; the first matching class decides."""
     detail = str(error).rstrip(".")
     mappings: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
         (
             (asyncpg.QueryCanceledError,),
             "database_timeout",
-            f"A query was given up: {detail}. See agent_stats.statement_timeout.",
+            f"A query was canceled: {detail}. See agent_stats.statement_timeout.",
         ),
         (
             (asyncpg.InsufficientPrivilegeError,),
@@ -159,18 +162,22 @@ def _to_agent_stats_error(asyncpg: Any, error: Exception) -> AgentStatsError:
             "database_login",
             f"The database refuses the login: {detail}.",
         ),
-        ((asyncpg.SyntaxOrAccessError,), "database_schema", f"The tables are not as expected: {detail}."),
+        (
+            (asyncpg.SyntaxOrAccessError,),
+            "database_schema",
+            f"The tables differ from the expected schema: {detail}.",
+        ),
         (
             (FileNotFoundError,),
             "database_address",
-            "A file that the database's address names is not there: a certificate, a key or a socket.",
+            "A file in agent_stats.dsn does not exist: a certificate, a key or a socket.",
         ),
         (
             (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError),
             "database_unreachable",
             f"The database cannot be reached: {detail}.",
         ),
-        ((asyncpg.PostgresError,), "database_error", f"The database reports a fault: {detail}."),
+        ((asyncpg.PostgresError,), "database_error", f"The database returned an error: {detail}."),
         (
             (asyncpg.exceptions.ClientConfigurationError, ValueError),
             "database_address",

@@ -1,18 +1,21 @@
-"""What is asked of the database; it adds up itself, so that few rows travel.
+"""SQL queries; the database aggregates, so that few rows are transferred.
 
-A group of reports becomes one line. Reports that belong to a histogram are those with a measured latency and
-an open session; they are told apart by bucket. Coder stores -1 or -0.001 where nothing was measured, and a
-row that a client wrote instead of an agent (``usage``) never has a latency that counts.
+One line per group of reports. Only reports with a measured latency and an open session are observations, and
+are counted by bucket. Coder stores -1, -0.001 or NULL without a measurement. Rows that a client wrote instead
+of an agent (``usage``) are never observations.
 """
+
+# ruff: noqa: S608  # The SQL consists of constants and timestamps.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import Final
 
+from insights_exporter.agent_stats.aggregate import BOUND_TOLERANCE, BUCKETS_PER_DOUBLING
 from insights_exporter.agent_stats.app_families import SESSION_COUNT_COLUMNS
 from insights_exporter.agent_stats.postgres.table_schema import TableSchema
-from insights_exporter.collectors.agent_stats.exponential import BUCKET_INDEX_SQL
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 
 __all__ = [
@@ -28,8 +31,15 @@ __all__ = [
     "current_sessions_query",
 ]
 
+_BUCKET_FACTOR: Final = f"{BUCKETS_PER_DOUBLING / math.log(2)!r}::double precision"
+BUCKET_INDEX_SQL: Final = (
+    f"ceil(ln(connection_median_latency_ms / 1000) * {_BUCKET_FACTOR}"
+    f" - {BOUND_TOLERANCE!r}::double precision)::int - 1"
+)
+"""``aggregate.bucket_index`` in SQL."""
+
 CHUNK_MINUTES: Final = 60
-"""How many minutes one mask tells of; a bigint has room for so many."""
+"""Minutes per bit mask; a bigint has 64 bits."""
 
 NOW_AND_NEWEST: Final = "SELECT now(), max(created_at) FROM workspace_agent_stats WHERE created_at >= $1"
 BATCH_END: Final = """
@@ -38,13 +48,13 @@ SELECT count(*), max(created_at) FROM (
   ORDER BY created_at LIMIT $3
 ) AS batch
 """
-"""How many of the first so many reports of a range there are, and when the last of them came."""
+"""Returns the number of the first ``$3`` reports of a range, and the time of the last of them."""
 
 ROWS_BY_BATCH: Final = """
 SELECT width_bucket(created_at, $1::timestamptz[]), count(*) FROM workspace_agent_stats
 WHERE created_at >= $2 AND created_at < $3 GROUP BY 1
 """
-"""How many reports follow each of the bounds, which are counted from 1; the last one ends the range."""
+"""Returns the number of rows by batch, numbered from 1; ``$1`` are the begins of the batches."""
 
 TEMPLATES: Final = """
 SELECT t.id::text, o.name::text, t.name::text, t.deleted
@@ -54,8 +64,7 @@ USERS: Final = "SELECT id::text, username::text FROM users"
 ORGANIZATION: Final = "SELECT id::text FROM organizations ORDER BY is_default DESC, id LIMIT 1"
 
 _SQL_BOUNDS: Final = ",".join(f"{-bound * 1000:g}" for bound in reversed(LATENCY_BUCKETS))
-# width_bucket() counts a bound itself to the bucket above it, and Prometheus to the one below; negated, so
-# does width_bucket().
+# Bounds are inclusive in Prometheus and exclusive in width_bucket(); negated values make them inclusive.
 BUCKET_SQL: Final = (
     f"{len(LATENCY_BUCKETS)} - width_bucket(-connection_median_latency_ms, "
     f"'{{{_SQL_BOUNDS}}}'::double precision[])"
@@ -65,42 +74,40 @@ BUCKET_SQL: Final = (
 def aggregate_query(
     schema: TableSchema, begin: datetime, end: datetime | None, *, by_user: bool, exponential: bool = False
 ) -> str:
-    """Return the query for reports of [begin, end), all later ones where ``end`` is None.
+    """Return the query for the reports in [begin, end), or from ``begin`` on if ``end`` is None.
 
-    Its columns: template, user, apps, hour since ``begin``, the minutes in it as bits, reports, bytes
-    received and sent, the sum of the milliseconds that were observed, and how many of these there are:
-    bucket, reports and, where it is wanted, the exponential bucket, split by commas, for each bucket, split
-    by blanks. ``apps`` is one bit for each of ``COLUMNS``, or the object that the table has.
+    Result columns: template id, user id, apps, hour since ``begin``, bit mask of the minutes in that hour,
+    number of reports, bytes received, bytes sent, sum of the observed milliseconds, and observations.
+    Observations are tuples separated by blanks: bucket, count and optionally exponential bucket, separated by
+    commas. Apps are a bit mask over ``SESSION_COUNT_COLUMNS``, or the JSON object of the newer schema.
     """
     has_session = "apps IS NOT NULL" if schema.has_session_counts else "apps <> 0"
     agent_condition, usage_column = (" AND NOT usage", ", usage") if schema.has_usage else ("", "")
     is_measured = "connection_median_latency_ms > 0 AND connection_median_latency_ms < 'Infinity'"
     is_observation = f"{has_session} AND {is_measured}{agent_condition}"
     single_chunk = end is not None and end - begin <= timedelta(minutes=CHUNK_MINUTES)
-    # A column less to tell groups apart by is a tenth less to do.
-    group_keys = "template_id, who, apps" if single_chunk else "template_id, who, apps, chunk"
-    chunk_result, chunk_column = (
-        ("0", "") if single_chunk else ("chunk", f"minute / {CHUNK_MINUTES} AS chunk,")
-    )
+    # One group key less saves a tenth of the time.
+    group_keys = "template_id, counted_user, apps" + ("" if single_chunk else ", chunk")
+    chunk_result = "0" if single_chunk else "chunk"
+    chunk_column = "" if single_chunk else f"minute / {CHUNK_MINUTES} AS chunk,"
     bucket_keys, exponential_column, exponential_result = f"{group_keys}, bucket", "", ""
     if exponential:
-        bucket_keys, exponential_column = (
-            f"{bucket_keys}, fine",
-            f"CASE WHEN {is_observation} THEN {BUCKET_INDEX_SQL} END AS fine,",
-        )
-        exponential_result = " || ',' || fine"
+        bucket_keys = f"{bucket_keys}, exponential_bucket"
+        exponential_column = f"CASE WHEN {is_observation} THEN {BUCKET_INDEX_SQL} END AS exponential_bucket,"
+        exponential_result = " || ',' || exponential_bucket"
     end_condition = "" if end is None else f" AND created_at < {_timestamp_literal(end)}"
     user_expression = f"CASE WHEN {has_session} THEN user_id END" if by_user else "NULL"
     return f"""
-SELECT template_id, who, apps, {chunk_result}, bit_or(minutes), sum(reports), sum(received), sum(sent),
+SELECT template_id, counted_user, apps, {chunk_result}, bit_or(minutes), sum(reports),
+  sum(received), sum(sent),
   sum(milliseconds) FILTER (WHERE bucket IS NOT NULL),
   string_agg(bucket || ',' || reports{exponential_result}, ' ') FILTER (WHERE bucket IS NOT NULL)
 FROM (
-  SELECT template_id, {user_expression} AS who, apps, {chunk_column}
+  SELECT template_id, {user_expression} AS counted_user, apps, {chunk_column}
     CASE WHEN {is_observation} THEN {BUCKET_SQL} END AS bucket, {exponential_column}
     bit_or(1::bigint << minute % {CHUNK_MINUTES}) AS minutes,
     count(*) AS reports, sum(connection_median_latency_ms) AS milliseconds,
-    -- Sums of bigint are numeric, which takes longer; these are exact up to 9 PB.
+    -- sum(bigint) is numeric and slow; double precision is exact up to 9 PB.
     sum(greatest(rx_bytes, 0)::double precision) AS received,
     sum(greatest(tx_bytes, 0)::double precision) AS sent
   FROM (
@@ -108,7 +115,7 @@ FROM (
       {_apps_expression(schema)} AS apps,
       (floor(date_part('epoch', created_at) / 60) - {begin.timestamp() // 60:.0f})::int AS minute
     FROM workspace_agent_stats WHERE created_at >= {_timestamp_literal(begin)}{end_condition}
-    -- Without this, what has a name here would be found out again at each mention.
+    -- OFFSET 0 prevents inlining, which would evaluate the expressions at each use.
     OFFSET 0
   ) AS report
   GROUP BY {bucket_keys}
@@ -118,9 +125,9 @@ GROUP BY {group_keys}
 
 
 def current_sessions_query(schema: TableSchema, since: datetime) -> str:
-    """Return the query for the newest report of each agent since a moment, and for all that clients wrote.
+    """Return the query for the newest report of each agent since a time, and all rows of clients.
 
-    Its columns: template, the agent of what a client wrote, sessions as above but counted, connections,
+    Result columns: template id, agent id (only for rows of clients), session counts, connections, number of
     reports.
     """
     if schema.has_session_counts:
@@ -131,7 +138,8 @@ def current_sessions_query(schema: TableSchema, since: datetime) -> str:
     usage_expression = "usage" if schema.has_usage else "false"
     return f"""
 WITH recent AS MATERIALIZED (
-  SELECT agent_id, template_id, created_at, connection_count, {counts_expression} AS counts, {usage_expression} AS by_client
+  SELECT agent_id, template_id, created_at, connection_count,
+    {counts_expression} AS counts, {usage_expression} AS by_client
   FROM workspace_agent_stats WHERE created_at >= {_timestamp_literal(since)}
 ), newest AS (
   SELECT DISTINCT ON (agent_id) * FROM recent WHERE NOT by_client ORDER BY agent_id, created_at DESC

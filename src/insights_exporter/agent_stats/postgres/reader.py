@@ -1,58 +1,57 @@
-"""Agent reports from Coder's database, each counted once.
+"""The reader of Coder's database: counts each agent report exactly once.
 
-Reports that are older than the overlap are closed: their sums are added for good, slice by slice, and the
-position moves on. The younger ones are summed up anew at each reading. So it does not matter in which order
-they come, how often they are read, or when the exporter is restarted. What comes later than the overlap is
-not counted; it is noticed, as the rows of closed slices are counted again now and then.
+Reports older than ``agent_stats.overlap`` are committed in batches, and the cursor advances. Younger reports
+are aggregated again at each reading. The result therefore depends neither on the order of inserts nor on
+restarts. Rows that are inserted after their batch was committed are late: they are detected and not counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from random import Random
 from typing import Final
 
+import structlog
+
 from insights_exporter.agent_stats.accumulator import Accumulator
+from insights_exporter.agent_stats.collector import COLLECTOR_NAME, AgentStatsCollector
 from insights_exporter.agent_stats.postgres import queries
-from insights_exporter.agent_stats.postgres.batches import BatchReader, floor_to_minute
+from insights_exporter.agent_stats.postgres.batches import MINUTE, BatchReader, floor_to_minute
 from insights_exporter.agent_stats.postgres.database import Database
-from insights_exporter.agent_stats.postgres.row_aggregation import parse_current_sessions
+from insights_exporter.agent_stats.postgres.row_aggregation import NameLoader, parse_current_sessions
 from insights_exporter.agent_stats.postgres.table_schema import TABLE_COLUMNS_QUERY, TableSchema
 from insights_exporter.clock import Clock
-from insights_exporter.collectors.agent_stats.faults import AgentStatsError
-from insights_exporter.collectors.agent_stats.naming import NameLoader
-from insights_exporter.collectors.agent_stats.source import COLLECTOR_NAME
 from insights_exporter.config.settings import AgentStatsSettings
+from insights_exporter.errors import AgentStatsError
+from insights_exporter.snapshot import AgentStats, Timestamped
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["PostgresReader"]
+__all__ = ["PostgresReader", "create_postgres_collector"]
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 SESSION_TTL: Final = timedelta(seconds=90)
-"""How long an agent's word holds; it speaks every 30 seconds."""
+"""Age after which a report no longer counts as current; agents report every 30 seconds."""
 
 MAX_QUIET: Final = timedelta(hours=1)
-"""How long no report may come until we go on all the same: nobody works, so nothing is late."""
+"""Time without reports after which the cursor advances anyway: an idle deployment has no late rows."""
 
 RETENTION: Final = timedelta(days=1)
-"""From this age on Coder removes reports."""
+"""Age at which Coder deletes reports."""
 
 MIN_COMMIT_SPAN: Final = timedelta(minutes=5)
-"""How much is closed at least at a time: minute by minute, each user would be added up once a minute more."""
+"""Minimum span of a commit: a commit each minute would merge all users each minute."""
 
 LATE_CHECK_INTERVAL: Final = 600.0
-"""Seconds between two looks for reports that came too late."""
-
-_MINUTE: Final = timedelta(minutes=1)
+"""Seconds between two checks for late rows."""
 
 
 class PostgresReader:
-    """Reads once each time it is told to, into a ledger.
+    """Adds the reports of Coder's database to an accumulator.
 
-    ``foreign`` hears why what the ledger held cannot be added to, before it begins anew.
+    ``on_state_rejected`` receives the reason before a state of another deployment is dropped.
     """
 
     def __init__(
@@ -81,17 +80,17 @@ class PostgresReader:
         self._database.terminate()
 
     async def read(self) -> None:
-        """Count what is new; raise SourceError or SecretError, after which nothing is lost."""
+        """Add new reports; raise AgentStatsError or SecretError, after which the next reading continues."""
         try:
             await self._read()
         except AgentStatsError as error:
             if error.reason == "database_schema" and self._schema is not None:
-                # Coder was upgraded under us: look at the tables again, once.
+                # Coder was upgraded: load the schema again, once.
                 self._schema = None
                 await self._read()
                 return
             if error.reason == "database_timeout":
-                self._batches.batch_rows = max(1, self._batches.batch_rows // 2)
+                self._batches.shrink_batches()
             raise
 
     async def _read(self) -> None:
@@ -118,21 +117,23 @@ class PostgresReader:
         return self._schema
 
     async def _resume_cursor(self) -> datetime:
-        """Return up to when reports are closed; begin where nothing was counted or another was."""
+        """Return the time up to which reports are committed; reset without a usable cursor."""
         accumulator = self._accumulator
         organizations = await self._database.fetch(queries.ORGANIZATION)
         if not organizations:
             raise AgentStatsError(
-                "There is no organization; expected a database that Coder uses.", reason="database_schema"
+                "The database has no organization; expected Coder's database.", reason="database_schema"
             )
         identity = str(organizations[0][0])
         now: datetime = (await self._database.fetch("SELECT now()"))[0][0]
         if accumulator.since is not None:
             cursor = datetime.fromisoformat(accumulator.cursor)
             if accumulator.identity != identity:
-                self._on_state_rejected("It holds counts of another deployment.")
-            elif cursor > now + self._overlap + _MINUTE:
-                self._on_state_rejected("It holds counts of a time that the database has not reached.")
+                self._on_state_rejected("identity: expected the deployment of the database, got another one")
+            elif cursor > now + self._overlap + MINUTE:
+                self._on_state_rejected(
+                    "position: expected a time in the past of the database, got a later one"
+                )
             else:
                 self._warn_about_gap(cursor, now)
                 return cursor
@@ -144,13 +145,17 @@ class PostgresReader:
         if now - cursor > RETENTION and cursor != self._reported_gap:
             self._reported_gap = cursor
             self._telemetry.collector_error(COLLECTOR_NAME, "gap")
-            extra = {"from": cursor.isoformat(), "to": (now - RETENTION).isoformat()}
-            logger.warning("Coder may have removed agent reports before they were read.", extra=extra)
+            logger.warning(
+                "agent reports possibly lost",
+                since=cursor.isoformat(),
+                until=(now - RETENTION).isoformat(),
+                error="Coder deletes reports after its retention period",
+            )
 
     def _commit_horizon(self, cursor: datetime, now: datetime, newest: datetime | None) -> datetime:
-        """Return up to when nothing comes late; clocks that are ahead close nothing early.
+        """Return the time before which no report is expected; a clock that is ahead does not move it.
 
-        Where all of Coder's clocks are behind the database's, the newest report says what time it is there.
+        If all clocks of Coder are behind the database's clock, the newest report shows their time.
         """
         quiet_limit = now - MAX_QUIET
         latest = quiet_limit if newest is None else max(newest, quiet_limit)
@@ -173,7 +178,7 @@ class PostgresReader:
         )
 
     async def _check_late_rows(self) -> None:
-        """Name reports of closed slices that came after these were counted."""
+        """Count and log the late rows since the last check."""
         detector, now = self._accumulator.late_rows, self._clock.monotonic()
         if not detector.batches or (
             self._late_checked_at is not None and now - self._late_checked_at < LATE_CHECK_INTERVAL
@@ -190,6 +195,38 @@ class PostgresReader:
             return
         self._telemetry.agent_rows_processed("late", late.row_count)
         logger.warning(
-            "Agent reports came too late to be counted; raise agent_stats.overlap, or set Coder's clocks.",
-            extra={"reports": late.row_count, "since": late.since.isoformat(), "until": end.isoformat()},
+            "late agent reports skipped",
+            reports=late.row_count,
+            since=late.since.isoformat(),
+            until=end.isoformat(),
+            remedy="raise agent_stats.overlap, or synchronize the clocks of Coder's replicas",
         )
+
+
+def create_postgres_collector(  # noqa: PLR0913  # The parameters of the collector.
+    settings: AgentStatsSettings,
+    accumulator: Accumulator,
+    *,
+    max_staleness: float,
+    clock: Clock,
+    random: Random,
+    telemetry: Telemetry,
+    on_update: Callable[[Timestamped[AgentStats]], Awaitable[None]] | None = None,
+) -> AgentStatsCollector:
+    """Return a collector that reads Coder's database; raise ConfigError if the driver is not installed."""
+
+    def create_reader(on_state_rejected: Callable[[str], None]) -> PostgresReader:
+        return PostgresReader(
+            settings, accumulator, clock=clock, telemetry=telemetry, on_state_rejected=on_state_rejected
+        )
+
+    return AgentStatsCollector(
+        settings,
+        accumulator,
+        reader_factory=create_reader,
+        max_staleness=max_staleness,
+        clock=clock,
+        random=random,
+        telemetry=telemetry,
+        on_update=on_update,
+    )
