@@ -1,11 +1,11 @@
-# Everything runs in this environment, made by the first target that needs it.
+# The virtual environment of all targets. The first target that needs it creates it.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench generate check-generated lint format clean
+.PHONY: help install demo test coverage bench generate check-generated lint format clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -15,37 +15,45 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $(STAMP)
 
-install: $(STAMP) ## Make the environment with pinned versions.
+install: $(STAMP) ## Create the virtual environment with pinned versions.
 
-demo: $(STAMP) ## Run a simulated Coder and the exporter against it.
+demo: $(STAMP) ## Run the exporter with a simulated Coder.
 	$(BIN)/insights-exporter demo
 
-test: $(STAMP) ## Run all tests, with the real programs they need.
+test: $(STAMP) ## Run all tests; as root, install the programs that they need.
 	tests/support/install-binaries.sh
-# One process more than the usual two cores, as some tests wait for real programs.
-	$(BIN)/pytest --numprocesses 3 --dist worksteal
+	tests/deploy/install-tools.sh
+# Three processes on two cores, because some tests wait for other programs.
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest --numprocesses 3 --dist worksteal
 
-bench: $(STAMP) ## Compare with other ways to do the same; takes a while.
+coverage: $(STAMP) ## Run all tests and report branch coverage.
+	tests/support/install-binaries.sh
+	$(BIN)/pytest --numprocesses 3 --dist worksteal --cov --cov-report=term --cov-report=html
+
+bench: $(STAMP) ## Run the benchmarks and write docs/performance.md; takes minutes.
 	$(BIN)/python -m benchmarks --write
 
-lint: $(STAMP) ## Check style and types.
+lint: $(STAMP) ## Check style, types and layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src tests benchmarks dashboards tools
+	$(BIN)/lint-imports
 
-generate: $(STAMP) ## Write the pages that are made from code.
+generate: $(STAMP) ## Write all generated files.
 	$(BIN)/python -m dashboards.generator
 	$(BIN)/python -m tools.alerts
 	$(BIN)/python -m tools.docs
+	$(BIN)/python -m tools.chart
 
-check-generated: $(STAMP) ## Fail where such a page differs from the code.
+check-generated: $(STAMP) ## Fail if a generated file is stale.
 	$(BIN)/python -m tools.docs --check
 	$(BIN)/python -m dashboards.generator --check
 	$(BIN)/python -m tools.alerts --check
+	$(BIN)/python -m tools.chart --check
 
 format: $(STAMP) ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## Remove the environment and caches.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## Remove the virtual environment and caches.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage

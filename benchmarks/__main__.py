@@ -12,7 +12,7 @@ from benchmarks.result_table import ResultTable
 BENCHMARKS: Mapping[str, Sequence[Callable[[], ResultTable]]] = {
     "render": (rendering.render_body, rendering.cost_by_size, rendering.snapshot_to_bodies),
     "scrape": (scraping.scrape,),
-    "poll": (polling.poll, polling.small_poll, polling.requests_per_hour),
+    "poll": (polling.poll, polling.small_poll, polling.requests_per_hour, polling.database_time),
     "agents": (agent_stats.backlog,),
     "logins": (logins.logins,),
     "ablation": (ablation.optimizations,),

@@ -175,13 +175,9 @@ def _uncached_pairs(_cache: LabelPairCache, label: str) -> Any:
 
 
 def _plain_user_series(
-    family: Family,
-    groups: Iterable[rows.UserValues],
-    values: LabelValues,
-    *,
-    since: datetime | None = None,
+    family: Family, groups: Iterable[rows.UserValues], values: LabelValues, **options: Any
 ) -> FamilySamples:
-    samples = rows.user_series(family, groups, values, since=since)
+    samples = rows.user_series(family, groups, values, **options)
     return FamilySamples(family, list(samples), created=samples.created)
 
 

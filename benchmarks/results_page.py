@@ -23,6 +23,7 @@ _INTRODUCTION: Final = """\
 `make bench` compares the exporter with straightforward implementations and writes this page. Both run in
 turns on the same data. Machines are shared and noisy: compare ratios and medians, not milliseconds. Work in
 the background is measured in CPU time. To run one benchmark, name it: `python -m benchmarks poll --write`.
+[tuning.md](tuning.md) shows what a deployment costs Coder's database, and how to lower the cost.
 """
 
 

@@ -11,10 +11,15 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-from insights_exporter.config.kind import SecretText
-from insights_exporter.config.loading import FALLBACK_VARIABLES
-from insights_exporter.config.source import CONFIG_VARIABLE, environment_variable
-from insights_exporter.config.spec import REQUIRED, SECTIONS, Key, Section
+from insights_exporter.config.schema import (
+    CONFIG_VARIABLE,
+    FALLBACK_VARIABLES,
+    REQUIRED,
+    SECTIONS,
+    Key,
+    environment_variable,
+    json_schema,
+)
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family
 from tools.alerts_page import alerts_page
@@ -29,24 +34,28 @@ _METRICS_INTRODUCTION: Final = """\
 
 {note}
 
-Every family that the exporter serves. *Sum over* names the labels over which adding up series means
-something; over all others it counts things twice. Never add up over `window`, `interval` or `ago`: the
-same use is in several of them.
+All metric families of the exporter.
 
-- `window` is a range of whole days up to now, such as `today` or `7d` (today and the six days before). It
-  is one of `insights.windows`.
-- `interval` and `ago` count days (`0` is today so far) or weeks (`0` is the seven days that end a day
-  before today's midnight, so every week is complete).
-- Counters of the Insights collector count since an anchor, by default the first day of the quarter.
-  Replicas and restarts agree on them; when the anchor moves, they reset like any counter.
-- A series that a limit folded away is part of the label value `{other}` where a sum means something, and
-  absent elsewhere; `{folded}` tells how many there are.
-- What is unknown is absent. Zero means zero.
-- Latency histograms have the bounds {bounds}, in seconds. Coder's page turns yellow at 0.15 and red at
-  0.3.
-- In the text format 0.0.4 a gauge histogram appears as a histogram, its count and sum as the gauges
+- *Stability* is `stable` (name, labels and meaning change with a major version only) or `experimental` (may
+  change with any version; see the CHANGELOG).
+- *Sum over* lists the labels over which `sum()` is correct. A sum over other labels counts usage more than
+  once. Never sum over `window`, `interval` or `ago`: they overlap.
+- `window` is a range of whole days up to now: `today`, `yesterday`, or `7d` (today and the six days
+  before). The setting `insights.windows` selects them.
+- `interval` is `day` or `week`, and `ago` counts back. Day 0 is today. Week 0 is the seven days up to
+  yesterday, so all weeks are complete.
+- Counters of the Insights collector start at an anchor, by default the first day of the quarter. Replicas
+  and restarts have the same values. When the anchor changes, the counters reset.
+- A series above a limit is part of the label value `{other}` if a sum is meaningful, and dropped otherwise.
+  `{folded}` counts both.
+- An unknown value is absent; it is never 0.
+- Latency histograms have these bounds in seconds: {bounds}. Coder's Insights page shows latencies from
+  {fair} s on in yellow and from {slow} s on in red.
+- `{idle}` has bounds of 1 and 8 hours, 1, 3, 7 and 30 days: {idle_bounds} seconds.
+- The text format 0.0.4 has no gauge histograms. There they are histograms, and count and sum are the gauges
   `…_gcount` and `…_gsum`.
-- The usual `process_*` metrics of this process are served, too.
+- OpenMetrics has `…_created` series for counters and histograms about Coder. Self metrics have none.
+- `process_*` metrics are served, too.
 
 """
 
@@ -55,36 +64,54 @@ _CONFIGURATION_INTRODUCTION: Final = """\
 
 {note}
 
-One YAML file (`insights-exporter run --config exporter.yaml`, or named by the variable `{variable}`) and
-variables of the environment, which win. The address and the token of Coder are all that must be said:
+The exporter reads one YAML file (`insights-exporter run --config exporter.yaml`, or the file that the
+variable `{variable}` names) and environment variables. Environment variables override the file.
+Only `coder.url` and a token are required:
+
+{example}
+- `insights-exporter check --config exporter.yaml` validates the configuration and tests the connection.
+- Invalid configurations are refused with exit code 2. All problems are reported at once, each with its file
+  and line or its variable. During a reload (SIGHUP, or `POST /-/reload` with `server.enable_reload`) an
+  invalid configuration changes nothing.
+- Durations are seconds, or have units (`ms`, `s`, `m`, `h`, `d`): `90`, `90s`, `5m`, `1h30m`.
+- Paths are relative to the folder of the file.
+- A secret has three forms, of which you can use one: `token_file` names a file, which is read again when it
+  changes; `token_env` names an environment variable; `token` holds the secret itself.
+- In environment variables, commas separate the items of a list. Mappings are pairs such as `name=value`.
+- Defaults are shown as YAML; `null` means not set.
+
+## Completion and validation in editors
+
+[exporter.schema.json](exporter.schema.json) is the JSON Schema of the file. The package contains it, too:
+`insights_exporter/config/exporter.schema.json`. Editors with a YAML language server read its location from
+the first line of the file:
 
 ```yaml
+# yaml-language-server: $schema=https://example.com/path/to/exporter.schema.json
+```
+
+The location is a URL or a path relative to the file.
+
+"""
+
+_CONFIGURATION_EXAMPLE: Final = """\
+```yaml
+# yaml-language-server: $schema=docs/exporter.schema.json
 coder:
   url: https://coder.example.com
   token_file: /run/secrets/coder-token
 ```
-
-- Where a key is unknown or a value is wrong, every fault is told at once with its place, and the exporter
-  ends with exit code 2. When the configuration is read anew (SIGHUP, or `POST /-/reload` where
-  `server.enable_reload` is set), the last good one stays.
-- Times are seconds, or have units: `90`, `90s`, `5m`, `1h30m`.
-- Paths are relative to the file that names them.
-- A secret has three forms, of which one may be used: `token_file` names a file that is read anew when it
-  changes, `token_env` names a variable, `token` holds the secret itself.
-- In variables, commas stand between the items of a list, and pairs are written `name=value`.
-- A default is shown as YAML; `null` is nothing.
-
 """
 
 _COLLECTOR_SECTIONS: Final[Mapping[str, tuple[str, str]]] = {
-    "insights": ("Insights", "How templates are used, from Coder's Insights API: what the page shows."),
-    "inventory": ("Inventory", "What exists: templates, workspaces, agents, apps, users."),
-    "deployment": ("Deployment", "The deployment as a whole."),
+    "insights": ("Insights", "Usage of templates, from Coder's Insights API."),
+    "inventory": ("Inventory", "Templates, workspaces, agents, apps and users."),
+    "deployment": ("Deployment", "Version, user accounts and license."),
     "agent_stats": (
-        "Agent reports",
-        "What agents report of connections and sessions. Absent unless `agent_stats.source` is set.",
+        "Agent statistics",
+        "Latency, sessions and traffic that agents report. Absent unless `agent_stats.source` is set.",
     ),
-    "exporter": ("The exporter itself", "How the exporter fares. Read live at each scrape."),
+    "exporter": ("Exporter", "Self metrics of the exporter, read live at each scrape."),
 }
 
 
@@ -93,6 +120,7 @@ def pages() -> dict[str, str]:
     return {
         "metrics.md": metrics_page(),
         "configuration.md": configuration_page(),
+        "exporter.schema.json": json_schema(),
         "alerts.md": alerts_page(_HEADER),
         "dashboards.md": dashboards_page(_HEADER),
     }
@@ -123,6 +151,10 @@ def metrics_page() -> str:
         other=catalogue.OTHER,
         folded=catalogue.SERIES_FOLDED.name,
         bounds=", ".join(f"{bound:g}" for bound in catalogue.LATENCY_BUCKETS),
+        idle=catalogue.WORKSPACE_IDLE.name,
+        idle_bounds=", ".join(f"{bound:.0f}" for bound in catalogue.IDLE_BUCKETS),
+        fair=catalogue.LATENCY_FAIR,
+        slow=catalogue.LATENCY_SLOW,
     )
     lines: list[str] = []
     for collector, families in _families_by_collector().items():
@@ -132,7 +164,7 @@ def metrics_page() -> str:
             "",
             description,
             "",
-            f"Select it alone with `/metrics?collect[]={collector}`.",
+            f"Scrape this section alone: `/metrics?collect[]={collector}`.",
             "",
         ]
         lines += [line for family in families for line in _family_section(family)]
@@ -152,6 +184,7 @@ def _family_section(family: Family) -> Iterator[str]:
     yield _escape_cell(family.help)
     yield ""
     yield f"- Type: {family.type}" + (f", unit: {family.unit}" if family.unit else "")
+    yield f"- Stability: {family.stability}"
     yield f"- Labels: {_code_list(family.labels)}"
     if family.labels:
         yield f"- Sum over: {_code_list(label for label in family.labels if label in family.summable)}"
@@ -164,27 +197,27 @@ def _family_section(family: Family) -> Iterator[str]:
 
 def configuration_page() -> str:
     """Return the documentation of every key."""
-    introduction = _CONFIGURATION_INTRODUCTION.format(note=_HEADER, variable=CONFIG_VARIABLE)
+    introduction = _CONFIGURATION_INTRODUCTION.format(
+        note=_HEADER, variable=CONFIG_VARIABLE, example=_CONFIGURATION_EXAMPLE
+    )
     lines: list[str] = []
     for section in SECTIONS:
-        lines += [f"## `{section.path}`", "", section.text, ""]
+        lines += [f"## `{section.path}`", "", section.description, ""]
         lines += ["| Key | Meaning | Value | Default |", "|---|---|---|---|"]
-        lines += [_key_row(section, key) for key in section.keys]
+        lines += map(_key_row, section.keys)
         lines.append("")
     return introduction + "\n".join(lines).rstrip() + "\n"
 
 
-def _key_row(section: Section, key: Key) -> str:
-    path = f"{section.path}.{key.name}"
+def _key_row(key: Key) -> str:
     names = [f"`{key.name}`"]
-    if isinstance(key.kind, SecretText):
+    if key.secret:
         names = [f"`{key.name}_file`", f"`{key.name}_env`", f"`{key.name}`"]
-    variables = f"`{environment_variable(path)}`"
-    if path in FALLBACK_VARIABLES:
-        variables += f", `{FALLBACK_VARIABLES[path]}`"
-    default = section.default(key)
-    default_text = "required" if default is REQUIRED else f"`{_yaml_value(default)}`"
-    cells = ("<br>".join(names), f"{key.text}<br>{variables}", key.kind.expected, default_text)
+    variables = f"`{environment_variable(key.path)}`"
+    if key.path in FALLBACK_VARIABLES:
+        variables += f", `{FALLBACK_VARIABLES[key.path]}`"
+    default_text = "required" if key.default is REQUIRED else f"`{_yaml_value(key.default)}`"
+    cells = ("<br>".join(names), f"{key.description}<br>{variables}", key.expected, default_text)
     return f"| {' | '.join(_escape_cell(cell) for cell in cells)} |"
 
 

@@ -27,7 +27,7 @@ from insights_exporter.config.secret_files import exposed_secret_files
 from insights_exporter.config.settings import Settings
 from insights_exporter.interpreter_tuning import tune_gc_and_gil
 from insights_exporter.metrics import catalogue
-from insights_exporter.privacy import load_username_policy, shows_usernames
+from insights_exporter.privacy import load_username_policy
 from insights_exporter.snapshot import Snapshot
 from insights_exporter.telemetry import Telemetry
 from insights_exporter.token_rotation import RotationError, TokenRotation
@@ -82,7 +82,7 @@ async def check(config: Path | None, *, json: bool, poll: bool) -> int:
     configure_logging(settings, min_level=logging.CRITICAL)
     clock, findings = SystemClock(), []
     async with CoderClient(
-        settings.coder, clock=clock, include_server_text=shows_usernames(settings.privacy)
+        settings.coder, clock=clock, include_server_text=settings.privacy.shows_usernames
     ) as client:
 
         async def snapshot() -> Snapshot:
@@ -123,7 +123,7 @@ async def rotate_token(
         report=print_line,
         lifetime=lifetime,
         revoke_delay=revoke_delay,
-        create_client=partial(CoderClient, include_server_text=shows_usernames(settings.privacy)),
+        create_client=partial(CoderClient, include_server_text=settings.privacy.shows_usernames),
     )
     try:
         await rotation.run(dry_run=dry_run)

@@ -17,7 +17,6 @@ __all__ = [
     "UsernamePolicy",
     "load_username_policy",
     "parameter_value_filter",
-    "shows_usernames",
 ]
 
 _HASH_LENGTH = 16
@@ -97,11 +96,6 @@ def load_username_policy(privacy: PrivacySettings) -> UsernamePolicy:
     """Return the policy of the settings; raise SecretError if the hash key cannot be read."""
     key = b"" if privacy.hash_key is None else privacy.hash_key.read().reveal().encode()
     return UsernamePolicy(privacy.users, key)
-
-
-def shows_usernames(privacy: PrivacySettings) -> bool:
-    """Return whether output may contain usernames, and so text of the server, which may name users."""
-    return privacy.users is UsernameMode.NAMED
 
 
 def parameter_value_filter(usage: ParameterUsage, *, show_free_text: bool) -> Callable[[str], bool]:

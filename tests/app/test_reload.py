@@ -219,7 +219,9 @@ async def test_reloads_fail_no_scrape_mix_nothing_and_leak_nothing(
     assert all(counted == series for _, counted, series, _ in pages)
     odd, even = by_interval[CONFIG_A.interval][2], by_interval[CONFIG_B.interval][2]
     assert odd.isdisjoint(even)
-    assert usage_at_end["kinds"] == usage_midway["kinds"]
+    # Garbage of earlier tests in this process may be freed meanwhile, so only growth is a leak.
+    assert usage_midway["kinds"].keys() >= {kind.__name__ for kind in TRACKED_TYPES}
+    assert Counter(usage_at_end["kinds"]) <= Counter(usage_midway["kinds"])
     assert usage_at_end["tasks"] <= usage_midway["tasks"] + 10
     assert usage_at_end["descriptors"] <= usage_midway["descriptors"] + 10
     assert new_objects < 2000

@@ -25,12 +25,12 @@ ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 class InventoryHarness:
     """An inventory collector with a scripted Coder."""
 
-    def __init__(self, filters: FilterSettings | None = None) -> None:
+    def __init__(self, filters: FilterSettings | None = None, poll: PollSettings | None = None) -> None:
         self.clock = FakeClock()
         self.coder = ScriptedCoder(self.clock)
         self.telemetry = RecordingTelemetry()
         self.collector = InventoryCollector(
-            poll=PollSettings(),
+            poll=poll or PollSettings(),
             filters=Filters(filters or FilterSettings()),
             telemetry=self.telemetry,
             state=InventoryState(),
@@ -45,6 +45,14 @@ class InventoryHarness:
     def request_count(self, endpoint: str) -> int:
         """Return the number of requests to an endpoint in the last poll."""
         return len([call for call in self.coder.calls if call.endpoint == endpoint])
+
+    async def request_counts(self, endpoint: str, *, polls: int) -> list[int]:
+        """Return the number of requests to an endpoint in each of the next polls, 5 minutes apart."""
+        counts = []
+        for _ in range(polls):
+            await self.poll(after=300)
+            counts.append(self.request_count(endpoint))
+        return counts
 
 
 def fail_endpoint(error: UpstreamError, endpoint: str) -> Callable[[ApiCall], Exception | None]:
@@ -280,6 +288,103 @@ async def test_users_are_refreshed_hourly() -> None:
     ]
     assert request_count == 1
     assert latest.users is first.users
+
+
+@pytest.mark.parametrize(("every", "expected"), [(1, 12), (3, 4), (4, 3)])
+async def test_workspaces_are_read_every_few_polls(every: int, expected: int) -> None:
+    harness = InventoryHarness(poll=PollSettings(workspaces_every=every))
+    harness.coder.workspace_list = [workspace("w", "go")]
+    first = await harness.poll()
+    counts = await harness.request_counts("workspaces", polls=12)
+    latest = await harness.poll(after=300)
+
+    assert sum(counts) == expected
+    assert latest.workspaces is first.workspaces
+
+
+@pytest.mark.parametrize(("changed", "expected"), [(2, 0), (3, 1)])
+async def test_larger_change_of_build_statuses_refreshes_workspaces(changed: int, expected: int) -> None:
+    """One percent of 200 workspaces is two."""
+    harness = InventoryHarness(poll=PollSettings(workspaces_every=12))
+    workspaces = [workspace(f"w{number}", "go") for number in range(200)]
+    harness.coder.workspace_list = workspaces
+    await harness.poll()
+    stopped = [
+        msgspec.structs.replace(row, latest_build=msgspec.structs.replace(row.latest_build, status="stopped"))
+        for row in workspaces[:changed]
+    ]
+    harness.coder.workspace_list = stopped + workspaces[changed:]
+
+    assert await harness.request_counts("workspaces", polls=1) == [expected]
+
+
+async def test_new_workspace_of_small_deployment_is_read_at_the_next_poll() -> None:
+    harness = InventoryHarness(poll=PollSettings(workspaces_every=12))
+    await harness.poll()
+    harness.coder.workspace_list = [workspace("w", "go")]
+
+    assert len((await harness.poll(after=300)).workspaces) == 1
+
+
+async def test_workspaces_follow_a_renamed_template_at_once() -> None:
+    harness = InventoryHarness(poll=PollSettings(workspaces_every=12))
+    harness.coder.template_list = [template("go")]
+    harness.coder.workspace_list = [workspace("w", "go")]
+    await harness.poll()
+    harness.coder.template_list = [msgspec.structs.replace(template("go"), name="golang")]
+
+    assert (await harness.poll(after=300)).workspaces[0].key == ("acme", "golang")
+
+
+async def test_upgrade_of_coder_marks_agents_as_outdated_at_once() -> None:
+    harness = InventoryHarness(poll=PollSettings(workspaces_every=12))
+    build = {"status": "running", "resources": [{"agents": [{"id": "a", "version": "v2.35.1"}]}]}
+    harness.coder.workspace_list = [workspace("w", "go", latest_build=build)]
+    before = await harness.poll()
+    harness.coder.version = ServerVersion.parse("v2.36.0")
+    after = await harness.poll(after=300)
+
+    assert [inventory.workspaces[0].agents[0].outdated for inventory in (before, after)] == [False, True]
+
+
+async def test_failed_workspace_list_is_requested_again_at_the_next_poll() -> None:
+    harness = InventoryHarness(poll=PollSettings(workspaces_every=3))
+    harness.coder.workspace_list = [workspace("w", "go")]
+    await harness.poll()
+    harness.coder.error_for = fail_endpoint(
+        ServerError("broken", endpoint="/workspaces", status=500), "workspaces"
+    )
+    await harness.request_counts("workspaces", polls=3)
+    harness.coder.error_for = lambda _: None
+
+    assert await harness.request_counts("workspaces", polls=2) == [1, 0]
+
+
+async def test_denied_deployment_counts_are_requested_hourly_and_not_reported() -> None:
+    """Tokens with fine-grained scopes read workspaces, but no deployment counts."""
+    harness = InventoryHarness()
+    harness.coder.workspace_list = [workspace("w", "go")]
+    harness.coder.error_for = fail_endpoint(
+        Forbidden("no", endpoint="/deployment/stats", status=403), "deployment_stats"
+    )
+    await harness.poll()
+    count_requests = await harness.request_counts("deployment_stats", polls=13)
+    list_requests = await harness.request_counts("workspaces", polls=12)
+
+    assert (sum(count_requests), sum(list_requests)) == (1, 4)
+    assert harness.telemetry.errors == []
+
+
+async def test_failed_deployment_counts_keep_the_workspaces() -> None:
+    harness = InventoryHarness()
+    harness.coder.workspace_list = [workspace("w", "go")]
+    harness.coder.error_for = fail_endpoint(
+        ServerError("broken", endpoint="/deployment/stats", status=500), "deployment_stats"
+    )
+    await harness.poll()
+
+    assert sum(await harness.request_counts("workspaces", polls=12)) == 4
+    assert harness.telemetry.errors == []
 
 
 async def test_forbidden_list_is_empty_and_reported() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import urllib.error
 import urllib.parse
@@ -14,10 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.network import free_port
 from tests.support.waiting import wait_until_ready
 
-__all__ = ["Prometheus", "QueryError", "Series"]
+__all__ = ["Prometheus", "QueryError", "Series", "prometheus_otlp_arguments"]
 
 Series = tuple[dict[str, str], list[tuple[float, float]]]
 """Labels, and (Unix time in seconds, value) pairs."""
@@ -94,3 +97,16 @@ class Prometheus:
 def _point(value: list[Any]) -> tuple[float, float]:
     timestamp, sample_value = value
     return float(timestamp), float(sample_value)
+
+
+def prometheus_otlp_arguments() -> list[str]:
+    """Return the arguments that enable the OTLP receiver; skip the test for a Prometheus without one."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not installed.")
+    completed = subprocess.run(["prometheus", "--help"], capture_output=True, text=True, check=False)
+    help_text = completed.stdout + completed.stderr
+    if "web.enable-otlp-receiver" in help_text:
+        return ["--web.enable-otlp-receiver"]
+    if "otlp-write-receiver" in help_text:
+        return ["--enable-feature=otlp-write-receiver"]
+    pytest.skip("This Prometheus has no OTLP receiver, which came with 2.47.")

@@ -29,7 +29,7 @@ from insights_exporter.metrics.cardinality import StickySelection
 from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.otlp import OtlpPusher, SelfMetricsSource
-from insights_exporter.privacy import Filters, UsernamePolicy, load_username_policy, shows_usernames
+from insights_exporter.privacy import Filters, UsernamePolicy, load_username_policy
 from insights_exporter.server import HtmlPage
 from insights_exporter.snapshot import AgentStats, Snapshot, Timestamped
 from insights_exporter.telemetry import Telemetry
@@ -95,7 +95,7 @@ class Runtime:
             settings.coder,
             clock=dependencies.clock,
             telemetry=dependencies.telemetry,
-            include_server_text=shows_usernames(settings.privacy),
+            include_server_text=settings.privacy.shows_usernames,
         )
         self._metrics_client = self._create_metrics_client()
         self._agent_stats_collector = self._create_agent_stats_collector(username_policy, state)
@@ -162,8 +162,19 @@ class Runtime:
     async def publish(self, snapshot: Snapshot) -> None:
         """Render a snapshot and serve it."""
         async with self._publish_lock:
-            await self.exposition.publish(snapshot)
-            self.snapshot = snapshot
+            await self._publish_locked(self._with_newest_agent_stats(snapshot))
+
+    async def _publish_locked(self, snapshot: Snapshot) -> None:
+        await self.exposition.publish(snapshot)
+        self.snapshot = snapshot
+
+    def _with_newest_agent_stats(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot with a reading that was published while the snapshot waited for the lock."""
+        collector = self._agent_stats_collector
+        newest = None if collector is None else collector.current()
+        if newest is None or (snapshot.agent_stats is not None and snapshot.agent_stats.at >= newest.at):
+            return snapshot
+        return replace(snapshot, agent_stats=newest)
 
     def _create_metrics_client(self) -> MetricsClient | None:
         url, dependencies = self.settings.agent_stats.metrics_url, self._dependencies
@@ -241,8 +252,10 @@ class Runtime:
 
     async def _on_agent_stats(self, agent_stats: Timestamped[AgentStats]) -> None:
         """Publish newer agent statistics with the data of the last poll."""
-        if self.snapshot is not None:
-            await self.publish(replace(self.snapshot, agent_stats=agent_stats))
+        async with self._publish_lock:
+            # Read the snapshot under the lock: a poll may have published a newer one during the wait.
+            if self.snapshot is not None:
+                await self._publish_locked(replace(self.snapshot, agent_stats=agent_stats))
 
     def not_ready_reason(self) -> str:
         """Return why the exporter has no fresh data, or an empty string if it has."""

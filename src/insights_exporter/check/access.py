@@ -19,7 +19,6 @@ from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.versions import MIN_SUPPORTED_VERSION, Feature, ServerVersion
 from insights_exporter.config.settings import Settings
 from insights_exporter.errors import SecretError, UpstreamError
-from insights_exporter.privacy import shows_usernames
 
 __all__ = ["AccessCheck"]
 
@@ -72,7 +71,7 @@ class AccessCheck:
         except (UpstreamError, SecretError) as error:
             yield failed_finding("token", error)
             return
-        shows_owner = shows_usernames(self.settings.privacy)
+        shows_owner = self.settings.privacy.shows_usernames
         owner = f"The token belongs to {account.username}." if shows_owner else "The token is valid."
         yield Finding(Level.OK, "token", owner)
         async for finding in self._check_seat(account, version):

@@ -112,6 +112,10 @@ class CoderApi(Protocol):
         """Return the workspaces that the account may list."""
         ...
 
+    async def deployment_stats(self) -> models.DeploymentStats:
+        """Return current build statuses of all workspaces."""
+        ...
+
     async def rich_parameters(self, version_id: str) -> Rows[models.RichParameter]:
         """Return the parameters that a template version declares."""
         ...

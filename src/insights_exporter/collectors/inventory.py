@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from insights_exporter.coder import models
 from insights_exporter.coder.models import none_if_zero_time
@@ -23,7 +23,7 @@ from insights_exporter.collectors.base import (
     run_limited,
 )
 from insights_exporter.config.settings import PollSettings
-from insights_exporter.errors import ExporterError
+from insights_exporter.errors import ExporterError, Forbidden, NotFoundOrForbidden, UnsupportedEndpoint
 from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import (
     Agent,
@@ -45,6 +45,16 @@ T = TypeVar("T")
 BATCH_SIZE = 250
 """The number of workspaces that are converted before other tasks of the event loop run."""
 
+BUILD_STATUSES: Final = ("pending", "building", "running", "failed", "stopped")
+"""Fields of the deployment's counts of workspaces."""
+
+EARLY_REFRESH_SHARE: Final = 0.01
+"""Share of the workspaces whose build status must change for an early refresh of the list.
+
+On a large deployment single workspaces start and stop all the time. A list of fewer than 100 workspaces is
+cheap and refreshed after every change.
+"""
+
 
 @dataclass(slots=True)
 class CachedList(Generic[T]):
@@ -58,12 +68,26 @@ class CachedList(Generic[T]):
     validated_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WorkspaceInputs:
+    """Template keys by id, and the server's version, which marks agents as outdated."""
+
+    template_keys: Mapping[str, TemplateKey]
+    server_version: str
+
+
 @dataclass(slots=True)
 class InventoryState:
     """State that survives a reload: lists, parameters by version, and the reported errors."""
 
     users: CachedList[User] = field(default_factory=CachedList[User])
     workspaces: CachedList[Workspace] = field(default_factory=CachedList[Workspace])
+    workspace_inputs: WorkspaceInputs | None = None
+    """The inputs of the cached workspaces besides the rows of the list."""
+    status_counts: Mapping[str, int] | None = None
+    """Workspaces of the deployment by build status when the list was fetched; None if unknown."""
+    status_counts_denied_at: datetime | None = None
+    """When Coder last refused the counts."""
     parameters_by_version: dict[str, tuple[Parameter, ...]] = field(default_factory=dict)
     """Declared parameters by version id; a version is immutable."""
     version_by_template: dict[str, str] = field(default_factory=dict)
@@ -208,22 +232,67 @@ class InventoryCollector:
         reporter: ErrorReporter,
         template_rows: dict[TemplateKey, models.Template],
     ) -> Sequence[Workspace]:
-        keys = {one.id: key for key, one in template_rows.items()}
+        """Return the workspaces; the list is read every few polls, and earlier after a larger change."""
+        state, cached = self.state, self.state.workspaces
+        inputs = WorkspaceInputs(
+            {row.id: key for key, row in template_rows.items()},
+            str(coder.version) if coder.version is not None else "",
+        )
+        counts = await self._fetch_status_counts(coder, now)
+        if (
+            inputs == state.workspace_inputs
+            and not self._are_workspaces_due(now)
+            and not _has_changed(state.status_counts, counts)
+        ):
+            cached.validated_at = now
+            return cached.rows
 
         async def fetch() -> Sequence[Workspace]:
-            rows = await coder.workspaces()
-            server_version = str(coder.version) if coder.version is not None else ""
             workspaces = []
-            for index, row in enumerate(rows):
+            for index, row in enumerate(await coder.workspaces()):
                 if index % BATCH_SIZE == 0:
                     await asyncio.sleep(0)
                 organization = row.organization_name or row.organization_id
-                key = keys.get(row.template_id) or TemplateKey(organization, row.template_name)
+                key = inputs.template_keys.get(row.template_id) or TemplateKey(
+                    organization, row.template_name
+                )
                 if self._filters.allows_template(key):
-                    workspaces.append(_workspace(row, key, server_version))
+                    workspaces.append(_workspace(row, key, inputs.server_version))
             return tuple(workspaces)
 
-        return await self._fetch_list(self.state.workspaces, fetch, now, reporter, resource="workspaces")
+        rows = await self._fetch_list(cached, fetch, now, reporter, resource="workspaces")
+        if cached.fetched_at == now:
+            state.workspace_inputs, state.status_counts = inputs, counts
+        return rows
+
+    def _are_workspaces_due(self, now: datetime) -> bool:
+        polls, last_refresh = self._poll.workspaces_every, self.state.workspaces.fetched_at
+        return (
+            polls == 1
+            or last_refresh is None
+            or is_refresh_due(
+                "workspaces", last_refresh=last_refresh, now=now, interval=polls * self._poll.interval
+            )
+        )
+
+    async def _fetch_status_counts(self, coder: CoderApi, now: datetime) -> Mapping[str, int] | None:
+        """Return the deployment's workspaces by build status, which coderd caches; None if unknown.
+
+        The counts only save time, so errors are ignored. Tokens with fine-grained scopes cannot read them.
+        """
+        state, interval = self.state, self._poll.refresh_interval
+        if self._poll.workspaces_every == 1:
+            return None
+        if not is_expired(state.status_counts_denied_at, now=now, max_age=interval):
+            return None
+        try:
+            stats = (await coder.deployment_stats()).workspaces
+        except (Forbidden, NotFoundOrForbidden, UnsupportedEndpoint):
+            state.status_counts_denied_at = now
+            return None
+        except ExporterError:
+            return None
+        return {status: getattr(stats, status) or 0 for status in BUILD_STATUSES}
 
     async def _fetch_list(
         self,
@@ -245,6 +314,16 @@ class InventoryCollector:
             cached.rows = cached.rows if cached.rows == rows else rows
             cached.fetched_at = cached.validated_at = now
         return cached.rows
+
+
+def _has_changed(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -> bool:
+    """Return whether enough workspaces changed their build status; False if a count is unknown."""
+    if before is None or after is None:
+        return False
+    deltas = [after[status] - count for status, count in before.items()]
+    # A started workspace is one more that runs and one less that is stopped.
+    changed = max(sum(delta for delta in deltas if delta > 0), -sum(delta for delta in deltas if delta < 0))
+    return changed > EARLY_REFRESH_SHARE * sum(before.values())
 
 
 def _creation_order(row: models.Template) -> tuple[float, str]:

@@ -9,7 +9,6 @@ import yaml
 
 from insights_exporter.config.schema import keys
 from insights_exporter.config.settings import Settings
-from insights_exporter.privacy import shows_usernames
 from insights_exporter.secrets import MASK, EnvironmentSecret, FileSecret
 
 __all__ = ["redacted_dump"]
@@ -25,7 +24,7 @@ def redacted_dump(settings: Settings) -> str:
         *sections, name = key.path.split(".")
         section = reduce(dict.__getitem__, sections, tree)
         value: Any = reduce(getattr, key.path.split("."), settings)
-        if key.path.startswith("filters.users.") and not shows_usernames(settings.privacy):
+        if key.path.startswith("filters.users.") and not settings.privacy.shows_usernames:
             section[name] = [MASK] * len(value)
         elif isinstance(value, FileSecret):
             _rename(section, name, f"{name}_file", str(value.path))

@@ -153,7 +153,15 @@ class PollSettings(_Section):
     deadline: PositiveSeconds = Field(default=240.0, description="Maximum duration of one poll.")
     refresh_interval: PositiveSeconds = Field(
         default=3600.0,
-        description="Time between refreshes of slow data: windows longer than 7 days, template details.",
+        description="Time between refreshes of slow data: users, licence, and parameters, opens and latency "
+        "of windows longer than a day.",
+    )
+    workspaces_every: int = Field(
+        default=3,
+        ge=1,
+        le=12,
+        description="Read the list of workspaces, which is expensive for Coder, at every n-th poll. "
+        "After a change of more than 1 % of the build statuses, the next poll reads it.",
     )
     max_staleness: PositiveSeconds = Field(
         default=1800.0,
@@ -257,6 +265,11 @@ class PrivacySettings(_Section):
         if value is None and info.data.get("users") is UsernameMode.HASHED:
             raise invalid("a key (hash_key_file, hash_key_env or hash_key) with users: hashed", "nothing")
         return value
+
+    @property
+    def shows_usernames(self) -> bool:
+        """Whether output may contain usernames, and so text of the server, which may name users."""
+        return self.users is UsernameMode.NAMED
 
 
 class LimitSettings(_Section):

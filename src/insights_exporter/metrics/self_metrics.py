@@ -48,6 +48,9 @@ class SelfMetrics(Telemetry):
         self._revision = object()
         self._encoded_by_format: dict[Format, tuple[object, bytes]] = {}
         self._initialized_labels: set[str] = set()
+        self._poll_interval = poll_interval
+        self._api_seconds = 0.0
+        """Seconds that requests took since the last poll."""
         self._initialize(poll_interval)
 
     def encode(self, exposition_format: Format) -> bytes:
@@ -135,6 +138,7 @@ class SelfMetrics(Telemetry):
 
     def config_applied(self, *, poll_interval: float) -> None:
         """Set the poll interval."""
+        self._poll_interval = poll_interval
         self._set(catalogue.POLL_INTERVAL, poll_interval)
 
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
@@ -142,6 +146,7 @@ class SelfMetrics(Telemetry):
         self._initialize_endpoint(endpoint)
         self._add(catalogue.API_REQUESTS, 1, endpoint, code)
         self._record(catalogue.API_REQUEST_DURATION, seconds, endpoint)
+        self._api_seconds += seconds
 
     def request_retried(self, endpoint: str, reason: str) -> None:
         """Count a retry."""
@@ -156,9 +161,11 @@ class SelfMetrics(Telemetry):
         self._add(catalogue.ROWS_DROPPED, count, endpoint)
 
     def poll_finished(self, result: str, seconds: float) -> None:
-        """Count a poll."""
+        """Count a poll, and set the share of the time that Coder spent on its requests."""
         self._add(catalogue.POLLS, 1, result)
         self._set(catalogue.POLL_DURATION, seconds)
+        self._set(catalogue.API_TIME_RATIO, self._api_seconds / self._poll_interval)
+        self._api_seconds = 0.0
 
     def collector_finished(self, collector: str, seconds: float, *, success: bool, at: datetime) -> None:
         """Record a collector's run."""

@@ -65,6 +65,11 @@ API_REQUESTS = _counter(
 API_REQUEST_DURATION = _duration_histogram(
     "api_request_duration_seconds", "Seconds that requests to Coder took.", ("endpoint",)
 )
+API_TIME_RATIO = _gauge(
+    "api_time_ratio",
+    "Seconds that requests to Coder took from the previous poll to the end of the last one, "
+    "divided by the poll interval. Concurrent requests count each, so the ratio can exceed 1.",
+)
 API_RETRIES = _counter(
     "api_retries_total", "Retried requests to Coder by endpoint and reason.", ("endpoint", "reason")
 )
