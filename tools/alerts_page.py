@@ -1,15 +1,14 @@
-"""The page of documentation on alerts: how to install them, what they are, what can be changed."""
+"""The documentation page of alerts: installation, list of alerts, options and thresholds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
-from insights_exporter.bundle.alerts import rule_groups
 from insights_exporter.bundle.alerts.install_options import InstallOptions
 from insights_exporter.bundle.alerts.model import Alert, RecordingRule
-from insights_exporter.bundle.alerts.thresholds import threshold_rows
-from insights_exporter.bundle.alerts.units import format_threshold
+from insights_exporter.bundle.alerts.rules import rule_groups
+from insights_exporter.bundle.alerts.thresholds import format_threshold, threshold_rows
 
 __all__ = ["alerts_page"]
 
@@ -18,48 +17,55 @@ _INTRODUCTION: Final = """\
 
 {note}
 
-The rules are in `alerts/`, from one source, in the forms in which people install them. They hold for
-one replica of the exporter and for several, with names of users, hashed ones or none, and with or
-without agent statistics: where none are read, alerts on latency go by Coder's own percentiles of today,
-which move more slowly.
+`alerts/` contains the same rules in several formats. They work with one replica of the exporter or
+several, with scraped and with pushed metrics, with user names, hashed names or none, and with or without
+agent statistics. Without agent statistics, latency alerts use Coder's percentiles of today, which change
+more slowly.
 
-Nothing pages on one user or on one sample. `critical` is for somebody to look now, `warning` today,
-`info` some day.
+No alert pages for one user or one sample. `critical` needs a reaction now, `warning` today, `info` in the
+next days.
 
-## Install them
+## Install
 
-The rules look for `{matchers}`. Name the scrape job so, or write the rules for another one as
-shown below.
+The rules select `{matchers}`. A pushed exporter has this job by default. Give the scrape job the same
+name, or generate the rules for another one as shown below.
 
-**Prometheus.** Load both files of `alerts/prometheus/`:
+**Prometheus 2.42 or later, 3.x included.** Load both files of `alerts/prometheus/`:
 
 ```yaml
 rule_files:
   - /etc/prometheus/coder-insights/*.yml
 ```
 
-`promtool check rules alerts/prometheus/*.yml` checks them. They load from Prometheus 2.42 on and in
-Mimir, Thanos and other rulers that speak PromQL.
+`promtool check rules alerts/prometheus/*.yml` and `pint --offline lint alerts/prometheus` check them.
+Mimir, Thanos and VictoriaMetrics load the same files; see [integrations.md](integrations.md).
 
-**Kubernetes, with the Prometheus operator.** `kubectl apply -f alerts/kubernetes/prometheusrule.yaml`.
-It holds the same rules. Give it the labels that your Prometheus selects rules by (`spec.ruleSelector`).
+If Prometheus converts histograms with `convert_classic_histograms_to_nhcb`, set
+`always_scrape_classic_histograms: true` in the exporter's scrape job. Otherwise the `_bucket` series are
+missing, and alerts and panels on agent reports have no data. The alert `CoderInsightsBucketsMissing`
+detects this.
 
-**Grafana-managed alerts.** Load `alerts/prometheus/recording-rules.yml` into Prometheus, as Grafana
-reads what it records, and put `alerts/grafana/coder-insights.yaml` into Grafana's
-`provisioning/alerting/`. It takes the data source with the uid `{datasource}`. Do not load the alerting
-rules into Prometheus as well, or everything calls twice.
+**Kubernetes with the Prometheus operator.** Run `kubectl apply -f alerts/kubernetes/prometheusrule.yaml`.
+Add the labels by which your Prometheus selects rules (`spec.ruleSelector`).
 
-**Alertmanager.** `alerts/alertmanager.yml` is an example that works: routes by severity, and
-inhibitions. An exporter that is down, a Coder that does not answer or a refused token silence what only
-follows from it. Put your receivers in the place of its webhooks, or copy the inhibitions into your own
-configuration.
+**Grafana-managed alerts.** Load `alerts/prometheus/recording-rules.yml` into Prometheus, because the
+alerts read recorded series. Copy `alerts/grafana/coder-insights.yaml` to Grafana's
+`provisioning/alerting/`. The alerts use the data source with the uid `{datasource}` and the folder
+*{folder}*. Do not load the alerting rules into Prometheus as well, or every alert fires twice.
 
-**Runbooks.** Each alert has a page in `alerts/runbooks/`: what it means, whom it hurts, how to look,
-what to do. Publish the folder where whoever is woken can read it, and say so with `--runbook-url`.
+The alert annotations of the dashboards read `ALERTS`, which only Prometheus, Mimir, Thanos and vmalert
+write. With Grafana-managed alerts they stay empty; Grafana shows their state in the linked panel instead.
 
-## Change them
+**Alertmanager.** `alerts/alertmanager.yml` is a complete example: routes by severity, and inhibitions.
+`ExporterDown`, `CoderUnreachable` and `TokenInvalid` inhibit the alerts that follow from them. Replace
+the webhooks with your receivers, or copy the inhibitions into your configuration.
 
-Do not edit the files; write them anew with your choices, and again after each upgrade:
+**Runbooks.** Each alert has a page in `alerts/runbooks/` with meaning, impact, diagnosis and mitigation.
+Publish the folder where on-call engineers can read it, and set its URL with `--runbook-url`.
+
+## Customize
+
+Do not edit the files. Generate them with your options, and again after each upgrade:
 
 ```console
 $ insights-exporter bundle --output /etc/coder-insights \\
@@ -68,19 +74,25 @@ $ insights-exporter bundle --output /etc/coder-insights \\
     --grafana-url https://grafana.example.com --runbook-url https://git.example.com/runbooks
 ```
 
-`--help` lists the choices, and the end of this page the thresholds. Those of latency must be bounds of
-a histogram's buckets, because users are counted between these. Several deployments of Coder that one
-Prometheus watches need a job each: recorded series keep `job` and no other label of the target.
+`insights-exporter bundle --help` lists the options, and the end of this page the thresholds. Thresholds
+of latency and of idle time must be bucket bounds of their histograms.
+
+**Several Coder deployments in one Prometheus.** Give each its own job, or set `--cluster-label NAME` to
+the label that separates them, such as `cluster`. Recorded series, alerts and inhibitions keep this label.
+Without the option, recorded series keep `job` and no other target label.
 
 """
 
 
 def alerts_page(header: str) -> str:
-    """Return the page; ``note`` says who wrote it."""
+    """Return the page; ``header`` is the note that the page is generated."""
     options = InstallOptions()
     lines = [
         _INTRODUCTION.format(
-            note=header, matchers=", ".join(options.matchers), datasource=options.datasource
+            note=header,
+            matchers=", ".join(options.matchers),
+            datasource=options.datasource,
+            folder=options.folder,
         ).rstrip(),
         "",
         "## All alerts",
@@ -105,7 +117,7 @@ def _alert_row(alert: Alert, options: InstallOptions) -> str:
 def _recording_rules_section(options: InstallOptions) -> Iterator[str]:
     yield "## Recorded series"
     yield ""
-    yield "Each tells what holds for all replicas together, so they have no `instance` and no `pod`."
+    yield "Recorded series combine all replicas, so they have no labels `instance` and `pod`."
     yield ""
     yield "| Series | Labels | Meaning |"
     yield "|---|---|---|"
@@ -113,13 +125,14 @@ def _recording_rules_section(options: InstallOptions) -> Iterator[str]:
     for group in rule_groups(options):
         for rule in group.recordings:
             if rules_by_name.setdefault(rule.name, rule) is rule:
-                yield f"| `{rule.name}` | {', '.join(f'`{label}`' for label in rule.labels)} | {rule.description} |"
+                labels = ", ".join(f"`{label}`" for label in rule.labels)
+                yield f"| `{rule.name}` | {labels} | {rule.description} |"
 
 
 def _thresholds_section(options: InstallOptions) -> Iterator[str]:
     yield "## Thresholds"
     yield ""
-    yield "| Name | Value | Why |"
+    yield "| Name | Value | Reason |"
     yield "|---|---|---|"
     for name, value, unit, rationale in threshold_rows(options.thresholds):
         yield f"| `{name}` | {value:g} ({format_threshold(value, unit)}) | {rationale} |"

@@ -49,6 +49,7 @@ All metric families of the exporter.
 - A series above a limit is part of the label value `{other}` if a sum is meaningful, and dropped otherwise.
   `{folded}` counts both.
 - An unknown value is absent; it is never 0.
+- [tuning.md](tuning.md#age-of-the-data) shows how old each kind of data may be.
 - Latency histograms have these bounds in seconds: {bounds}. Coder's Insights page shows latencies from
   {fair} s on in yellow and from {slow} s on in red.
 - `{idle}` has bounds of 1 and 8 hours, 1, 3, 7 and 30 days: {idle_bounds} seconds.

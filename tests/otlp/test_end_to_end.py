@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import pytest
 
 from insights_exporter.config.settings import OtlpSettings
 from insights_exporter.metrics import catalogue
@@ -23,7 +20,7 @@ from insights_exporter.simulator.generated_world import Size
 from tests.support.exposition_parsing import parse_series
 from tests.support.otlp_pusher import otlp_pusher_harness
 from tests.support.otlp_receiver import http_receiver, translate_to_prometheus
-from tests.support.prometheus import Prometheus
+from tests.support.prometheus import Prometheus, prometheus_otlp_arguments
 from tests.support.snapshots import rich_snapshot
 from tests.support.waiting import wait_until
 
@@ -89,19 +86,6 @@ def test_no_serve_without_otlp_is_rejected() -> None:
 
     assert completed.returncode == 2
     assert "otlp.enabled: expected true" in completed.stderr
-
-
-def prometheus_otlp_arguments() -> list[str]:
-    """Return the arguments that enable the OTLP receiver of Prometheus; skip the test if it has none."""
-    if shutil.which("prometheus") is None:
-        pytest.skip("prometheus is not installed")
-    completed = subprocess.run(["prometheus", "--help"], capture_output=True, text=True, check=False)
-    help_text = completed.stdout + completed.stderr
-    if "web.enable-otlp-receiver" in help_text:
-        return ["--web.enable-otlp-receiver"]
-    if "otlp-write-receiver" in help_text:
-        return ["--enable-feature=otlp-write-receiver"]
-    pytest.skip("this Prometheus has no OTLP receiver; version 2.47 or later is required")
 
 
 async def test_prometheus_stores_the_same_series(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which samples of a page the rules look at."""
+"""Filter of expositions for the series that rules select."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _LINE: Final = re.compile(rb"^(\w+(?:\{.*\})?) (\S+)\n", re.MULTILINE)
 
 
 def needed_samples(exposition: bytes) -> Iterator[tuple[str, str]]:
-    """Yield series and value of each sample that some rule may look at."""
+    """Yield series and value of each sample that a rule may select."""
     for line in _LINE.finditer(exposition):
         if _is_needed(line[1]):
             yield line[1].decode(), line[2].decode()
 
 
 def filter_exposition(exposition: bytes) -> bytes:
-    """Return the lines of a page that some rule may look at."""
+    """Return the lines of an exposition that a rule may select."""
     return b"".join(line[0] for line in _LINE.finditer(exposition) if _is_needed(line[1]))
 
 
@@ -38,7 +38,7 @@ def _is_needed(series: bytes) -> bool:
 
 @cache
 def _required_labels_by_name() -> dict[str, list[list[bytes]]]:
-    """Return by name what the labels of a series must hold, one list for each selector."""
+    """Return the required label pairs by series name, one list per selector."""
     required_by_name: dict[str, list[list[bytes]]] = {}
     for rule in (*recording_rules(), *alerting_rules()):
         for selector in parse_selectors(rule["expr"]):

@@ -1,7 +1,7 @@
-"""Days of an ordinary company in Coder, with four incidents, as a real Prometheus remembers them.
+"""Days of a simulated company with four incidents, in the database of a real Prometheus.
 
-The exporter's own code polls a simulated Coder on a clock that jumps. Recorded series are computed by
-Prometheus from what it would have scraped, in the order in which they need one another.
+The exporter polls a simulated Coder with an advanced clock. Prometheus computes recorded series from the
+scraped ones, in order of their dependencies.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import demo_deployment
 from insights_exporter.simulator.generated_world import AppOutage, Size, SlowRegion, generate_world
+from insights_exporter.simulator.options import ApiOptions
 from tests.bundle.alerts.cases.series import JOB, REPLICAS
 from tests.bundle.alerts.exposition_filter import filter_exposition
 from tests.bundle.alerts.rule_files import alerting_rules, recording_rules
@@ -39,12 +39,12 @@ INCIDENTS: Final = {
     "statistics switched off": _MONDAY + 3 * _DAY + 9 * _HOUR,
     "a revoked token": _MONDAY + 4 * _DAY + 9 * _HOUR,
 }
-"""When each of them begins; each lasts for ``LENGTH`` of a working day."""
+"""Start of each incident; each lasts ``INCIDENT_DURATION`` of a working day."""
 
 INCIDENT_DURATION: Final = 2 * _HOUR
 _BLOCK_DURATION: Final = "4374h"
 _LOOKBACK_ARGUMENTS: Final = ("--query.lookback-delta=20m",)
-"""As far as the next scrape."""
+"""The longest time between two scrapes."""
 
 
 def _incident_at(at: datetime) -> str:
@@ -52,7 +52,7 @@ def _incident_at(at: datetime) -> str:
 
 
 def _scrape_times(start: datetime, end: datetime) -> Iterator[tuple[datetime, timedelta]]:
-    """Return when pages are scraped, and the interval of polls then: each hour, and often in an incident."""
+    """Yield scrape times and the poll interval, which is short during incidents."""
     time_ = start
     while time_ < end:
         in_incident = bool(_incident_at(time_))
@@ -61,7 +61,7 @@ def _scrape_times(start: datetime, end: datetime) -> Iterator[tuple[datetime, ti
 
 
 def _simulated_deployment() -> SimulatedDeployment:
-    """Return people who all live near to their workspaces, and seats enough."""
+    """Return users close to their workspaces, and enough seats."""
     world = generate_world(Size(2, 24, active_templates=2), seed=3)
     world.regions = [region for region in world.regions if region.latency_ms < 100]
     slow_region_start, app_outage_start = INCIDENTS["a slow region"], INCIDENTS["a dead app"]
@@ -102,14 +102,14 @@ def _create_blocks(openmetrics_file: Path, data_folder: Path) -> None:
 
 @dataclass(frozen=True)
 class ScriptedHistory:
-    """What Prometheus knows of the time from ``begin`` to ``end``."""
+    """A Prometheus with data from ``start`` to ``end``."""
 
     prometheus: Prometheus
     start: datetime
     end: datetime
 
     def alert_fired(self, rule: Mapping[str, Any], start: datetime, end: datetime, step: timedelta) -> bool:
-        """Say whether an alert's expression held without a break for as long as the alert waits."""
+        """Return whether an alert's expression held without interruption for its duration."""
         for_duration = _duration(rule["for"])
         series = self.prometheus.query_range(rule["expr"], start, end, step.total_seconds())
         return any(
@@ -117,7 +117,7 @@ class ScriptedHistory:
         )
 
     def recording_samples(self, rules: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-        """Return what these rules record, as text."""
+        """Yield the recorded samples of rules in text format."""
         for rule in rules:
             for labels, points in self._query_all_ranges(rule["expr"]):
                 sample_labels = {
@@ -143,7 +143,7 @@ class ScriptedHistory:
         return [(dict(labels), sorted(points.items())) for labels, points in points_by_labels.items()]
 
     def fired_alerts(self, start: datetime, end: datetime, step: timedelta) -> dict[str, str]:
-        """Return the alerts that fired, with their severity."""
+        """Return severities of the alerts that fired, by name."""
         return {
             rule["alert"].removeprefix("CoderInsights"): rule["labels"]["severity"]
             for rule in alerting_rules()
@@ -165,7 +165,7 @@ def _active_durations(points: Iterable[tuple[float, float]], step: timedelta) ->
 
 
 def _evaluation_order() -> list[list[dict[str, Any]]]:
-    """Return the recorded series in passes, each of which needs only those before."""
+    """Return the recording rules in passes; each pass reads only earlier passes."""
     depth: dict[str, int] = {}
     for rule in recording_rules():
         dependency_depths = [
@@ -180,7 +180,7 @@ def _evaluation_order() -> list[list[dict[str, Any]]]:
 
 @contextmanager
 def scripted_history(folder: Path, start: datetime, end: datetime) -> Iterator[ScriptedHistory]:
-    """Live through some time and remember it."""
+    """Run Prometheus with the data of a time range."""
     openmetrics_file, data_folder = folder / "scraped.txt", folder / "data"
     asyncio.run(_write_scrapes(openmetrics_file, start, end))
     _create_blocks(openmetrics_file, data_folder)

@@ -1,19 +1,19 @@
-"""From an incident in Coder to whoever is called, through everything in between, all of it real.
+"""From an incident in a simulated Coder to the notification, with real programs in between.
 
-A simulated Coder, the exporter, Prometheus with the rules, Alertmanager with the example of routes. Time is
-compressed: intervals and waits are as many times shorter as everything else; expressions are untouched.
+The exporter, Prometheus with the rules, and Alertmanager with the example configuration. Durations and
+intervals of rules and routes are divided by a common factor; expressions stay unchanged.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -23,14 +23,15 @@ import yaml
 from aiohttp import ClientSession
 
 from insights_exporter.app.application import Application
-from insights_exporter.bundle.alerts import InstallOptions
-from insights_exporter.bundle.alerts.writing import alert_files
-from insights_exporter.coder.settings import CoderSettings
-from insights_exporter.config.settings import PollSettings, ServerSettings, Settings
+from insights_exporter.bundle.alerts.install_options import InstallOptions
+from insights_exporter.bundle.alerts.model import TEMPLATE_VARIABLES, TEMPLATES_VARIABLES
+from insights_exporter.bundle.alerts.renderers import alert_files
+from insights_exporter.bundle.registry import iter_panels, load_dashboard
+from insights_exporter.coder import transport
+from insights_exporter.config.settings import CoderSettings, PollSettings, ServerSettings, Settings
 from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.http_server import serve
-from insights_exporter.simulator.api.options import ApiOptions
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import (
     AppOutage,
@@ -39,12 +40,14 @@ from insights_exporter.simulator.generated_world import (
     SlowRegion,
     generate_world,
 )
+from insights_exporter.simulator.options import ApiOptions
 from tests.support.alertmanager import Alertmanager, WebhookReceiver, webhook_receiver
 from tests.support.prometheus import Prometheus
+from tests.support.waiting import wait_until
 
 WAIT_TIMEOUT: Final = 90.0
 SPEEDUP: Final = 200
-"""How many times shorter a wait is."""
+"""Divisor of durations and intervals."""
 
 SECONDS_BY_UNIT: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 alert_name: Final = "CoderInsights{}".format
@@ -63,7 +66,7 @@ def shorten(duration: str) -> str:
 
 
 def shorten_durations(document: Any) -> Any:
-    """Return rules or routes with shorter waits and intervals, and nothing else changed."""
+    """Return rules or routes with shorter durations and intervals."""
     if isinstance(document, dict):
         duration_keys = {"for", "interval", "group_wait", "group_interval"}
         return {
@@ -75,7 +78,7 @@ def shorten_durations(document: Any) -> Any:
 
 @dataclass
 class AlertPipeline:
-    """All that runs, and what an incident needs."""
+    """The running programs."""
 
     coder: SimulatedDeployment
     exporter: Application
@@ -86,66 +89,71 @@ class AlertPipeline:
 
     @property
     def world(self) -> GeneratedWorld:
-        """What happens in Coder."""
+        """The simulated world in Coder."""
         assert isinstance(self.coder.world, GeneratedWorld)
         return self.coder.world
 
     async def trigger(self, *incidents: SlowRegion | AppOutage) -> None:
-        """Let something happen in Coder, and the exporter poll it now and not only at its next turn."""
+        """Start incidents in Coder and make the exporter poll immediately."""
         self.world.incidents += incidents
         self.world.clear_caches()
         await self.exporter.reload()
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something holds; say what was there instead where it never does."""
-        try:
-            async with asyncio.timeout(WAIT_TIMEOUT):
-                while not await asyncio.to_thread(condition):
-                    await asyncio.sleep(0.2)
-        except TimeoutError:
-            pytest.fail(f"notified: {self.pager.firing()}, states: {self.alertmanager.states()}")
+        """Wait until the condition is true; fail with the notifications and the alert states."""
+        await wait_until(
+            partial(asyncio.to_thread, condition),
+            timeout=WAIT_TIMEOUT,
+            interval=0.2,
+            describe=lambda: f"notified: {self.pager.firing()}, states: {self.alertmanager.states()}",
+        )
 
     async def wait_for_notifications(self, *names: str) -> None:
-        """Wait until these were told."""
+        """Wait until these alerts were notified."""
         await self.wait_until(
             lambda: {alert_name(name) for name in names} <= {alert for _, alert in self.pager.firing()}
         )
 
     async def wait_for_suppression(self, *names: str) -> None:
-        """Wait until these fire and are kept from everybody."""
+        """Wait until these alerts fire and are inhibited."""
         await self.wait_until(
             lambda: {alert_name(name) for name in names} <= self.alertmanager.states()["suppressed"]
         )
 
 
 def last_wednesday_morning() -> datetime:
-    """Return the last Wednesday morning: people are at work, and it is not long ago."""
+    """Return the last Wednesday morning: a recent working day."""
     now = datetime.now(UTC)
     day = now - timedelta(days=(now.weekday() - 2) % 7 or 7)
     return day.replace(hour=10, minute=30, second=0, microsecond=0)
 
 
 def simulated_deployment() -> SimulatedDeployment:
-    """Return people at work, all near to their workspaces."""
+    """Return a deployment with users at work, all close to their workspaces."""
     world = generate_world(Size(2, 16, active_templates=2), seed=3)
     world.regions = [region for region in world.regions if region.name.startswith("europe")]
     started, offset = datetime.now(UTC), last_wednesday_morning()
     options = ApiOptions(rate_limit=0, user_limit=30)
-    now = lambda: offset + (datetime.now(UTC) - started)
+
+    def now() -> datetime:
+        return offset + (datetime.now(UTC) - started)
+
     coder = demo_deployment(Size(2, 16), now=now, options=options, world=world)
-    # Its clock is days behind, and so is the end of a token.
+    # The deployment's clock is days behind; the default lifetime would have expired.
     coder.accounts.update("exporter", lifetime=timedelta(days=60))
     return coder
 
 
 @asynccontextmanager
 async def running_exporter(coder: SimulatedDeployment) -> AsyncIterator[tuple[Application, asyncio.Event]]:
-    """Run an exporter; yield it and what stops it."""
+    """Run an exporter; yield it and the event that stops it."""
     async with serve(coder) as url:
         application = Application(
             Settings(
                 coder=CoderSettings(url=url, token=LiteralSecret(Secret(DEMO_TOKEN)), retries=0),
-                poll=PollSettings(interval=120, offset=0, jitter=0, deadline=60, refresh_interval=1),
+                poll=PollSettings(
+                    interval=120, offset=0, jitter=0, deadline=60, refresh_interval=1, workspaces_every=1
+                ),
                 server=ServerSettings(port=0),
             )
         )
@@ -160,7 +168,7 @@ async def running_exporter(coder: SimulatedDeployment) -> AsyncIterator[tuple[Ap
 
 
 def write_rules(folder: Path, options: InstallOptions, webhook_url: str) -> str:
-    """Write the rules, and return the routes to whoever listens."""
+    """Write the rules, and return the Alertmanager configuration with the webhook's address."""
     rendered = alert_files(options)
     for path, text in rendered.items():
         file = folder / path
@@ -172,7 +180,9 @@ def write_rules(folder: Path, options: InstallOptions, webhook_url: str) -> str:
 
 
 @pytest.fixture
-async def pipeline(tmp_path: Path) -> AsyncIterator[AlertPipeline]:
+async def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AlertPipeline]:
+    # Coder's clock is days behind, because users are at work then. The exporter ignores such a clock.
+    monkeypatch.setattr(transport, "MAX_CLOCK_SKEW", timedelta(days=8).total_seconds())
     deployment, alerts = simulated_deployment(), tmp_path / "alerts"
     alerts.mkdir()
     async with AsyncExitStack() as stack:
@@ -184,7 +194,7 @@ async def pipeline(tmp_path: Path) -> AsyncIterator[AlertPipeline]:
         alertmanager = stack.enter_context(Alertmanager.run(tmp_path / "alertmanager", routes))
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"},
-            "rule_files": [str(alerts / "prometheus" / "*.yml")],
+            "rule_files": [str(tmp_path / "loaded-rules" / "*.yml")],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.address]}]}]},
             "scrape_configs": [
                 {
@@ -194,32 +204,42 @@ async def pipeline(tmp_path: Path) -> AsyncIterator[AlertPipeline]:
             ],
         }
         prometheus = stack.enter_context(
-            Prometheus.run(tmp_path / "prometheus", config=yaml.safe_dump(config))
+            Prometheus.run(
+                tmp_path / "prometheus",
+                config=yaml.safe_dump(config),
+                arguments=("--web.enable-lifecycle",),
+            )
         )
         pipeline_ = AlertPipeline(deployment, exporter, alertmanager, prometheus, pager_server, stop.set)
+        # The shortened duration of ExporterDown is less than the time until the first scrape.
+        await pipeline_.wait_until(
+            lambda: bool(prometheus.query("coder_insights_exporter_build_info", datetime.now(UTC)))
+        )
+        (alerts / "prometheus").rename(tmp_path / "loaded-rules")
+        async with ClientSession() as session, session.post(f"{prometheus.url}/-/reload") as response:
+            assert response.status == 200
+        # Prometheus 2 forgets its Alertmanagers during a reload, and sends a dropped alert a minute later.
+        await pipeline_.wait_until(
+            lambda: bool(prometheus._request("alertmanagers", {}, post=False)["activeAlertmanagers"])
+        )
         users = 'template:coder_insights_latency_seconds:users{job="coder-insights"} > 0'
         await pipeline_.wait_until(lambda: bool(prometheus.query(users, datetime.now(UTC))))
         yield pipeline_
 
 
 async def assert_links_exist(alert: dict[str, Any]) -> None:
-    """Follow the links of a notification."""
+    """Follow the links of a notification: the runbook exists, and the dashboard has the panel."""
     alert_annotations, labels = alert["annotations"], alert["labels"]
     async with ClientSession() as session, session.get(alert_annotations["runbook_url"]) as response:
         assert response.status == 200
         assert f"# {labels['alertname']}\n" in await response.text()
     url = urlsplit(alert_annotations["dashboard_url"])
-    dashboards = Path(__file__).parents[3] / "dashboards"
-    dashboard = json.loads((dashboards / f"{url.path.rsplit('/', 1)[1]}.json").read_text())
+    dashboard = load_dashboard(url.path.rsplit("/", 1)[1])
     query = {name: values[0] for name, values in parse_qs(url.query).items()}
-    label_by_variable = {
-        "organization": "organization_name",
-        "template": "template_name",
-        "username": "username",
-    }
+    label_by_variable = {**TEMPLATE_VARIABLES, **TEMPLATES_VARIABLES, "username": "username"}
 
     assert dashboard["uid"] == url.path.split("/")[2]
-    assert int(query.pop("viewPanel")) in {panel["id"] for panel in dashboard["panels"]}
+    assert int(query.pop("viewPanel")) in {panel["id"] for panel in iter_panels(dashboard["panels"])}
     assert query == {
         f"var-{name}": labels[label_by_variable.get(name, name)]
         for name in (variable.removeprefix("var-") for variable in query)
@@ -227,8 +247,17 @@ async def assert_links_exist(alert: dict[str, Any]) -> None:
     assert query["var-job"] == "coder-insights"
 
 
+async def notified_alerts(pipeline: AlertPipeline, name: str) -> list[dict[str, Any]]:
+    """Return the alerts of a notification, of which there is at least one; their links exist."""
+    alerts = pipeline.pager.alerts(alert_name(name))
+    assert alerts
+    for alert in alerts:
+        await assert_links_exist(alert)
+    return alerts
+
+
 def assert_notified_once(pipeline: AlertPipeline, **receivers: str) -> None:
-    """Assert that these alerts, and no others, were told, each once and to whom it may concern."""
+    """Assert that exactly these alerts were notified, once each and to the expected receiver."""
     notifications = sorted(pipeline.pager.firing())
 
     assert sorted((receiver, alert_name(name)) for name, receiver in receivers.items()) == notifications
@@ -243,9 +272,8 @@ async def test_a_slow_region_notifies_once_and_a_dead_exporter_inhibits_other_al
     await pipeline.wait_for_suppression("TemplateLatencyHigh", "TemplateP95High", "LatencyBudgetSlowBurn")
     assert_notified_once(pipeline, TemplateLatencyCritical="pager", LatencyBudgetFastBurn="pager")
     for name in ("TemplateLatencyCritical", "LatencyBudgetFastBurn"):
-        for alert in pipeline.pager.alerts(alert_name(name)):
-            await assert_links_exist(alert)
-            assert re.search(r"\d+(\.\d+)?% of (the )?users", alert["annotations"]["description"])
+        for alert in await notified_alerts(pipeline, name):
+            assert re.search(r"\d+(\.\d+)?% of users", alert["annotations"]["description"])
 
     pipeline.stop_exporter()
     await pipeline.wait_for_notifications("ExporterDown")
@@ -261,8 +289,7 @@ async def test_an_app_outage_notifies_once(pipeline: AlertPipeline) -> None:
     slug = pipeline.world.templates[0].apps[0].slug
     await pipeline.trigger(AppOutage(slug, now - timedelta(minutes=5), now + timedelta(days=1)))
     await pipeline.wait_for_notifications("AppsUnhealthy")
-    for alert in pipeline.pager.alerts(alert_name("AppsUnhealthy")):
-        await assert_links_exist(alert)
+    for alert in await notified_alerts(pipeline, "AppsUnhealthy"):
         assert alert["labels"]["app"] == slug
         assert "100% of the running workspaces" in alert["annotations"]["description"]
 
@@ -274,8 +301,7 @@ async def test_a_revoked_token_notifies_once_and_inhibits_other_alerts(pipeline:
     await pipeline.trigger()
     await pipeline.wait_for_notifications("TokenInvalid")
     await pipeline.wait_for_suppression("CollectorFailing")
-    for alert in pipeline.pager.alerts(alert_name("TokenInvalid")):
-        await assert_links_exist(alert)
+    await notified_alerts(pipeline, "TokenInvalid")
 
     assert_notified_once(pipeline, TokenInvalid="pager")
 
@@ -284,7 +310,6 @@ async def test_disabled_usage_statistics_notify_once(pipeline: AlertPipeline) ->
     pipeline.world.usage_stats_enabled = False
     await pipeline.trigger()
     await pipeline.wait_for_notifications("CollectionDisabled")
-    for alert in pipeline.pager.alerts(alert_name("CollectionDisabled")):
-        await assert_links_exist(alert)
+    await notified_alerts(pipeline, "CollectionDisabled")
 
     assert_notified_once(pipeline, CollectionDisabled="chat")

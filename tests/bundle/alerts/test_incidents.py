@@ -1,4 +1,4 @@
-"""An incident calls those whom it concerns, and nobody else."""
+"""An incident fires exactly the alerts that concern it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
                 "TemplateLatencyHigh": "warning",
                 "TemplateLatencyCritical": "critical",
                 "TemplateP95High": "warning",
-                # Nothing is known of better days, so the budget's windows are full of this one.
+                # Without earlier data, the windows of the budget contain the incident alone.
                 "LatencyBudgetFastBurn": "critical",
                 "LatencyBudgetSlowBurn": "warning",
             },
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.skipif(
 def test_an_incident_fires_exactly_the_expected_alerts(
     incident: str, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    """Two hours of it, after two of an ordinary morning."""
+    """The incident lasts two hours, after two normal hours."""
     start = INCIDENTS[incident]
     with scripted_history(tmp_path, start - timedelta(hours=2), start + INCIDENT_DURATION) as history:
         fired = history.fired_alerts(start, start + INCIDENT_DURATION, timedelta(minutes=5))

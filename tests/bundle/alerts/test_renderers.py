@@ -1,10 +1,12 @@
-"""One source, three forms: what one kind of site installs is what the others install."""
+"""All output formats contain the same alerts."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +14,12 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import alerting
 
-from insights_exporter.bundle.alerts import InstallOptions, Thresholds, rule_groups
-from insights_exporter.bundle.alerts.renderers import QUERY_REF_ID, VALUE_DECLARATION
-from insights_exporter.bundle.alerts.writing import alert_files
-from insights_exporter.bundle.registry import DASHBOARDS
-from insights_exporter.errors import ConfigError
+from insights_exporter.bundle.alerts.install_options import InstallOptions
+from insights_exporter.bundle.alerts.renderers import GRAFANA_GUARD, QUERY_REF_ID, alert_files
+from insights_exporter.bundle.alerts.rules import rule_groups
+from insights_exporter.bundle.alerts.thresholds import Thresholds
+from insights_exporter.bundle.registry import DASHBOARDS, FOLDER_TITLE
+from tests.bundle.alerts.promtool import promtool_accepts, promtool_test_passes
 from tests.bundle.alerts.rule_files import ALERTS_FOLDER, alerting_rules, grafana_rules, recording_rules
 
 PROMETHEUS_RULES = {rule["alert"]: rule for rule in alerting_rules()}
@@ -28,6 +31,11 @@ def manifest() -> dict[str, Any]:
         (ALERTS_FOLDER / "kubernetes" / "prometheusrule.yaml").read_text()
     )
     return document
+
+
+def unguarded(text: str) -> str:
+    before, after = GRAFANA_GUARD
+    return text.removeprefix(before).removesuffix(after) if text.startswith(before) else text
 
 
 def test_the_manifest_holds_the_same_rules() -> None:
@@ -49,7 +57,7 @@ def test_grafana_has_the_same_alerts() -> None:
         shared = {
             key: text for key, text in rule["annotations"].items() if key not in GRAFANA_ONLY_ANNOTATIONS
         }
-        return {key: text.removeprefix(VALUE_DECLARATION) for key, text in shared.items()}
+        return {key: unguarded(text) for key, text in shared.items()}
 
     rules = {
         rule["title"]: {
@@ -77,7 +85,7 @@ def test_groups_and_intervals_are_the_same() -> None:
 
 @pytest.mark.parametrize("rule", grafana_rules(), ids=lambda rule: str(rule["title"]))
 def test_grafana_knows_every_field(rule: dict[str, Any]) -> None:
-    """What its model drops, or writes otherwise, Grafana would not understand."""
+    """Grafana's own model keeps all fields of a rule."""
     group_fields = {"orgID": 1, "folderUID": "coder-insights", "ruleGroup": "coder-insights"}
     round_tripped = json.loads(json.dumps(alerting.Rule.from_json(rule | group_fields), cls=JSONEncoder))
 
@@ -86,7 +94,7 @@ def test_grafana_knows_every_field(rule: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("rule", grafana_rules(), ids=lambda rule: str(rule["title"]))
 def test_grafana_fires_for_every_series_that_the_query_returns(rule: dict[str, Any]) -> None:
-    """Also for a value of 0, which its own comparison with 0 would hold for calm."""
+    """A value of 0 fires, too; a comparison of the value itself with 0 would miss it."""
     models_by_ref = {query["refId"]: query["model"] for query in rule["data"]}
 
     assert rule["condition"] == "firing"
@@ -94,6 +102,60 @@ def test_grafana_fires_for_every_series_that_the_query_returns(rule: dict[str, A
     assert f"is_number(${QUERY_REF_ID})" in models_by_ref["present"]["expression"]
     assert models_by_ref[QUERY_REF_ID]["instant"] is True
     assert rule["noDataState"] == "OK"
+
+
+def test_grafana_annotations_are_guarded() -> None:
+    """A template outside the guard renders ``<no value>`` while the query returns no series."""
+    before, after = GRAFANA_GUARD
+    templates = [text for rule in grafana_rules() for text in rule["annotations"].values() if "{{" in text]
+
+    assert len(templates) >= 2 * len(grafana_rules()) - 1
+    for text in templates:
+        assert text.startswith(before), text
+        assert text.endswith(after), text
+        assert text.count("{{ end }}") == 1, text
+        assert "$values" not in text.removeprefix(before), text
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed.")
+def test_grafana_annotations_parse_and_are_empty_without_a_result(tmp_path: Path) -> None:
+    """Promtool has Go's template engine and Prometheus' functions, which Grafana has as well.
+
+    Prometheus knows no ``$values``. An absent label stands for the absent result of the query.
+    """
+    rules = [
+        {
+            "alert": rule["title"],
+            "expr": "vector(1)",
+            "annotations": {
+                key: text.replace(f"$values.{QUERY_REF_ID}", "$labels.absent")
+                for key, text in rule["annotations"].items()
+                if "{{" in text
+            },
+        }
+        for rule in grafana_rules()
+    ]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "grafana", "rules": rules}]}))
+    checks = [
+        {
+            "eval_time": "1m",
+            "alertname": rule["alert"],
+            "exp_alerts": [{"exp_annotations": dict.fromkeys(rule["annotations"], "")}],
+        }
+        for rule in rules
+    ]
+    document = {"rule_files": ["rules.yml"], "tests": [{"interval": "1m", "alert_rule_test": checks}]}
+
+    assert len(rules) == len(alerting_rules())
+    assert promtool_accepts("check", "rules", str(tmp_path / "rules.yml"))
+    assert promtool_test_passes(tmp_path, document)
+
+
+def test_grafana_alerts_have_a_folder_of_their_own() -> None:
+    """Grafana creates the folder of alerts by title with a random uid, before it provisions dashboards."""
+    groups = yaml.safe_load((ALERTS_FOLDER / "grafana" / "coder-insights.yaml").read_text())["groups"]
+
+    assert {group["folder"] for group in groups} == {f"{FOLDER_TITLE} Alerts"}
 
 
 def test_grafana_uids_are_short_and_unique() -> None:
@@ -115,60 +177,11 @@ def test_grafana_panel_annotations_match_the_dashboard_url() -> None:
 def test_a_file_names_its_generator_first() -> None:
     for path, text in alert_files(InstallOptions()).items():
         first_line = text.splitlines()[0]
-        assert "Written by `python -m tools.alerts`" in first_line, path
-
-
-def test_install_options_change_matchers_labels_links_and_namespace() -> None:
-    options = InstallOptions(
-        matchers=('job="coder"', 'cluster="blue"'),
-        labels={"team": "platform"},
-        grafana_url="https://grafana.corp",
-        runbook_url="https://git.corp/runbooks/",
-        datasource="mimir",
-        namespace="observability",
-    )
-    rendered = alert_files(options)
-    rules = yaml.safe_load(rendered["prometheus/alerting-rules.yml"])["groups"]
-    rule = rules[0]["rules"][0]
-
-    assert 'up{job="coder", cluster="blue"}' in rule["expr"]
-    assert rule["labels"] == {"severity": "critical", "team": "platform"}
-    assert rule["annotations"]["runbook_url"] == "https://git.corp/runbooks/CoderInsightsExporterDown.md"
-    assert rule["annotations"]["dashboard_url"].startswith("https://grafana.corp/d/")
-    assert (
-        yaml.safe_load(rendered["kubernetes/prometheusrule.yaml"])["metadata"]["namespace"] == "observability"
-    )
-    assert "datasourceUid: mimir" in rendered["grafana/coder-insights.yaml"]
-    assert 'up{job="coder", cluster="blue"}' in rendered["runbooks/CoderInsightsExporterDown.md"]
-    assert 'job="coder-insights"' not in "".join(rendered.values())
-
-
-def test_thresholds_change_every_format() -> None:
-    options = InstallOptions(thresholds=Thresholds().replaced({"seats_share": 0.8}))
-    rendered = alert_files(options)
-
-    assert 'seats_ratio{job="coder-insights"} > 0.8' in rendered["prometheus/alerting-rules.yml"]
-    assert 'seats_ratio{job="coder-insights"} > 0.8' in rendered["grafana/coder-insights.yaml"]
-    assert "| `seats_share` | 80 % |" in rendered["runbooks/CoderInsightsSeatsAlmostUsed.md"]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "expected_message"),
-    [
-        ("latency_warning", 0.16, "one of 0.005, 0.01"),
-        ("slow_users_share", 1.5, "no share above 1"),
-        ("slow_users", 0, "above 0"),
-        ("objective", 1, "below 1"),
-        ("patience", 3, "names of thresholds, found patience"),
-    ],
-)
-def test_invalid_thresholds_are_rejected(name: str, value: float, expected_message: str) -> None:
-    with pytest.raises(ConfigError, match=expected_message):
-        Thresholds().replaced({name: value})
+        assert "Written by `insights-exporter bundle`" in first_line, path
 
 
 def test_alerts_declare_exactly_the_thresholds_that_they_use() -> None:
-    """What a runbook lists is what the rule depends on, no more and no less."""
+    """A runbook lists exactly the thresholds on which the rule depends."""
 
     def texts_by_alert(thresholds: Thresholds) -> dict[str, tuple[str, str]]:
         all_groups = rule_groups(InstallOptions(thresholds=thresholds))
@@ -218,4 +231,5 @@ def _references(expr: str, name: str, step: list[str]) -> bool:
 
 def _modified_value(name: str) -> float:
     value: float = getattr(Thresholds(), name)
-    return {"latency_warning": 0.2, "latency_critical": 0.5, "objective_latency": 0.5}.get(name, value * 0.9)
+    bucket_bounds = {"latency_warning": 0.2, "latency_critical": 0.5, "objective_latency": 0.5}
+    return (bucket_bounds | {"idle_seconds": 86400}).get(name, value * 0.9)

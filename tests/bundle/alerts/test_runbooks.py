@@ -1,39 +1,35 @@
-"""Every alert leads to a panel that exists and to a page that helps."""
+"""Alerts link to existing panels and to complete runbooks."""
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from insights_exporter.bundle.alerts import InstallOptions, PanelLink
 from insights_exporter.bundle.alerts.annotations import dashboard_url
-from insights_exporter.config.spec import SECTIONS
-from tests.bundle.alerts.rule_files import ALERTS_FOLDER, alerting_rules
-from tests.bundle.alerts.test_rules import rule_name
-from tests.bundle.alerts.test_rules import test_rules_use_only_exported_or_recorded_series as asks_the_known
+from insights_exporter.bundle.alerts.install_options import InstallOptions
+from insights_exporter.bundle.alerts.model import PanelLink
+from insights_exporter.bundle.registry import DASHBOARDS as DASHBOARD_INFOS
+from insights_exporter.bundle.registry import iter_panels, load_dashboard
+from insights_exporter.config.schema import SECTIONS
+from tests.bundle.alerts.rule_files import ALERTS_FOLDER, alerting_rules, assert_known_series, rule_name
 
-DASHBOARDS: Final = {
-    found["uid"]: found
-    for path in sorted((Path(__file__).parents[3] / "dashboards").glob("*.json"))
-    if (found := json.loads(path.read_text()))
-}
+DASHBOARDS: Final = {info.uid: load_dashboard(info.slug) for info in DASHBOARD_INFOS}
 HEADINGS: Final = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 RUNBOOKS: Final = {path.stem: path.read_text() for path in sorted((ALERTS_FOLDER / "runbooks").glob("*.md"))}
 CONFIG_KEYS: Final = {
     name
     for section in SECTIONS
     for key in section.keys
-    for name in (f"{section.path}.{key.name}", f"{section.path}.{key.name}_file", section.path)
+    for name in (key.path, f"{key.path}_file", section.path)
 }
 
 
-def panels_by_id(dashboard: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    return {panel["id"]: panel for panel in dashboard["panels"] if panel["type"] != "row"}
+def panels_by_id(dashboard: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    return {panel["id"]: panel for panel in iter_panels(dashboard["panels"])}
 
 
 @pytest.mark.parametrize("rule", alerting_rules(), ids=rule_name)
@@ -50,14 +46,14 @@ def test_the_dashboard_exists_and_has_the_panel_and_the_variables(rule: dict[str
 
 
 def test_a_duplicate_title_links_to_the_time_series_panel() -> None:
-    url = dashboard_url(PanelLink("deployment-overview", "Active users"), InstallOptions())
+    url = dashboard_url(PanelLink("deployment-overview", "Active users, deployment"), InstallOptions())
     number = int(parse_qs(urlsplit(url).query)["viewPanel"][0])
 
     assert panels_by_id(DASHBOARDS["coder-insights-deployment-overview"])[number]["type"] == "timeseries"
 
 
 def test_an_unknown_panel_is_rejected() -> None:
-    with pytest.raises(ValueError, match="Expected a panel 'Weather' in exporter-health"):
+    with pytest.raises(ValueError, match=r"Expected a panel of exporter-health \(.+\), got 'Weather'"):
         dashboard_url(PanelLink("exporter-health", "Weather"), InstallOptions())
 
 
@@ -96,22 +92,72 @@ def test_diagnosis_has_a_query_a_panel_link_and_the_check_command(name: str) -> 
 
 @pytest.mark.parametrize("name", RUNBOOKS)
 def test_runbook_queries_use_known_series(name: str) -> None:
-    for query in re.findall(r"^ *```promql\n(.+?)^ *```", RUNBOOKS[name], flags=re.MULTILINE | re.DOTALL):
-        asks_the_known({"expr": query})
+    """The rule itself is the first query; at least one more helps with the diagnosis."""
+    queries = re.findall(r"^ *```promql\n(.+?)^ *```", RUNBOOKS[name], flags=re.MULTILINE | re.DOTALL)
+
+    assert len(queries) >= 2
+    for query in queries:
+        assert_known_series(query)
 
 
 @pytest.mark.parametrize("name", RUNBOOKS)
 def test_runbooks_reference_only_existing_metrics_and_keys(name: str) -> None:
     for metric in re.findall(r"`(coder_insights_\w+|\w+:coder_insights_\w+:\w+)", sections_text(name)):
-        asks_the_known({"expr": metric})
-    roots = "|".join(sorted({section.path.split(".")[0] for section in SECTIONS}))
-    referenced_keys = set(re.findall(rf"`((?:{roots})\.[a-z_.]+)", RUNBOOKS[name]))
+        assert_known_series(metric)
 
-    assert referenced_keys <= CONFIG_KEYS
+    assert referenced_keys(RUNBOOKS[name]) <= CONFIG_KEYS
+
+
+def test_runbooks_reference_metrics_and_keys() -> None:
+    """The patterns of the test above match the notations of the texts."""
+    texts = "".join(map(sections_text, RUNBOOKS))
+
+    assert len(referenced_keys(texts)) > 10
+    assert len(set(re.findall(r"`(coder_insights_\w+|\w+:coder_insights_\w+:\w+)", texts))) >= 4
+
+
+def referenced_keys(text: str) -> set[str]:
+    roots = "|".join(sorted({section.path.split(".")[0] for section in SECTIONS}))
+    return set(re.findall(rf"`((?:{roots})\.[a-z_.]+)", text))
+
+
+@pytest.mark.parametrize("name", RUNBOOKS)
+def test_runbooks_name_existing_panels(name: str) -> None:
+    """A title in italics is a panel, a page of another product, or a role."""
+    text = re.sub(r"```.*?```", "", sections_text(name), flags=re.DOTALL)
+    titles = set(re.findall(r"(?<![*\w])\*([^*]+)\*(?!\*)", " ".join(text.split())))
+    panel_titles = {
+        panel["title"] for dashboard in DASHBOARDS.values() for panel in panels_by_id(dashboard).values()
+    }
+    other_titles = {
+        "Admin settings, Users",
+        "Deployment, Licenses",
+        "Health",
+        "Insights",
+        "Settings, Schedule",
+        "Status, Targets",
+        "Templates, Versions",
+        "auditor",
+        "template admin",
+    }
+
+    assert titles <= panel_titles | other_titles
 
 
 def sections_text(name: str) -> str:
     return "".join(sections(name).values())
+
+
+@pytest.mark.parametrize("name", ["TokenExpires", "TokenExpiresSoon", "TokenInvalid"])
+def test_token_runbooks_say_since_when_tokens_do_not_slide_and_how_to_rotate(name: str) -> None:
+    text = " ".join(RUNBOOKS[f"CoderInsights{name}"].split())
+
+    assert re.search(
+        r"since v2\.32\.8, v2\.33\.9, v2\.34\.3 and v2\.35\.0, Coder does not extend tokens",
+        text,
+        re.IGNORECASE,
+    )
+    assert "insights-exporter token rotate" in text
 
 
 @pytest.mark.parametrize("name", RUNBOOKS)
@@ -124,8 +170,8 @@ def test_runbooks_have_no_placeholders(name: str) -> None:
     [
         (r"`view_insights`", ["PermissionMissing", "CollectorFailing"]),
         (r"merely created|was created and never connected", ["TemplateActiveUsersDrop", "TemplateUnused"]),
-        (r"some minutes after people connect", ["UsageStalled"]),
-        (r"in the last 30 days nobody connected", ["TemplateUnused"]),
+        (r"some minutes after users connect", ["UsageStalled"]),
+        (r"in the last 30 days no user connected", ["TemplateUnused"]),
         (r"outdated agent|Outdated ones may not report", ["AppUsageStopped", "AppUnused"]),
         (r"workspaces run, are their agents connected", ["AppUsageStopped"]),
         (r"`coder_app` in the template", ["AppsUnhealthy"]),
@@ -133,7 +179,7 @@ def test_runbooks_have_no_placeholders(name: str) -> None:
         (r"`coder netcheck`", ["TemplateLatencyHigh", "TemplateP95High", "UserLatencyPersistent"]),
         (r"DERP", ["TemplateLatencyHigh", "TemplateLatencyCritical", "RelayLatencyHigh"]),
         (
-            r"hosts: processor, memory|hosts or their region",
+            r"hosts: CPU, memory|hosts or their region",
             ["TemplateLatencyHigh", "TemplateLatencyCritical"],
         ),
         (r"far (from|away)", ["TemplateLatencyHigh", "AppLatencyHigh", "TemplateP95High"]),
@@ -142,7 +188,7 @@ def test_runbooks_have_no_placeholders(name: str) -> None:
         (r"make it the default", ["ParameterOptionsUnused"]),
     ],
 )
-def test_runbooks_contain_the_vendors_advice(hint: str, names: list[str]) -> None:
+def test_runbooks_contain_the_advice_of_coders_documentation(hint: str, names: list[str]) -> None:
     text_by_name = {name: " ".join(RUNBOOKS[f"CoderInsights{name}"].split()) for name in names}
 
     assert [

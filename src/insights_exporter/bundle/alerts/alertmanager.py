@@ -1,16 +1,17 @@
-"""An example of how alerts reach people: routes by severity, and which alert makes others pointless."""
+"""An example configuration of Alertmanager: routes by severity, and inhibitions."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from insights_exporter.bundle.alerts.install_options import InstallOptions
 from insights_exporter.bundle.alerts.model import ALERT_PREFIX
-from insights_exporter.metrics.catalogue.labels import TEMPLATE_LABELS
+from insights_exporter.metrics.family import TEMPLATE_LABELS
 
 __all__ = ["NEVER_INHIBITED", "alertmanager_config"]
 
 NEVER_INHIBITED: Final = ("ConfigReloadFailed",)
-"""What stands even where no data comes, for the exporter serves it alone."""
+"""Alerts that hold without data from Coder, because they use self metrics alone."""
 
 _ALL_ALERTS: Final = f'alertname=~"{ALERT_PREFIX}.+"'
 _NO_DATA_ALERTS: Final = ("CoderUnreachable", "TokenInvalid")
@@ -23,7 +24,7 @@ _INHIBITIONS: Final = (
     ("DataMissing", ("DataStale", "CollectorFailing"), ("collector",)),
     ("DataStale", ("CollectorFailing",), ("collector",)),
 )
-"""The graver alert, the milder ones that it silences, and what they must share besides the job."""
+"""The more severe alert, the alerts that it inhibits, and the labels that must be equal beside the target."""
 
 _USAGE_ALERTS: Final = (
     "TemplateActiveUsersDrop",
@@ -37,12 +38,12 @@ _USAGE_ALERTS: Final = (
 )
 
 
-def alertmanager_config() -> dict[str, Any]:
-    """Return a configuration that works as it is, once the receivers have addresses."""
+def alertmanager_config(options: InstallOptions) -> dict[str, Any]:
+    """Return a valid configuration; only the addresses of its receivers are examples."""
     return {
         "route": {
             "receiver": "nobody",
-            "group_by": ["alertname", "job"],
+            "group_by": ["alertname", *options.target_labels],
             "group_wait": "30s",
             "group_interval": "5m",
             "repeat_interval": "12h",
@@ -52,7 +53,7 @@ def alertmanager_config() -> dict[str, Any]:
                 _route("info", "digest", repeat="4d"),
             ],
         },
-        "inhibit_rules": _inhibit_rules(),
+        "inhibit_rules": _inhibit_rules(options.target_labels),
         "receivers": [
             {"name": "nobody"},
             _receiver("pager"),
@@ -77,21 +78,23 @@ def _receiver(name: str) -> dict[str, Any]:
     }
 
 
-def _inhibit_rules() -> list[dict[str, Any]]:
+def _inhibit_rules(target_labels: tuple[str, ...]) -> list[dict[str, Any]]:
     exempt = ("ExporterDown", *_NO_DATA_ALERTS, *NEVER_INHIBITED)
-    return [
-        _inhibit_rule(("ExporterDown",), [_ALL_ALERTS, _match_other_names(("ExporterDown",))]),
-        _inhibit_rule(_NO_DATA_ALERTS, [_ALL_ALERTS, _match_other_names(exempt)]),
-        _inhibit_rule(("CollectionDisabled",), [_match_names(_USAGE_ALERTS)]),
-        *(
-            _inhibit_rule((source,), [_match_names(targets)], *equal)
-            for source, targets, equal in _INHIBITIONS
-        ),
+    rules = [
+        # ExporterDown means that Prometheus has no samples at all, whether they are scraped or pushed.
+        (("ExporterDown",), [_ALL_ALERTS, _match_other_names(("ExporterDown",))], ()),
+        (_NO_DATA_ALERTS, [_ALL_ALERTS, _match_other_names(exempt)], ()),
+        (("CollectionDisabled",), [_match_names(_USAGE_ALERTS)], ()),
+        *(((source,), [_match_names(targets)], equal) for source, targets, equal in _INHIBITIONS),
     ]
-
-
-def _inhibit_rule(sources: tuple[str, ...], targets: list[str], *equal: str) -> dict[str, Any]:
-    return {"source_matchers": [_match_names(sources)], "target_matchers": targets, "equal": ["job", *equal]}
+    return [
+        {
+            "source_matchers": [_match_names(sources)],
+            "target_matchers": targets,
+            "equal": [*target_labels, *equal],
+        }
+        for sources, targets, equal in rules
+    ]
 
 
 def _match_names(names: tuple[str, ...]) -> str:

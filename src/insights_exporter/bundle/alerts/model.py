@@ -1,4 +1,4 @@
-"""What a rule is, before it takes the form in which somebody installs it."""
+"""The model of alerting and recording rules, independent of their output format."""
 
 from __future__ import annotations
 
@@ -10,10 +10,29 @@ from typing import Final
 
 from insights_exporter.bundle.promql import QueryBuilder
 
-__all__ = ["ALERT_PREFIX", "Alert", "PanelLink", "RecordingRule", "RuleGroup", "Severity"]
+__all__ = [
+    "ALERT_PREFIX",
+    "TEMPLATES_VARIABLES",
+    "TEMPLATE_SUBJECT",
+    "TEMPLATE_VARIABLES",
+    "Alert",
+    "PanelLink",
+    "RecordingRule",
+    "RuleGroup",
+    "Severity",
+]
 
 ALERT_PREFIX: Final = "CoderInsights"
-"""What the names of all alerts begin with, so that a route can match them."""
+"""Prefix of all alert names, so that one matcher routes them."""
+
+TEMPLATE_SUBJECT: Final = "Template {{ $labels.template_name }} of {{ $labels.organization_name }}"
+"""Beginning of the descriptions of all alerts on a template."""
+
+TEMPLATE_VARIABLES: Final = {"organization": "organization_name", "template": "template_name"}
+"""Labels by dashboard variable, for dashboards that show one template."""
+
+TEMPLATES_VARIABLES: Final = {"organizations": "organization_name", "templates": "template_name"}
+"""Labels by dashboard variable, for dashboards on which several templates can be selected."""
 
 _DURATION: Final = re.compile(r"[1-9][0-9]*[mhd]")
 _NON_WORD: Final = re.compile(r"\W")
@@ -21,7 +40,7 @@ _RECORD_NAME: Final = re.compile(r"[a-z_]+:[a-z_]+:[a-z0-9_]+")
 
 
 class Severity(StrEnum):
-    """Who is to look: somebody now, somebody today, somebody some day."""
+    """How soon an alert needs a reaction: now, today, or in the next days."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -30,7 +49,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PanelLink:
-    """A panel of a dashboard, and the dashboard's variables that labels of an alert fill."""
+    """A panel, and the dashboard variables that labels of the alert set."""
 
     dashboard: str
     title: str
@@ -39,7 +58,10 @@ class PanelLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingRule:
-    """A series with a name of its own, ``level:metric:operations``; ``labels`` are those of its result."""
+    """A recorded series named ``level:metric:operations``.
+
+    ``labels`` are the labels of the result, ``const_labels`` those that the rule adds.
+    """
 
     name: str
     expr: str
@@ -48,12 +70,15 @@ class RecordingRule:
     const_labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a name that does not tell level, metric and operations."""
+        """Raise ValueError for a name without level, metric and operations."""
         if not _RECORD_NAME.fullmatch(self.name):
-            raise ValueError(f"Expected level:metric:operations, found {self.name}.")
+            raise ValueError(f"Expected level:metric:operations, got {self.name}.")
 
     def selector(self, query: QueryBuilder, **labels: str) -> str:
-        """Return a selector of the recorded series, which has fewer labels than what it was made of."""
+        """Return a selector of the recorded series.
+
+        It carries only those matchers of ``query`` whose label the recorded series has.
+        """
         target_matchers = (
             matcher for matcher in query.matchers if _NON_WORD.split(matcher)[0] in self.labels
         )
@@ -63,11 +88,10 @@ class RecordingRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """When to call whom and what to say.
+    """An alerting rule with its texts.
 
-    ``wait`` is how long the expression must hold. ``because`` says in a sentence why the threshold and the
-    wait are what they are, and ``limits`` names the thresholds. ``summary`` is the same for every instance,
-    ``description`` is a template.
+    ``summary`` is the same for all instances, ``description`` is a template of Prometheus. ``rationale``
+    gives the reason for threshold and duration. ``thresholds`` names the thresholds that the rule uses.
     """
 
     name: str
@@ -81,19 +105,21 @@ class Alert:
     thresholds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no operator should be woken by."""
+        """Raise ValueError for an invalid name or duration, and for texts that are no sentences."""
         if not self.name.startswith(ALERT_PREFIX):
-            raise ValueError(f"Expected a name that begins with {ALERT_PREFIX}, found {self.name}.")
+            raise ValueError(f"Expected a name with prefix {ALERT_PREFIX}, got {self.name}.")
         if not _DURATION.fullmatch(self.for_):
-            raise ValueError(f"Expected {self.name} to wait for minutes, hours or days, found {self.for_}.")
+            raise ValueError(
+                f"Expected a duration in minutes, hours or days for {self.name}, got {self.for_}."
+            )
         for text in (self.summary, self.rationale, self.description):
             if not text.endswith("."):
-                raise ValueError(f"Expected sentences in {self.name}, found {text!r}.")
+                raise ValueError(f"Expected sentences in {self.name}, got {text!r}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleGroup:
-    """Rules on one subject; recordings come before the alerts that read them."""
+    """The rules on one subject; Prometheus evaluates the recordings in this order."""
 
     slug: str
     title: str

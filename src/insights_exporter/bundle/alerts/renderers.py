@@ -1,37 +1,71 @@
-"""The forms in which rules are installed: for Prometheus, for its operator, and for Grafana's alerting."""
+"""Output formats: Prometheus rule files, PrometheusRule manifest, Grafana provisioning, and runbooks."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from string import Template
 from typing import Any, Final
 
-from insights_exporter.bundle.alerts.annotations import alert_annotations, panel_id
+import yaml
+
+from insights_exporter.bundle.alerts.alertmanager import alertmanager_config
+from insights_exporter.bundle.alerts.annotations import alert_annotations, dashboard_url, panel_id
 from insights_exporter.bundle.alerts.install_options import InstallOptions
-from insights_exporter.bundle.alerts.model import Alert, RecordingRule, RuleGroup
-from insights_exporter.bundle.registry import DASHBOARDS, FOLDER_TITLE
+from insights_exporter.bundle.alerts.model import ALERT_PREFIX, Alert, PanelLink, RecordingRule, RuleGroup
+from insights_exporter.bundle.alerts.pint import add_pint_comments
+from insights_exporter.bundle.alerts.rules import rule_groups
+from insights_exporter.bundle.alerts.thresholds import format_threshold, threshold_rows
+from insights_exporter.bundle.registry import DASHBOARDS
 
 __all__ = [
+    "GRAFANA_GUARD",
     "QUERY_REF_ID",
-    "VALUE_DECLARATION",
+    "alert_files",
     "alerting_rule_file",
     "grafana_rule_file",
     "prometheus_rule_manifest",
     "recording_rule_file",
+    "render_runbooks",
 ]
 
 QUERY_REF_ID: Final = "query"
-"""The reference under which a rule of Grafana holds its query."""
+"""Reference id of the query in a Grafana rule."""
 
-VALUE_DECLARATION: Final = f"{{{{ $value := $values.{QUERY_REF_ID}.Value }}}}"
-"""Gives ``$value`` in Grafana the meaning that it has in Prometheus: a number."""
+GRAFANA_GUARD: Final = (f"{{{{ with $values.{QUERY_REF_ID} }}}}{{{{ $value := .Value }}}}", "{{ end }}")
+"""Text before and after each annotation template of a Grafana rule.
 
+Grafana also expands annotations while the query returns no series, and then neither value nor labels exist.
+Inside the guard ``$value`` is the number that it is in Prometheus.
+"""
+
+_HEADER: Final = "Written by `insights-exporter bundle`; change its options, and not this file."
 _GROUP_NAME: Final = "coder-insights-{}"
-_UIDS: Final = {board.slug: board.uid for board in DASHBOARDS}
+_RUNBOOK_FOLDER: Final = Path(__file__).parent / "runbooks"
+_UIDS: Final = {info.slug: info.uid for info in DASHBOARDS}
+_TITLES: Final = {info.slug: info.title for info in DASHBOARDS}
+
+
+def alert_files(options: InstallOptions) -> Mapping[str, str]:
+    """Return the text of each file by its path in the folder of alerts."""
+    groups = rule_groups(options)
+    rule_documents = {
+        "prometheus/recording-rules.yml": recording_rule_file(groups),
+        "prometheus/alerting-rules.yml": alerting_rule_file(groups, options),
+        "kubernetes/prometheusrule.yaml": prometheus_rule_manifest(groups, options),
+    }
+    texts = {path: add_pint_comments(_to_yaml(document)) for path, document in rule_documents.items()}
+    texts["grafana/coder-insights.yaml"] = _to_yaml(grafana_rule_file(groups, options))
+    texts["alertmanager.yml"] = _to_yaml(alertmanager_config(options))
+    return {path: f"# {_HEADER}\n{text}" for path, text in texts.items()} | {
+        f"runbooks/{name}.md": f"<!-- {_HEADER} -->\n\n{text}"
+        for name, text in render_runbooks(groups, options).items()
+    }
 
 
 def recording_rule_file(groups: Iterable[RuleGroup]) -> dict[str, Any]:
-    """Return the rule file with the recorded series, which all other forms need."""
+    """Return the rule file with the recorded series, on which all alerting formats depend."""
     return {"groups": [_recording_group(group) for group in groups if group.recordings]}
 
 
@@ -41,7 +75,7 @@ def alerting_rule_file(groups: Iterable[RuleGroup], options: InstallOptions) -> 
 
 
 def prometheus_rule_manifest(groups: Sequence[RuleGroup], options: InstallOptions) -> dict[str, Any]:
-    """Return the manifest that the operator of Prometheus takes."""
+    """Return the manifest for the Prometheus operator."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
@@ -57,14 +91,18 @@ def prometheus_rule_manifest(groups: Sequence[RuleGroup], options: InstallOption
 
 
 def grafana_rule_file(groups: Iterable[RuleGroup], options: InstallOptions) -> dict[str, Any]:
-    """Return a provisioning file of Grafana; it reads recorded series, so these must be installed too."""
+    """Return a provisioning file for Grafana-managed alerts; it depends on the recorded series.
+
+    Grafana finds the folder of alerts by its title alone, and provisions alerts before dashboards. In a
+    folder of their own, alerts never create the dashboards' folder with a random uid.
+    """
     return {
         "apiVersion": 1,
         "groups": [
             {
                 "orgId": 1,
                 "name": _GROUP_NAME.format(group.slug),
-                "folder": FOLDER_TITLE,
+                "folder": options.folder,
                 "interval": group.interval,
                 "rules": [_grafana_rule(alert, options) for alert in group.alerts],
             }
@@ -113,23 +151,20 @@ def _labels(alert: Alert, options: InstallOptions) -> dict[str, str]:
 
 
 def _grafana_rule(alert: Alert, options: InstallOptions) -> dict[str, Any]:
-    texts = {
-        key: VALUE_DECLARATION + text if "$value" in text else text
+    annotations = {
+        key: text.join(GRAFANA_GUARD) if "{{" in text else text
         for key, text in alert_annotations(alert, options).items()
     }
-    texts["__dashboardUid__"] = _UIDS[alert.panel.dashboard]
-    texts["__panelId__"] = str(panel_id(alert.panel))
+    annotations["__dashboardUid__"] = _UIDS[alert.panel.dashboard]
+    annotations["__panelId__"] = str(panel_id(alert.panel))
+    is_present = f"is_number(${QUERY_REF_ID}) || is_nan(${QUERY_REF_ID}) || is_inf(${QUERY_REF_ID})"
     return {
-        "uid": _rule_uid(alert.name),
+        "uid": _rule_uid(alert.name, options),
         "title": alert.name,
         "condition": "firing",
         "data": [
             _grafana_query(alert.expr, options),
-            _grafana_expression(
-                "present",
-                "math",
-                expression=f"is_number(${QUERY_REF_ID}) || is_nan(${QUERY_REF_ID}) || is_inf(${QUERY_REF_ID})",
-            ),
+            _grafana_expression("present", "math", expression=is_present),
             _grafana_expression(
                 "firing",
                 "threshold",
@@ -137,12 +172,12 @@ def _grafana_rule(alert: Alert, options: InstallOptions) -> dict[str, Any]:
                 conditions=[{"evaluator": {"type": "gt", "params": [0]}}],
             ),
         ],
-        # The expressions yield nothing while all is well; that the exporter is gone has an alert of its own.
+        # A query without a result is the normal state; ExporterDown covers missing data.
         "noDataState": "OK",
         "execErrState": "Error",
         "for": alert.for_,
         "labels": _labels(alert, options),
-        "annotations": texts,
+        "annotations": annotations,
         "isPaused": False,
     }
 
@@ -179,6 +214,67 @@ def _grafana_expression(ref_id: str, kind: str, **model: object) -> dict[str, An
     }
 
 
-def _rule_uid(name: str) -> str:
-    # At most 40 characters, the same for ever.
-    return "coder-insights-" + hashlib.sha256(name.encode()).hexdigest()[:16]
+def _rule_uid(name: str, options: InstallOptions) -> str:
+    # Grafana allows 40 characters; a stable uid makes an upgrade replace the rule.
+    return f"{options.prefix}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def render_runbooks(groups: Iterable[RuleGroup], options: InstallOptions) -> dict[str, str]:
+    """Return the runbook of each alert by alert name.
+
+    The texts are files in ``runbooks/``. Rule, thresholds, matchers and the panel link are inserted.
+    """
+    return {alert.name: _render_runbook(alert, options) for group in groups for alert in group.alerts}
+
+
+def _render_runbook(alert: Alert, options: InstallOptions) -> str:
+    text = (_RUNBOOK_FOLDER / f"{alert.name.removeprefix(ALERT_PREFIX)}.md").read_text(encoding="utf-8")
+    substitutions: dict[str, str] = {}
+    for name, value, unit, _ in threshold_rows(options.thresholds):
+        substitutions |= {name: format_threshold(value, unit), f"{name}_number": f"{value:g}"}
+    panel = alert.panel
+    url = dashboard_url(PanelLink(panel.dashboard, panel.title), options, labels=False)
+    body = Template(text).substitute(
+        substitutions,
+        dashboard=f"[{_TITLES[panel.dashboard]}, panel *{panel.title}*]({url})",
+        matchers=", ".join(options.matchers),
+    )
+    return "\n".join((f"# {alert.name}", "", *_rule_section(alert, options), "", body.rstrip(), ""))
+
+
+def _rule_section(alert: Alert, options: InstallOptions) -> Iterator[str]:
+    yield f"{alert.summary} Severity **{alert.severity.value}**, after {alert.for_} without interruption."
+    yield ""
+    yield f"Reason: {alert.rationale}"
+    rows = [row for row in threshold_rows(options.thresholds) if row[0] in alert.thresholds]
+    if rows:
+        yield from ("", "| Threshold | Value | Reason |", "|---|---|---|")
+        for name, value, unit, rationale in rows:
+            yield f"| `{name}` | {format_threshold(value, unit)} | {rationale} |"
+    yield from ("", "```promql", *alert.expr.splitlines(), "```")
+
+
+class _BlockDumper(yaml.SafeDumper):
+    """Dumper that writes multi-line texts as blocks, and lists indented below their key."""
+
+    def increase_indent(
+        self,
+        flow: bool = False,  # noqa: FBT001, FBT002 - the signature of PyYAML.
+        indentless: bool = False,  # noqa: ARG002, FBT001, FBT002 - the signature of PyYAML.
+    ) -> None:
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature of PyYAML.
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_BlockDumper.add_representer(str, _represent_text)
+
+
+def _to_yaml(document: Any) -> str:
+    text: str = yaml.dump(document, Dumper=_BlockDumper, sort_keys=False, allow_unicode=True, width=10_000)
+    return text

@@ -1,1 +1,1 @@
-"""For every alert: what makes it fire, what nearly does, and what ends it."""
+"""Cases of all alerts: series that fire, near misses, and series that resolve."""

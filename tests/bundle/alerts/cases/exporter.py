@@ -1,4 +1,4 @@
-"""Stories of the exporter itself."""
+"""Cases of alerts on the exporter."""
 
 from __future__ import annotations
 
@@ -30,17 +30,31 @@ def _last_success(values: str, *, instance: str = "") -> Series:
     return series(catalogue.LAST_SUCCESS, values, collector="insights", instance=instance)
 
 
+def _build_info(values: str, instance: str) -> Series:
+    return series(catalogue.BUILD_INFO, values, instance=instance, version="1.0.0", python_version="3.13")
+
+
+def _replica(up: str, build_info: str, instance: str) -> Series:
+    """Return the series of a scraped replica; a failed scrape makes all series but ``up`` stale."""
+    return up_series(up, instance=instance) | _build_info(build_info, instance)
+
+
+_PUSH_EVERY_5_MINUTES: Final = " ".join(["1 _x4"] * 12)
+_PUSH_EVERY_6_MINUTES: Final = " ".join(["1 _x5"] * 10)
+_PUSH_UNTIL_20_MINUTES: Final = " ".join(["1 _x4"] * 4)
+
 CASES: Final = (
     FiringCase(
         alert="ExporterDown",
-        firing_series=up_series("1x5 0x9 1x9", instance=A) | up_series("1x5 0x9 1x9", instance=B),
-        near_miss_series=up_series("1x30", instance=B),
+        firing_series=_replica("1x5 0x9 1x9", "1x5 stale _x8 1x9", A)
+        | _replica("1x5 0x9 1x9", "1x5 stale _x8 1x9", B),
+        near_miss_series=_replica("1x30", "1x30", B),
         pending_at="10m",
         firing_at="12m",
         resolved_at="17m",
         description=(
-            "Prometheus has reached no replica of job coder-insights for five minutes; dashboards are empty"
-            " and no other alert on Coder's insights can fire."
+            "Job coder-insights: no replica of the exporter was scraped or has pushed for five minutes."
+            " Dashboards are empty, and no other alert on this data can fire."
         ),
     ),
     FiringCase(
@@ -51,8 +65,8 @@ CASES: Final = (
         firing_at="20m",
         resolved_at="37m",
         description=(
-            "About 84 requests to Coder within 20 minutes failed without an answer or with a server error,"
-            " and nothing can be collected."
+            "84 requests to Coder within 20 minutes had no response or a server error, and every"
+            " collector fails."
         ),
     ),
     FiringCase(
@@ -63,8 +77,8 @@ CASES: Final = (
         firing_at="20m",
         resolved_at="37m",
         description=(
-            "Coder answered about 84 requests within 20 minutes with 401: the token was revoked, has expired,"
-            " belongs to another deployment, or its account is suspended."
+            "Coder answered 84 requests within 20 minutes with 401: the token is revoked, expired or of"
+            " another deployment, or its account is suspended."
         ),
     ),
     FiringCase(
@@ -75,8 +89,8 @@ CASES: Final = (
         firing_at="360m",
         resolved_at="400m",
         description=(
-            "The exporter's token expires in 21h 46m 40s, and Coder does not extend it; after that nothing is"
-            " collected."
+            "The exporter's token expires in 21h 46m 40s, and Coder does not extend it. After that, no"
+            " data is collected."
         ),
         step="5m",
     ),
@@ -88,8 +102,8 @@ CASES: Final = (
         firing_at="30h",
         resolved_at="32h",
         description=(
-            "The exporter's token expires in 6d 20h 26m 40s, and Coder does not extend it; after that nothing"
-            " is collected."
+            "The exporter's token expires in 6d 20h 26m 40s, and Coder does not extend it. After that,"
+            " no data is collected."
         ),
         step="1h",
     ),
@@ -102,8 +116,8 @@ CASES: Final = (
         resolved_at="75m",
         labels={"collector": "insights"},
         description=(
-            "Collector insights last succeeded 1h 9m 0s ago; what it knew is no longer served, and alerts on"
-            " it are blind."
+            "Collector insights last succeeded 1h 9m 0s ago. Its data is dropped, and alerts on it"
+            " cannot fire."
         ),
     ),
     FiringCase(
@@ -114,8 +128,23 @@ CASES: Final = (
         firing_at="25m",
         resolved_at="30m",
         labels={"collector": "insights"},
+        description="Collector insights last succeeded 24m 0s ago, more than 3 poll intervals.",
+    ),
+    FiringCase(
+        alert="BucketsMissing",
+        firing_series=_requests("200")
+        | series(
+            catalogue.API_REQUEST_DURATION, "_x30 3+3x20", suffix="_bucket", endpoint=_TEMPLATES, le="+Inf"
+        ),
+        near_miss_series=series(
+            catalogue.API_REQUEST_DURATION, "0+3x50", suffix="_bucket", endpoint=_TEMPLATES, le="+Inf"
+        ),
+        pending_at="20m",
+        firing_at="25m",
+        resolved_at="32m",
         description=(
-            "Collector insights last succeeded 24m 0s ago, more than 3 times the interval at which it runs."
+            "Job coder-insights: Prometheus has the exporter's counters, but no _bucket series of its"
+            " histograms. Panels and alerts on agent reports have no data."
         ),
     ),
     FiringCase(
@@ -138,8 +167,8 @@ CASES: Final = (
         resolved_at="26m",
         labels={"resource": "template", "action": "view_insights"},
         description=(
-            "The exporter's account may not view_insights any template site-wide; what depends on it is"
-            " missing or incomplete, without an error."
+            "The exporter's account lacks the site-wide permission view_insights on template. Coder"
+            " leaves out the affected rows without an error."
         ),
     ),
     FiringCase(
@@ -150,8 +179,8 @@ CASES: Final = (
         firing_at="25m",
         resolved_at="36m",
         description=(
-            "Coder of job coder-insights does not collect usage statistics, so zeros and gaps mean off and"
-            " not idle."
+            "Coder of job coder-insights does not collect usage statistics. Zeros and gaps mean off, not"
+            " idle."
         ),
     ),
     FiringCase(
@@ -162,8 +191,8 @@ CASES: Final = (
         firing_at="35m",
         resolved_at="80m",
         description=(
-            "The exporter waits 10% of the time for Coder's rate limit; polls become longer and may not"
-            " finish."
+            "The exporter waits 10% of the time for Coder's rate limit. Polls become longer and may"
+            " exceed their deadline."
         ),
     ),
     FiringCase(
@@ -174,7 +203,7 @@ CASES: Final = (
         pending_at="14m",
         firing_at="20m",
         resolved_at="27m",
-        description="A poll takes 80% of the interval between two polls.",
+        description="A poll takes 80% of the poll interval.",
     ),
     FiringCase(
         alert="SeriesFolded",
@@ -185,8 +214,8 @@ CASES: Final = (
         resolved_at="27m",
         labels={"family": catalogue.USER_ACTIVITY.name},
         description=(
-            "12 series of coder_insights_user_activity_seconds_total are folded into one or left out, as the"
-            " limit of series per family is reached."
+            "12 series of coder_insights_user_activity_seconds_total exceed the limit. They are folded"
+            " into one series or dropped."
         ),
     ),
     FiringCase(
@@ -197,8 +226,8 @@ CASES: Final = (
         firing_at="60m",
         resolved_at="390m",
         description=(
-            "About 3 totals fell in Coder within six hours; their counters stand still until Coder has caught"
-            " up."
+            "3 totals decreased in Coder within six hours. Their counters stay constant until Coder's"
+            " total exceeds them."
         ),
         step="5m",
     ),
@@ -212,23 +241,74 @@ CASES: Final = (
         resolved_at="21m",
         labels={"instance": A},
         description=(
-            "Replica a:9766 refused its new configuration and runs on with the last good one; a restart would"
-            " fail."
+            "Replica a:9766 rejected its new configuration and uses the last valid one. A restart would fail."
         ),
     ),
 )
 
 SCENARIOS: Final = (
     Scenario(
-        name="Prometheus has no target of the job at all",
+        name="neither a target nor a series of the job exists",
         alert="ExporterDown",
-        series=series(catalogue.DEPLOYMENT_UNIQUE_USERS, "5x3", window="7d"),
+        series={'up{job="prometheus"}': "1x60"},
         eval_time="12m",
+        firing_labels=({},),
+    ),
+    Scenario(
+        name="a scraped exporter is up",
+        alert="ExporterDown",
+        series=_replica("1x60", "1x60", A),
+        eval_time="40m",
+    ),
+    Scenario(
+        name="the target exists, but no scrape succeeded so far",
+        alert="ExporterDown",
+        series=up_series("0x60", instance=A),
+        eval_time="12m",
+        firing_labels=({},),
+    ),
+    Scenario(
+        name="push only: pushes arrive every five minutes",
+        alert="ExporterDown",
+        series=_build_info(_PUSH_EVERY_5_MINUTES, "coder-production"),
+        eval_time="58m",
+    ),
+    Scenario(
+        name="push only: a gap of a minute between late pushes is no outage",
+        alert="ExporterDown",
+        series=_build_info(_PUSH_EVERY_6_MINUTES, "coder-production"),
+        eval_time="58m",
+    ),
+    Scenario(
+        name="push only: no push arrives any more",
+        alert="ExporterDown",
+        series=_build_info(_PUSH_UNTIL_20_MINUTES, "coder-production"),
+        eval_time="40m",
+        firing_labels=({},),
+    ),
+    Scenario(
+        name="scraped and pushed: only the scrape fails",
+        alert="ExporterDown",
+        series=_replica("1x5 0x60", "1x5 stale", A) | _build_info(_PUSH_EVERY_5_MINUTES, "coder-production"),
+        eval_time="58m",
+    ),
+    Scenario(
+        name="scraped and pushed: only the pushes fail",
+        alert="ExporterDown",
+        series=_replica("1x60", "1x60", A) | _build_info(_PUSH_UNTIL_20_MINUTES, "coder-production"),
+        eval_time="58m",
+    ),
+    Scenario(
+        name="scraped and pushed: both fail",
+        alert="ExporterDown",
+        series=_replica("1x20 0x60", "1x20 stale", A)
+        | _build_info(_PUSH_UNTIL_20_MINUTES, "coder-production"),
+        eval_time="40m",
         firing_labels=({},),
     ),
     *(
         Scenario(
-            name=f"a first {code} counts at once, before anything that follows from it",
+            name=f"the first {code} counts immediately, before alerts about its consequences",
             alert=alert,
             series=series(catalogue.API_REQUESTS, "_x5 3x40", endpoint=_TEMPLATES, code=code)
             | _ALL_COLLECTORS_FAIL,
@@ -238,13 +318,13 @@ SCENARIOS: Final = (
         for code, alert in (("401", "TokenInvalid"), ("unreachable", "CoderUnreachable"))
     ),
     Scenario(
-        name="a refused token is no outage of Coder",
+        name="a rejected token is not an outage of Coder",
         alert="CoderUnreachable",
         series=_requests("401") | _ALL_COLLECTORS_FAIL,
         eval_time="20m",
     ),
     Scenario(
-        name="agent reports from a database that still answers do not hide that Coder is away",
+        name="agent reports from the database do not hide an outage of Coder",
         alert="CoderUnreachable",
         series=_requests("502") | _ALL_COLLECTORS_FAIL | _success("1x50", "agent_stats"),
         eval_time="20m",

@@ -1,4 +1,4 @@
-"""Stories of slow connections."""
+"""Cases of alerts on latency."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from tests.bundle.alerts.cases.series import (
 __all__ = ["CASES", "SCENARIOS"]
 
 _TEMPLATE_VARIABLES = "&var-organization=acme&var-template=go-dev"
+_TEMPLATES_VARIABLES = "&var-organizations=acme&var-templates=go-dev"
 _FAST_SECONDS, _WARNING_SECONDS, _CRITICAL_SECONDS = 0.04, 0.18, 0.4
 
 
 def _reported_latency(
     slow_users: int, fast_users: int, value: float, *, until: int = 60, steps: int = 120
 ) -> Series:
-    """Return reports of so many slow users, who become fast, and of others, who always were."""
+    """Return reports of slow users, who are fast after ``until`` steps, and of users who are always fast."""
     series_by_name: Series = {}
     for number in range(slow_users):
         phases = ((until, value), (steps - until, _FAST_SECONDS))
@@ -92,8 +93,8 @@ CASES: Final = (
         labels=TEMPLATE,
         url_variables=_TEMPLATE_VARIABLES,
         description=(
-            "37.5% of the users of template go-dev of acme are above 150 ms and 2 times their usual: one"
-            " round trip in twenty to their workspaces takes longer."
+            "Template go-dev of acme: 37.5% of users above 150 ms and 2 times their usual latency (p95"
+            " of their round trips)."
         ),
     ),
     FiringCase(
@@ -106,8 +107,8 @@ CASES: Final = (
         labels=TEMPLATE,
         url_variables=_TEMPLATE_VARIABLES,
         description=(
-            "37.5% of the users of template go-dev of acme are above 300 ms and 2 times their usual: one"
-            " round trip in twenty to their workspaces takes longer."
+            "Template go-dev of acme: 37.5% of users above 300 ms and 2 times their usual latency (p95"
+            " of their round trips)."
         ),
     ),
     FiringCase(
@@ -122,8 +123,8 @@ CASES: Final = (
         labels=TEMPLATE,
         url_variables=_TEMPLATE_VARIABLES,
         description=(
-            "Of all round trips to workspaces of template go-dev of acme, one in twenty takes 433.3ms or"
-            " longer, and 3 or more users are above 300 ms and 2 times their usual."
+            "Template go-dev of acme: p95 of round trips is 433.3ms, and at least 3 users are above 300"
+            " ms and 2 times their usual latency."
         ),
     ),
     FiringCase(
@@ -136,10 +137,10 @@ CASES: Final = (
         firing_at="50m",
         resolved_at="90m",
         labels={**TEMPLATE, "app": "jupyter"},
-        url_variables=_TEMPLATE_VARIABLES,
+        url_variables=_TEMPLATES_VARIABLES,
         description=(
-            "While jupyter is open in template go-dev of acme, 95 of 100 round trips take up to 490ms, and 3"
-            " or more users of the template are above 300 ms and 2 times their usual."
+            "Template go-dev of acme: p95 of round trips while jupyter is open is 490ms, and at least 3"
+            " users of the template are above 300 ms and 2 times their usual latency."
         ),
     ),
     FiringCase(
@@ -151,11 +152,8 @@ CASES: Final = (
         firing_at="420m",
         resolved_at="460m",
         labels={**TEMPLATE, "username": "ada"},
-        url_variables=f"{_TEMPLATE_VARIABLES}&var-username=ada",
-        description=(
-            "Half of the time of the last seven days ada waited 350ms or longer for each round trip to"
-            " template go-dev of acme."
-        ),
+        url_variables=f"{_TEMPLATES_VARIABLES}&var-username=ada",
+        description="Template go-dev of acme: the median round trip of ada over 7 days is 350ms.",
         step="5m",
     ),
     FiringCase(
@@ -171,8 +169,8 @@ CASES: Final = (
         resolved_at="52m",
         labels={"derp_region": "Sydney"},
         description=(
-            "Half of the agents that prefer relay Sydney need 250ms or longer for a round trip to it, and 3"
-            " or more are above 150 ms."
+            "Relay Sydney: the median round trip of its agents is 250ms, and at least 3 agents are above"
+            " 150 ms."
         ),
     ),
     FiringCase(
@@ -187,8 +185,8 @@ CASES: Final = (
         firing_at="430m",
         resolved_at="460m",
         description=(
-            "80% of users were above 300 ms and 2 times their usual, where 5.00% may be, both lately and over"
-            " the longer window."
+            "80% of users above 300 ms and 2 times their usual latency, in the short and in the long"
+            " window. The objective allows 5.00%."
         ),
         step="5m",
     ),
@@ -202,8 +200,8 @@ CASES: Final = (
         firing_at="60m",
         resolved_at="240m",
         description=(
-            "10% of users were above 300 ms and 2 times their usual, where 5.00% may be, both lately and over"
-            " the longer window."
+            "10% of users above 300 ms and 2 times their usual latency, in the short and in the long"
+            " window. The objective allows 5.00%."
         ),
         step="5m",
     ),
@@ -214,7 +212,7 @@ _SLOW_BASELINE: Final = _user_baseline(0.28, "slow-0", "slow-1", "slow-2")
 SCENARIOS: Final = (
     *(
         Scenario(
-            name=f"{alert}: three who are always far away and alone at work are no incident",
+            name=f"{alert}: three users far away, alone at work, are no incident",
             alert=alert,
             series=_reported_latency(3, 0, _CRITICAL_SECONDS, until=119)
             | _SLOW_BASELINE
@@ -232,14 +230,14 @@ SCENARIOS: Final = (
         )
     ),
     Scenario(
-        name="who is far away counts where it is much slower than usual",
+        name="users far away count if they are much slower than usual",
         alert="TemplateLatencyCritical",
         series=_reported_latency(3, 5, _CRITICAL_SECONDS) | _user_baseline(0.2, "slow-0", "slow-1", "slow-2"),
         eval_time="30m",
         firing_labels=(TEMPLATE,),
     ),
     Scenario(
-        name="without agent reports, three who are always far away are no incident after midnight",
+        name="without agent reports, three users far away are no incident after midnight",
         alert="TemplateLatencyCritical",
         series=_latency_today((60, [_CRITICAL_SECONDS] * 3))
         | _user_latency_today(_CRITICAL_SECONDS, "slow-0", "slow-1", "slow-2")
@@ -247,7 +245,7 @@ SCENARIOS: Final = (
         eval_time="40m",
     ),
     Scenario(
-        name="without agent reports, others who are slow are an incident",
+        name="without agent reports, other slow users are an incident",
         alert="TemplateLatencyCritical",
         series=_latency_today((60, [_CRITICAL_SECONDS] * 3))
         | _user_latency_today(_CRITICAL_SECONDS, "ada", "bo", "cy")
@@ -256,14 +254,14 @@ SCENARIOS: Final = (
         firing_labels=(TEMPLATE,),
     ),
     Scenario(
-        name="with names switched off, as many slow users as there usually are are no incident",
+        name="without user names, the usual number of slow users is no incident",
         alert="TemplateLatencyCritical",
         series=_latency_today((60, [_CRITICAL_SECONDS] * 3))
         | _template_baseline([0.28] * 3 + [_FAST_SECONDS] * 20),
         eval_time="40m",
     ),
     Scenario(
-        name="with names switched off, more slow users than usual are an incident",
+        name="without user names, more slow users than usual are an incident",
         alert="TemplateLatencyCritical",
         series=_latency_today((60, [_CRITICAL_SECONDS] * 6))
         | _template_baseline([0.28] * 3 + [_FAST_SECONDS] * 20),
@@ -283,34 +281,34 @@ SCENARIOS: Final = (
         eval_time="30m",
     ),
     Scenario(
-        name="without agent reports, what Coder says of today counts",
+        name="without agent reports, Coder's values of today count",
         alert="TemplateLatencyHigh",
         series=_latency_today((60, [_WARNING_SECONDS] * 3 + [_FAST_SECONDS] * 5)),
         eval_time="40m",
         firing_labels=(TEMPLATE,),
     ),
     Scenario(
-        name="without agent reports, a quarter of an hour of red is enough, too",
+        name="without agent reports, 15 minutes above the red step fire as well",
         alert="TemplateLatencyCritical",
         series=_latency_today((60, [_CRITICAL_SECONDS] * 3 + [_FAST_SECONDS] * 5)),
         eval_time="20m",
         firing_labels=(TEMPLATE,),
     ),
     Scenario(
-        name="without agent reports, the p95 is that of users",
+        name="without agent reports, the p95 is that of the users' p95",
         alert="TemplateP95High",
         series=_latency_today((60, [_CRITICAL_SECONDS] * 3 + [_FAST_SECONDS] * 17)),
         eval_time="40m",
         firing_labels=(TEMPLATE,),
     ),
     Scenario(
-        name="agent reports that are fine now win over what Coder says of today",
+        name="fast agent reports take precedence over Coder's values of today",
         alert="TemplateLatencyCritical",
         series=_reported_latency(0, 8, _FAST_SECONDS) | _latency_today((60, [_CRITICAL_SECONDS] * 8)),
         eval_time="30m",
     ),
     Scenario(
-        name="while agents report, a template at rest has no slow users, whatever Coder says of today",
+        name="while agents report, an idle template has no slow users for any value of today",
         alert="LatencyBudgetFastBurn",
         series=_latency_today((120, [_CRITICAL_SECONDS] * 8))
         | _template_baseline([_FAST_SECONDS] * 8)
@@ -318,14 +316,14 @@ SCENARIOS: Final = (
         eval_time="110m",
     ),
     Scenario(
-        name="users that a limit folded into one are no user",
+        name="the folded series is not a user",
         alert="UserLatencyPersistent",
         series=series(catalogue.USER_LATENCY_P50, "0.9x90", window="7d", username=catalogue.OTHER),
         eval_time="420m",
         step="5m",
     ),
     Scenario(
-        name="with names switched off, the template's slow users vouch for the app's",
+        name="without user names, the slow users of the template count for the app",
         alert="AppLatencyHigh",
         series=_app_latency(_CRITICAL_SECONDS)
         | _latency_today((120, [_CRITICAL_SECONDS] * 3 + [_FAST_SECONDS] * 5)),
@@ -333,14 +331,14 @@ SCENARIOS: Final = (
         firing_labels=({**TEMPLATE, "app": "jupyter"},),
     ),
     Scenario(
-        name="with names switched off, one slow user is still one",
+        name="without user names, one slow user is too few",
         alert="AppLatencyHigh",
         series=_app_latency(_CRITICAL_SECONDS)
         | _latency_today((120, [_CRITICAL_SECONDS] + [_FAST_SECONDS] * 7)),
         eval_time="50m",
     ),
     Scenario(
-        name="the objective is watched through agent reports as well",
+        name="the objective uses agent reports as well",
         alert="LatencyBudgetFastBurn",
         series=_reported_latency(8, 2, _CRITICAL_SECONDS, until=100),
         eval_time="80m",

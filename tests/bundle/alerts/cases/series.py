@@ -1,4 +1,4 @@
-"""Made-up series in promtool's notation, and the cases that are told with them."""
+"""Series in promtool's notation, and the models of test cases."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ __all__ = [
 
 JOB: Final = "coder-insights"
 REPLICAS: Final = ("a:9766", "b:9766")
-"""Each series is served by both, so that every case shows that they do not double anything."""
+"""Both serve each series, so that every case shows that replicas are counted once."""
 
 TEMPLATE: Final = {"organization_name": "acme", "template_name": "go-dev"}
 _DEFAULT_LABELS: Final = {**TEMPLATE, "username": "ada", "app": "jupyter", "app_type": "app"}
 
 Series = dict[str, str]
-"""Values by series; two of a name would be a mistake, so they are keys."""
+"""Values by series; a dictionary rules out duplicates."""
 
 
 def selector(name: str, labels: Mapping[str, str]) -> str:
-    """Return a series as promtool writes it."""
+    """Return a series in promtool's notation."""
     return name + "{" + ", ".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
 
 
 def series(family: Family, values: str, /, *, suffix: str = "", instance: str = "", **labels: str) -> Series:
-    """Return a family's series with these values, from both replicas or from one of them.
+    """Return a series of a family for both replicas, or for one.
 
-    Labels that are not given take a usual value; one that the family does not have is an error.
+    Missing labels get defaults; raise ValueError for labels that the family does not have.
     """
     family_labels = (*family.labels, *(("le",) if suffix == "_bucket" else ()))
     if missing := {label for label in family_labels if label not in labels and label not in _DEFAULT_LABELS}:
         raise ValueError(f"Expected values of {', '.join(sorted(missing))} of {family.name}.")
     if unknown := set(labels) - set(family_labels):
-        raise ValueError(f"Expected labels of {family.name}, found {', '.join(sorted(unknown))}.")
+        raise ValueError(f"Expected labels of {family.name}, got {', '.join(sorted(unknown))}.")
     series_labels = {label: labels.get(label) or _DEFAULT_LABELS[label] for label in family_labels}
     return {
         selector(family.name + suffix, {"job": JOB, "instance": replica, **series_labels}): values
@@ -55,7 +55,7 @@ def series(family: Family, values: str, /, *, suffix: str = "", instance: str = 
 
 
 def up_series(values: str, *, instance: str) -> Series:
-    """Return whether Prometheus could scrape a replica."""
+    """Return ``up`` of a replica."""
     return {selector("up", {"job": JOB, "instance": instance}): values}
 
 
@@ -63,7 +63,7 @@ _BOUNDS: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 
 
 def histogram_series(family: Family, *phases: tuple[int, float], **labels: str) -> Series:
-    """Return a histogram that is observed twice in each step: for so many steps this value, then the next."""
+    """Return a histogram with two observations per step; a phase is a number of steps and a value."""
     series_by_name: Series = {}
     for bound in (*_BOUNDS, float("inf")):
         total, parts = 0, []
@@ -77,7 +77,7 @@ def histogram_series(family: Family, *phases: tuple[int, float], **labels: str) 
 
 
 def gauge_histogram_series(family: Family, *phases: tuple[int, Sequence[float]], **labels: str) -> Series:
-    """Return a gauge histogram that for so many steps holds these values, then the next ones."""
+    """Return a gauge histogram; a phase is a number of steps and the observed values."""
     series_by_name: Series = {}
     for bound in (*_BOUNDS, float("inf")):
         parts = [f"{sum(value <= bound for value in values)}x{steps - 1}" for steps, values in phases]
@@ -88,11 +88,7 @@ def gauge_histogram_series(family: Family, *phases: tuple[int, Sequence[float]],
 
 @dataclass(frozen=True, kw_only=True)
 class FiringCase:
-    """An alert's story. ``near`` replaces some of the series that make it fire, and then it must not.
-
-    The alert is silent at ``pending``, fires at ``at`` and is over at ``over``. ``near`` is looked at when it
-    would fire.
-    """
+    """Series that fire an alert once, and replacements with which it stays silent at ``firing_at``."""
 
     alert: str
     firing_series: Series
@@ -108,7 +104,7 @@ class FiringCase:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One more situation, and which of an alert's labels fire then; nothing where it is silent."""
+    """One more situation with the labels of all firing instances; empty if the alert stays silent."""
 
     name: str
     alert: str

@@ -1,4 +1,4 @@
-"""Stories of users, seats, apps, parameters and agents."""
+"""Cases of alerts on users, seats, apps, parameters and agents."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.bundle.alerts.cases.series import TEMPLATE, FiringCase, Scenario, Ser
 __all__ = ["CASES", "SCENARIOS"]
 
 _TEMPLATE_VARIABLES = "&var-organization=acme&var-template=go-dev"
+_TEMPLATES_VARIABLES = "&var-organizations=acme&var-templates=go-dev"
 
 
 def _template_users(values: str) -> Series:
@@ -22,6 +23,14 @@ def _deployment_users(values: str, ago: str = "1") -> Series:
 
 def _accounts(values: str) -> Series:
     return series(catalogue.USERS, values, status="active")
+
+
+def _taken_seats(values: str) -> Series:
+    return series(catalogue.LICENSE_FEATURE_USED, values, feature="user_limit")
+
+
+def _seats(values: str) -> Series:
+    return series(catalogue.LICENSE_FEATURE_LIMIT, values, feature="user_limit")
 
 
 def _app_usage(values: str, window: str, app: str = "jupyter") -> Series:
@@ -42,7 +51,7 @@ def _agents(values: str, status: str) -> Series:
 
 
 def _template_users_today(values: str) -> Series:
-    """Return by how many people the template is used today."""
+    """Return the users of the template today."""
     return series(catalogue.TEMPLATE_ACTIVE_USERS, values, interval="day", ago="0")
 
 
@@ -56,7 +65,7 @@ _USED_EVERY_DAY: Final[Series] = (
     | _deployment_users("50x300", "0")
     | _deployment_users("50x300")
 )
-"""An app that takes half of the time of twelve people, until nobody uses it after a week."""
+"""An app with half of the time of twelve users, without use after a week."""
 
 
 CASES: Final = (
@@ -70,8 +79,8 @@ CASES: Final = (
         labels=TEMPLATE,
         url_variables=_TEMPLATE_VARIABLES,
         description=(
-            "Yesterday template go-dev of acme had 12 users fewer than the same weekday a week before let"
-            " expect, a loss of 50% or more that other templates do not share."
+            "Template go-dev of acme: 12 users fewer than on the same weekday last week, at least 50%."
+            " The trend of the whole deployment is deducted."
         ),
         step="1h",
     ),
@@ -83,35 +92,47 @@ CASES: Final = (
         firing_at="172h",
         resolved_at="181h",
         description=(
-            "Yesterday Coder had 45% of the users of the same weekday a week before: a holiday, or something"
-            " that kept people away."
+            "Yesterday Coder had 45% of the users of the same weekday last week. Likely causes: a"
+            " holiday or an outage."
         ),
         step="1h",
     ),
     FiringCase(
         alert="SeatsAlmostUsed",
-        firing_series=_accounts("46x24 40x9") | series(catalogue.LICENSE_USER_LIMIT, "50x60"),
-        near_miss_series=_accounts("45x60"),
+        # Service accounts are active and take no seat.
+        firing_series=_taken_seats("46x24 40x9") | _accounts("60x60") | _seats("50x60"),
+        near_miss_series=_taken_seats("45x60"),
         pending_at="55m",
         firing_at="90m",
         resolved_at="130m",
-        description=(
-            "92% of the licence's seats are taken. Without a free seat, new colleagues cannot use Coder."
-        ),
+        description="92% of the licensed seats are taken. Without a free seat, new users cannot use Coder.",
         step="5m",
     ),
     FiringCase(
         alert="SeatsRunningOut",
-        firing_series=_accounts("70+0.1x300") | series(catalogue.LICENSE_USER_LIMIT, "100x193 200x20"),
-        near_miss_series=_accounts("70+0.02x300"),
+        firing_series=_taken_seats("70+0.1x300") | _seats("100x193 200x20"),
+        near_miss_series=_taken_seats("70+0.02x300"),
         pending_at="172h",
         firing_at="192h",
         resolved_at="196h",
         description=(
-            "If accounts keep growing as in the last two weeks, 123 of them will need a seat in 14 days, more"
-            " than the licence grants."
+            "At the growth of the last two weeks, 123 seats are needed in 14 days, more than the license has."
         ),
         step="1h",
+    ),
+    FiringCase(
+        alert="LicenseAlmostUsed",
+        firing_series=series(catalogue.LICENSE_FEATURE_USED, "95x24 40x9", feature="managed_agent_limit")
+        | series(catalogue.LICENSE_FEATURE_LIMIT, "100x60", feature="managed_agent_limit")
+        | _taken_seats("100x60")
+        | _seats("100x60"),
+        near_miss_series=series(catalogue.LICENSE_FEATURE_USED, "90x60", feature="managed_agent_limit"),
+        pending_at="55m",
+        firing_at="90m",
+        resolved_at="130m",
+        labels={"feature": "managed_agent_limit"},
+        description="Feature managed_agent_limit uses 95% of its licensed limit.",
+        step="5m",
     ),
     FiringCase(
         alert="AppUsageStopped",
@@ -123,8 +144,8 @@ CASES: Final = (
         labels=_JUPYTER,
         url_variables=_TEMPLATE_VARIABLES,
         description=(
-            "Nobody has used jupyter in template go-dev of acme today. Going by last week, about 6 people"
-            " should have by now, and the rest of Coder is as busy as then."
+            "Template go-dev of acme: jupyter had no use today. About 6 users are expected by now, and"
+            " the rest of Coder is as busy as last week."
         ),
         step="1h",
     ),
@@ -139,9 +160,9 @@ CASES: Final = (
         firing_at="20m",
         resolved_at="27m",
         labels={**TEMPLATE, "app": "jupyter"},
-        url_variables=_TEMPLATE_VARIABLES,
+        url_variables=_TEMPLATES_VARIABLES,
         description=(
-            "The health check of jupyter fails in 40% of the running workspaces of template go-dev of acme."
+            "Template go-dev of acme: the health check of jupyter fails in 40% of the running workspaces."
         ),
     ),
     FiringCase(
@@ -152,9 +173,9 @@ CASES: Final = (
         firing_at="420m",
         resolved_at="460m",
         labels=TEMPLATE,
-        url_variables=_TEMPLATE_VARIABLES,
+        url_variables=_TEMPLATES_VARIABLES,
         description=(
-            "Template go-dev of acme exists for 35d 0h 20m 0s, and nobody used it in the last 30 days."
+            "Template go-dev of acme was created 35d 0h 20m 0s ago and had no users in the last 30 days."
         ),
         step="5m",
     ),
@@ -169,10 +190,8 @@ CASES: Final = (
         firing_at="420m",
         resolved_at="460m",
         labels=TEMPLATE,
-        url_variables=_TEMPLATE_VARIABLES,
-        description=(
-            "Of the apps that template go-dev of acme offers, 2 were used by nobody in the last 30 days."
-        ),
+        url_variables=_TEMPLATES_VARIABLES,
+        description="Template go-dev of acme: 2 of its apps had no use in the last 30 days.",
         step="5m",
     ),
     FiringCase(
@@ -183,9 +202,7 @@ CASES: Final = (
         pending_at="355m",
         firing_at="420m",
         resolved_at="460m",
-        description=(
-            "10 accounts take a seat of the licence and did not use a workspace in the last 30 days."
-        ),
+        description="10 seats are taken by accounts without use in the last 30 days.",
         step="5m",
     ),
     FiringCase(
@@ -198,10 +215,9 @@ CASES: Final = (
         firing_at="420m",
         resolved_at="460m",
         labels=TEMPLATE,
-        url_variables=_TEMPLATE_VARIABLES,
+        url_variables=_TEMPLATES_VARIABLES,
         description=(
-            "Template go-dev of acme offers 2 options of parameters that no workspace chose in the last 30"
-            " days."
+            "Template go-dev of acme: no workspace of the last 30 days uses 2 of its parameter options."
         ),
         step="5m",
     ),
@@ -215,10 +231,9 @@ CASES: Final = (
         firing_at="20m",
         resolved_at="27m",
         labels=TEMPLATE,
-        url_variables=_TEMPLATE_VARIABLES,
+        url_variables=_TEMPLATES_VARIABLES,
         description=(
-            "33.33% of the agents in running workspaces of template go-dev of acme are not connected to"
-            " Coder."
+            "Template go-dev of acme: 33.33% of the agents in running workspaces are not connected to Coder."
         ),
     ),
     FiringCase(
@@ -229,10 +244,10 @@ CASES: Final = (
         firing_at="26h",
         resolved_at="29h",
         labels=TEMPLATE,
-        url_variables=_TEMPLATE_VARIABLES,
+        url_variables=_TEMPLATES_VARIABLES,
         description=(
-            "50% of the connected agents of template go-dev of acme run another version than the server,"
-            " which may lack what it reports about apps."
+            "Template go-dev of acme: 50% of the connected agents differ from the server's version."
+            " Their reports on apps may be incomplete."
         ),
         step="1h",
     ),
@@ -246,8 +261,8 @@ CASES: Final = (
         firing_at="60m",
         resolved_at="90m",
         description=(
-            "5 agents are connected and people are at work, but no usage was recorded for an hour: Coder's"
-            " rollup has stalled, or agents cannot deliver their reports."
+            "5 agents are connected and users are active, but usage has not grown for an hour. Coder's"
+            " rollup has stalled, or agents cannot send their reports."
         ),
         step="5m",
     ),
@@ -261,6 +276,21 @@ _RECENTLY_SEEN: Final[Series] = {
 _USAGE_FOR_A_WEEK: Final = "9000+900x671 612900x99"
 
 SCENARIOS: Final = (
+    Scenario(
+        name="without a license count, every active account takes a seat",
+        alert="SeatsAlmostUsed",
+        series=_accounts("46x30") | _seats("50x30"),
+        eval_time="90m",
+        firing_labels=({},),
+        step="5m",
+    ),
+    Scenario(
+        name="an unlimited license has no limit to reach",
+        alert="SeatsAlmostUsed",
+        series=_taken_seats("4600x30"),
+        eval_time="90m",
+        step="5m",
+    ),
     *(
         Scenario(
             name=what,
@@ -271,38 +301,38 @@ SCENARIOS: Final = (
             step="1h",
         )
         for what, changed, fires in (
-            ("a Saturday without an app is no incident", _deployment_users("50x23 8x23 50x300"), ()),
-            ("a short working day still is one", _deployment_users("50x23 30x23 50x300"), (_JUPYTER,)),
-            ("one person who stays connected is not missed", _app_usage("86400x300", "yesterday"), ()),
-            ("neither are three people of a small team", _template_users_today("6x300"), ()),
+            ("a Saturday without use is no incident", _deployment_users("50x23 8x23 50x300"), ()),
+            ("a short working day is a working day", _deployment_users("50x23 30x23 50x300"), (_JUPYTER,)),
+            ("one user who stays connected is too few", _app_usage("86400x300", "yesterday"), ()),
+            ("three users of a small team are too few", _template_users_today("6x300"), ()),
             (
-                "an app used on three of seven days is none of every day",
+                "an app with use on three of seven days has no daily use",
                 _app_usage("100000x95 0x300", "yesterday"),
                 (),
             ),
             (
-                "one idle day in a week is a holiday",
+                "one day without use within a week is a holiday",
                 _app_usage("100000x71 0x23 100000x300", "yesterday"),
                 (_JUPYTER,),
             ),
         )
     ),
     Scenario(
-        name="in the first week there is nothing to compare with",
+        name="in the first week there is no comparison",
         alert="TemplateActiveUsersDrop",
         series=_template_users("20x100 0x20") | _deployment_users("100x120"),
         eval_time="115h",
         step="1h",
     ),
     Scenario(
-        name="four users fewer are within what leave explains",
+        name="four users fewer can be on leave",
         alert="TemplateActiveUsersDrop",
         series=_template_users("8x167 4x20") | _deployment_users("100x200"),
         eval_time="175h",
         step="1h",
     ),
     Scenario(
-        name="an app that rested for three of the last five working days may rest today",
+        name="an app without use on three of five working days has no daily use",
         alert="AppUsageStopped",
         series=_app_usage("9000x167 0x20", "today")
         | _app_usage("3600x47 0x143", "yesterday")
@@ -313,12 +343,12 @@ SCENARIOS: Final = (
     Scenario(
         name="a forecast needs more than a few days of history",
         alert="SeatsRunningOut",
-        series=_accounts("70+0.1x300") | series(catalogue.LICENSE_USER_LIMIT, "72x300"),
+        series=_accounts("70+0.1x300") | _seats("72x300"),
         eval_time="150h",
         step="1h",
     ),
     Scenario(
-        name="agents without sessions need not use anything",
+        name="connected agents without sessions cause no usage",
         alert="UsageStalled",
         series=_agents("5x60", "connected")
         | series(catalogue.TEMPLATE_USAGE, "9000x60")
@@ -328,7 +358,7 @@ SCENARIOS: Final = (
         step="5m",
     ),
     Scenario(
-        name="without agent statistics, people whom Coder has just seen stand for sessions",
+        name="without agent statistics, recently seen users imply sessions",
         alert="UsageStalled",
         series=_agents("5x60", "connected") | series(catalogue.TEMPLATE_USAGE, "9000x60") | _RECENTLY_SEEN,
         eval_time="60m",
@@ -336,14 +366,14 @@ SCENARIOS: Final = (
         step="5m",
     ),
     Scenario(
-        name="with names switched off, too, as many agents as a week ago stand for people",
+        name="without user names, usage a week ago and as many agents imply users",
         alert="UsageStalled",
         series=_agents("5x720", "connected") | series(catalogue.TEMPLATE_USAGE, _USAGE_FOR_A_WEEK),
         eval_time="10140m",
         step="15m",
     ),
     Scenario(
-        name="with names switched off, it fires once the week's usage is missed",
+        name="without user names, it fires after the hour in which usage is missing",
         alert="UsageStalled",
         series=_agents("5x720", "connected") | series(catalogue.TEMPLATE_USAGE, _USAGE_FOR_A_WEEK),
         eval_time="10200m",
@@ -351,7 +381,7 @@ SCENARIOS: Final = (
         step="15m",
     ),
     Scenario(
-        name="with names switched off, a holiday with hardly an agent is quiet",
+        name="without user names, a holiday with few agents is silent",
         alert="UsageStalled",
         series=_agents("20x671 3x99", "connected") | series(catalogue.TEMPLATE_USAGE, _USAGE_FOR_A_WEEK),
         eval_time="10200m",

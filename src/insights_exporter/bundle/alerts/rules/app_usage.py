@@ -1,34 +1,35 @@
-"""Whether people can use, and do use, the apps that templates offer."""
+"""Rules on the use of apps, templates and parameter options."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from insights_exporter.bundle.alerts.install_options import InstallOptions
-from insights_exporter.bundle.alerts.model import Alert, PanelLink, RecordingRule, RuleGroup, Severity
-from insights_exporter.bundle.alerts.rules.app_usage_stopped import AppUsageStopped
-from insights_exporter.bundle.promql import QueryBuilder, not_equal, share
-from insights_exporter.bundle.registry import (
-    CAPACITY_PLANNING,
-    TEMPLATE_OPTIMIZATION,
-    USER_SUPPORT,
+from insights_exporter.bundle.alerts.model import (
+    TEMPLATE_SUBJECT,
+    TEMPLATES_VARIABLES,
+    Alert,
+    PanelLink,
+    RecordingRule,
+    RuleGroup,
+    Severity,
 )
+from insights_exporter.bundle.alerts.rules.app_usage_stopped import AppUsageStopped
+from insights_exporter.bundle.promql import not_equal, share
+from insights_exporter.bundle.registry import CAPACITY_PLANNING, TEMPLATE_OPTIMIZATION, USER_SUPPORT
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.catalogue.labels import TEMPLATE_LABELS
 
-__all__ = ["group"]
+__all__ = ["group", "parameters_group"]
 
-_TEMPLATE_LABELS = ("job", *TEMPLATE_LABELS)
-_BY_TEMPLATE = f"({', '.join(_TEMPLATE_LABELS)})"
-_TEMPLATE_VARIABLES = {"organization": "organization_name", "template": "template_name"}
-_DAY_SECONDS = 86400
+_DAY_SECONDS: Final = 86400
 
 
 def group(options: InstallOptions) -> RuleGroup:
-    """Return the rules on apps and on templates that nobody uses."""
-    query = options.query
+    """Return the rules on apps and on unused templates."""
     stopped, unhealthy, total = (
         AppUsageStopped(options),
-        _unhealthy_workspaces(query),
-        _checked_workspaces(query),
+        _unhealthy_workspaces(options),
+        _checked_workspaces(options),
     )
     return RuleGroup(
         slug="app-usage",
@@ -44,22 +45,32 @@ def group(options: InstallOptions) -> RuleGroup:
     )
 
 
-def _unhealthy_workspaces(query: QueryBuilder) -> RecordingRule:
-    return RecordingRule(
-        name="template_app:coder_insights_app_health:unhealthy",
-        expr=str(query.latest(catalogue.APP_HEALTH, health="unhealthy")),
-        labels=(*_TEMPLATE_LABELS, "app"),
-        description="Workspaces whose health check of an app fails.",
+def parameters_group(options: InstallOptions) -> RuleGroup:
+    """Return the rules on unused parameter options."""
+    return RuleGroup(
+        slug="parameters",
+        title="Template parameters",
+        interval="1m",
+        alerts=(_parameter_options_unused(options),),
     )
 
 
-def _checked_workspaces(query: QueryBuilder) -> RecordingRule:
-    with_health_check = query.latest(catalogue.APP_HEALTH, health=not_equal("disabled"))
+def _unhealthy_workspaces(options: InstallOptions) -> RecordingRule:
+    return RecordingRule(
+        name="template_app:coder_insights_app_health:unhealthy",
+        expr=str(options.query.latest(catalogue.APP_HEALTH, health="unhealthy")),
+        labels=(*options.template_labels, "app"),
+        description="Workspaces in which the health check of the app fails.",
+    )
+
+
+def _checked_workspaces(options: InstallOptions) -> RecordingRule:
+    with_health_check = options.query.latest(catalogue.APP_HEALTH, health=not_equal("disabled"))
     return RecordingRule(
         name="template_app:coder_insights_app_health:checked",
-        expr=str(with_health_check.sum(*_TEMPLATE_LABELS, "app")),
-        labels=(*_TEMPLATE_LABELS, "app"),
-        description="Workspaces with a health check of an app.",
+        expr=str(with_health_check.sum(*options.template_labels, "app")),
+        labels=(*options.template_labels, "app"),
+        description="Workspaces with a health check of the app.",
     )
 
 
@@ -75,12 +86,13 @@ def _apps_unhealthy(options: InstallOptions, unhealthy: RecordingRule, total: Re
         severity=Severity.WARNING,
         summary="An app is unhealthy in many workspaces.",
         description=(
-            "The health check of {{ $labels.app }} fails in {{ $value | humanizePercentage }} of the running"
-            " workspaces of template {{ $labels.template_name }} of {{ $labels.organization_name }}."
+            f"{TEMPLATE_SUBJECT}: "
+            "the health check of"
+            " {{ $labels.app }} fails in {{ $value | humanizePercentage }} of the running workspaces."
         ),
-        rationale="Three polls in a row, in a quarter of the workspaces: not one workspace, not one moment.",
+        rationale="Three consecutive polls and a quarter of the workspaces exclude single workspaces.",
         thresholds=("unhealthy_share", "unhealthy_apps"),
-        panel=PanelLink(USER_SUPPORT.slug, "App health", _TEMPLATE_VARIABLES),
+        panel=PanelLink(USER_SUPPORT.slug, "App health", TEMPLATES_VARIABLES),
     )
 
 
@@ -93,14 +105,15 @@ def _template_unused(options: InstallOptions) -> Alert:
         expr=f"time() - {created} > {age:g}\nand\n{users} == 0",
         for_="6h",
         severity=Severity.INFO,
-        summary="Nobody has used a template for 30 days.",
+        summary="A template had no users for 30 days.",
         description=(
-            "Template {{ $labels.template_name }} of {{ $labels.organization_name }} exists for"
-            " {{ $value | humanizeDuration }}, and nobody used it in the last 30 days."
+            f"{TEMPLATE_SUBJECT} "
+            "was created"
+            " {{ $value | humanizeDuration }} ago and had no users in the last 30 days."
         ),
-        rationale="Thirty days outlast leave; a template must also have existed that long.",
+        rationale="Thirty days are longer than leave, and the template must be at least as old.",
         thresholds=("unused_days",),
-        panel=PanelLink(CAPACITY_PLANNING.slug, "Least used templates", _TEMPLATE_VARIABLES),
+        panel=PanelLink(CAPACITY_PLANNING.slug, "Least used templates", TEMPLATES_VARIABLES),
     )
 
 
@@ -110,15 +123,44 @@ def _app_unused(options: InstallOptions) -> Alert:
     users = query.latest(catalogue.TEMPLATE_UNIQUE_USERS, window="30d")
     return Alert(
         name="CoderInsightsAppUnused",
-        expr=(f"count by {_BY_TEMPLATE} ({seconds} == 0)\nand\n{users} >= {thresholds.unused_users:g}"),
+        expr=(
+            f"count by ({', '.join(options.template_labels)}) ({seconds} == 0)\n"
+            f"and\n{users} >= {thresholds.unused_users:g}"
+        ),
         for_="6h",
         severity=Severity.INFO,
-        summary="A template offers apps that nobody has used for 30 days.",
+        summary="A template has apps without use for 30 days.",
         description=(
-            "Of the apps that template {{ $labels.template_name }} of {{ $labels.organization_name }}"
-            " offers, {{ $value | humanize }} were used by nobody in the last 30 days."
+            f"{TEMPLATE_SUBJECT}: {{{{ $value | humanize }}}} of its apps had no use in the last 30 days."
         ),
-        rationale="Only apps that the template itself brings count, and only where enough people could choose.",
+        rationale="Only apps that the template declares count, and only with enough users.",
         thresholds=("unused_users",),
-        panel=PanelLink(TEMPLATE_OPTIMIZATION.slug, "Unused apps", _TEMPLATE_VARIABLES),
+        panel=PanelLink(TEMPLATE_OPTIMIZATION.slug, "Unused apps", TEMPLATES_VARIABLES),
+    )
+
+
+def _parameter_options_unused(options: InstallOptions) -> Alert:
+    thresholds, query = options.thresholds, options.query
+    template_labels = options.template_labels
+    option_workspaces = query.latest(catalogue.TEMPLATE_PARAMETER_WORKSPACES, window="30d")
+    workspaces = option_workspaces.sum(*template_labels, "parameter_name", "parameter_type").max(
+        *template_labels
+    )
+    return Alert(
+        name="CoderInsightsParameterOptionsUnused",
+        expr=(
+            f"count by ({', '.join(template_labels)}) ({option_workspaces} == 0)\n"
+            f"and\n{workspaces} >= {thresholds.parameter_workspaces:g}"
+        ),
+        for_="6h",
+        severity=Severity.INFO,
+        summary="A template has parameter options without use for 30 days.",
+        description=(
+            f"{TEMPLATE_SUBJECT}: "
+            "no workspace of the last"
+            " 30 days uses {{ $value | humanize }} of its parameter options."
+        ),
+        rationale="One alert per template keeps the number low; a minimum of workspaces excludes chance.",
+        thresholds=("parameter_workspaces",),
+        panel=PanelLink(TEMPLATE_OPTIMIZATION.slug, "Unused options", TEMPLATES_VARIABLES),
     )

@@ -1,7 +1,7 @@
-"""Whether an app that people use every working day is used by nobody today.
+"""The alert on an app that is used on every working day, but not today.
 
-Coder counts an app's time but not its users. So the number of people to expect is estimated: those of the
-template, by the app's share of the template's time.
+Coder reports the time per app, not its users. The expected users of an app are estimated: the users of the
+template times the app's share of the template's time.
 """
 
 from __future__ import annotations
@@ -10,34 +10,38 @@ from dataclasses import dataclass
 from typing import Final
 
 from insights_exporter.bundle.alerts.install_options import InstallOptions
-from insights_exporter.bundle.alerts.model import Alert, PanelLink, RecordingRule, Severity
-from insights_exporter.bundle.alerts.units import format_threshold
+from insights_exporter.bundle.alerts.model import (
+    TEMPLATE_SUBJECT,
+    TEMPLATE_VARIABLES,
+    Alert,
+    PanelLink,
+    RecordingRule,
+    Severity,
+)
+from insights_exporter.bundle.alerts.rules.active_users import LAST_DAY
+from insights_exporter.bundle.alerts.thresholds import format_threshold
 from insights_exporter.bundle.promql import share
 from insights_exporter.bundle.registry import TEMPLATE_INSIGHTS
 from insights_exporter.metrics import catalogue
-from insights_exporter.metrics.catalogue.labels import APP_LABELS, TEMPLATE_LABELS
+from insights_exporter.metrics.family import APP_LABELS
 
 __all__ = ["AppUsageStopped"]
 
-_TEMPLATE_LABELS: Final = ("job", *TEMPLATE_LABELS)
-_APP_LABELS: Final = (*_TEMPLATE_LABELS, *APP_LABELS)
-_ON_TEMPLATE: Final = f"on ({', '.join(_TEMPLATE_LABELS)}) group_left ()"
 _TODAY: Final = {"interval": "day", "ago": "0"}
-_LAST_DAY: Final = {"interval": "day", "ago": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class AppUsageStopped:
-    """The alert of one site and the recorded series behind it."""
+    """The alert and the recorded series that it uses."""
 
     options: InstallOptions
 
     def recordings(self) -> tuple[RecordingRule, ...]:
-        """Return them in the order in which they must be evaluated."""
+        """Return the recording rules in order of evaluation."""
         return (self.used_days(), self.weekday_ratio(), self.today_ratio(), self.expected_users())
 
     def used_days(self) -> RecordingRule:
-        """On how many days people used an app."""
+        """Return the number of days on which several users used the app."""
         family, query = catalogue.TEMPLATE_APP_USAGE_WINDOW, self.options.query
         min_seconds = self.options.thresholds.app_seconds
         daily_usage = [query.latest(family, window="yesterday")]
@@ -45,60 +49,61 @@ class AppUsageStopped:
         return RecordingRule(
             name="template_app:coder_insights_template_app_usage_window_seconds:used_days",
             expr="\n+ ".join(f"({usage} > bool {min_seconds:g})" for usage in daily_usage),
-            labels=_APP_LABELS,
+            labels=self._app_labels,
             description=(
-                "On how many of the seven days before today people together used an app for more than"
-                f" {format_threshold(min_seconds, 'seconds')}."
+                "Number of the seven days before today on which the app was used for more than"
+                f" {format_threshold(min_seconds, 'seconds')} in total."
             ),
         )
 
     def weekday_ratio(self) -> RecordingRule:
-        """Whether people work on this day of the week, which is not the same everywhere."""
+        """Return how usual work is on this weekday; the working week differs between countries."""
         family, query = catalogue.DEPLOYMENT_ACTIVE_USERS, self.options.query
         return RecordingRule(
             name="deployment:coder_insights_deployment_active_users:weekday_ratio",
-            # The same weekday a week ago was, six days ago, yesterday.
+            # The same weekday of last week was "yesterday" six days ago.
             expr=share(
-                query.at_offset(family, "6d", **_LAST_DAY),
-                query.over_time("max_over_time", family, "7d", **_LAST_DAY),
+                query.at_offset(family, "6d", **LAST_DAY),
+                query.over_time("max_over_time", family, "7d", **LAST_DAY),
             ),
-            labels=("job",),
-            description="Users on the same weekday a week ago, as a share of the most on a day from then on.",
+            labels=self.options.target_labels,
+            description="Users on the same weekday of last week divided by the maximum of the days since.",
         )
 
     def today_ratio(self) -> RecordingRule:
-        """Whether people are at work today."""
+        """Return how many users are active today in comparison with last week."""
         family, query = catalogue.DEPLOYMENT_ACTIVE_USERS, self.options.query
         return RecordingRule(
             name="deployment:coder_insights_deployment_active_users:today_ratio",
             expr=share(query.latest(family, **_TODAY), query.at_offset(family, "7d", **_TODAY)),
-            labels=("job",),
-            description="Users so far today, as a share of those a week ago by the same time.",
+            labels=self.options.target_labels,
+            description="Users so far today divided by those a week ago at the same time.",
         )
 
     def expected_users(self) -> RecordingRule:
-        """How many people should have used an app by now."""
-        query = self.options.query
+        """Return the number of users whom the app usually has by this time of the day."""
+        query, on_template = self.options.query, f"{self.options.on_template} group_left ()"
         app_usage = query.latest(catalogue.TEMPLATE_APP_USAGE_WINDOW, window="7d")
         template_usage = query.latest(catalogue.TEMPLATE_USAGE_WINDOW, window="7d")
         users = query.at_offset(catalogue.TEMPLATE_ACTIVE_USERS, "7d", **_TODAY)
         return RecordingRule(
             name="template_app:coder_insights_template_app_usage_window_seconds:expected_users",
             expr=(
-                f"clamp_max({app_usage} / {_ON_TEMPLATE} ({template_usage} > 0), 1)\n"
-                f"* {_ON_TEMPLATE}\n{users}\n"
-                f"* on (job) group_left ()\nclamp_max({self.today_ratio().selector(query)}, 1)"
+                f"clamp_max({app_usage} / {on_template} ({template_usage} > 0), 1)\n"
+                f"* {on_template}\n{users}\n"
+                f"* {self.options.on_target} group_left ()\n"
+                f"clamp_max({self.today_ratio().selector(query)}, 1)"
             ),
-            labels=_APP_LABELS,
+            labels=self._app_labels,
             description=(
-                "Users that an app should have had by now: those of its template a week ago, less what all"
-                " templates lost, by the app's share of the template's time."
+                "Expected users of the app by now: users of the template a week ago times the app's share of"
+                " the template's time, reduced by the deployment's loss."
             ),
         )
 
     def alert(self) -> Alert:
-        """Nobody uses an app that people use every working day."""
-        thresholds, query = self.options.thresholds, self.options.query
+        """Return the alert."""
+        thresholds, query, on_target = self.options.thresholds, self.options.query, self.options.on_target
         today = query.latest(catalogue.TEMPLATE_APP_USAGE_WINDOW, window="today")
         return Alert(
             name="CoderInsightsAppUsageStopped",
@@ -106,26 +111,26 @@ class AppUsageStopped:
                 f"{self.expected_users().selector(query)} >= {thresholds.app_users:g}\n"
                 f"and\n{today} == 0\n"
                 f"and\n{self.used_days().selector(query)} >= {thresholds.app_days:g}\n"
-                f"and on (job)\n{self.weekday_ratio().selector(query)} >= {thresholds.workday_share:g}\n"
-                f"and on (job)\n{self.today_ratio().selector(query)} >= {thresholds.workday_share:g}"
+                f"and {on_target}\n{self.weekday_ratio().selector(query)} >= {thresholds.workday_share:g}\n"
+                f"and {on_target}\n{self.today_ratio().selector(query)} >= {thresholds.workday_share:g}"
             ),
             for_="1h",
             severity=Severity.WARNING,
-            summary="Nobody uses an app today that people use every working day.",
+            summary="An app that is used on every working day has no use today.",
             description=(
-                "Nobody has used {{ $labels.app }} in template {{ $labels.template_name }} of"
-                " {{ $labels.organization_name }} today. Going by last week, about"
-                ' {{ printf "%.0f" $value }} people should have by now, and the rest of Coder is as busy as'
-                " then."
+                f"{TEMPLATE_SUBJECT}: "
+                "{{ $labels.app }} had"
+                ' no use today. About {{ printf "%.0f" $value }} users are expected by now, and the rest of'
+                " Coder is as busy as last week."
             ),
             rationale=(
-                "Used on nearly all working days, by several people, in a company that is at work today: its"
-                " silence is neither a day off nor one person's leave; an hour lets a late start pass."
+                "The app has several users on nearly all working days, and today is a working day; an hour"
+                " allows for a late start."
             ),
             thresholds=("app_users", "app_seconds", "app_days", "workday_share"),
-            panel=PanelLink(
-                TEMPLATE_INSIGHTS.slug,
-                "App & IDE Usage",
-                {"organization": "organization_name", "template": "template_name"},
-            ),
+            panel=PanelLink(TEMPLATE_INSIGHTS.slug, "App & IDE Usage", TEMPLATE_VARIABLES),
         )
+
+    @property
+    def _app_labels(self) -> tuple[str, ...]:
+        return (*self.options.template_labels, *APP_LABELS)

@@ -1,36 +1,39 @@
-"""Whether the exporter's numbers can be trusted."""
+"""Rules on the exporter itself: availability, access to Coder, and freshness of data."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from insights_exporter.bundle.alerts.install_options import InstallOptions
 from insights_exporter.bundle.alerts.model import Alert, PanelLink, RuleGroup, Severity
-from insights_exporter.bundle.alerts.units import format_threshold
+from insights_exporter.bundle.alerts.thresholds import format_threshold
 from insights_exporter.bundle.promql import MatcherValue, QueryBuilder, not_regex, regex
 from insights_exporter.bundle.registry import EXPORTER_HEALTH
 from insights_exporter.metrics import catalogue
 
 __all__ = ["group"]
 
-_NON_5XX_CODES = "[1-4].."
-_REQUEST_RANGE = "20m"
-_REQUIRED_RESOURCES = "template|user|workspace"
-_CODER_FAMILIES = (catalogue.TEMPLATE_USAGE, catalogue.WORKSPACES, catalogue.USERS)
+_RESPONSES_BELOW_500: Final = "[1-4].."
+_REQUEST_RANGE: Final = "20m"
+_REQUIRED_RESOURCES: Final = "template|user|workspace"
+_CODER_FAMILIES: Final = (catalogue.TEMPLATE_USAGE, catalogue.WORKSPACES, catalogue.USERS)
 
 
 def group(options: InstallOptions) -> RuleGroup:
-    """Return the rules on the exporter itself, the gravest first."""
+    """Return the rules on the exporter, most severe first."""
     return RuleGroup(
         slug="exporter",
         title="Exporter",
         interval="1m",
         alerts=(
             _exporter_down(options),
-            _coder_unreachable(options.query),
-            _token_invalid(options.query),
+            _coder_unreachable(options),
+            _token_invalid(options),
             _token_expires(options, Severity.CRITICAL),
             _token_expires(options, Severity.WARNING),
             _data_missing(options),
             _data_stale(options),
+            _buckets_missing(options),
             _collector_failing(options.query),
             _permission_missing(options.query),
             _collection_disabled(options.query),
@@ -38,7 +41,7 @@ def group(options: InstallOptions) -> RuleGroup:
             _poll_too_long(options),
             _series_folded(options.query),
             _counters_corrected(options.query),
-            _config_reload_failed(options.query),
+            _config_reload_failed(options),
         ),
     )
 
@@ -48,71 +51,88 @@ def _panel(title: str) -> PanelLink:
 
 
 def _exporter_down(options: InstallOptions) -> Alert:
-    up = f"up{{{', '.join(options.matchers)}}}"
+    """Return the alert on missing samples.
+
+    ``up`` exists for scraped targets only, and is 0 although data arrives where only the scrape of a pushing
+    exporter fails. The exporter's own series are fresh in both cases.
+    """
+    targets = ", ".join(options.target_labels)
+    build_info = options.query.selector(catalogue.BUILD_INFO)
+    known = (
+        f"max by ({targets}) (max_over_time({build_info}[1d]))\n"
+        f"or\nmax by ({targets}) (up{{{', '.join(options.matchers)}}})"
+    )
     return Alert(
         name="CoderInsightsExporterDown",
-        expr=f"max by (job) ({up}) == 0\nor\nabsent({up})",
+        expr=(
+            f"(\n{known}\n)\nunless\nmax by ({targets}) ({build_info})\n"
+            # Without any history only the selector itself shows what is missing.
+            f"or on (job)\nmax by ({targets}) (absent({build_info})) == 1"
+        ),
         for_="5m",
         severity=Severity.CRITICAL,
-        summary="No replica of the exporter can be scraped.",
+        summary="Prometheus receives no samples from the exporter.",
         description=(
-            "Prometheus has reached no replica of job {{ $labels.job }} for five minutes; dashboards are"
-            " empty and no other alert on Coder's insights can fire."
+            "Job {{ $labels.job }}: no replica of the exporter was scraped or has pushed for five minutes."
+            " Dashboards are empty, and no other alert on this data can fire."
         ),
-        rationale="Five minutes outlast a restart; one replica of several may be away.",
-        panel=_panel("Replicas up"),
+        rationale="Five minutes are longer than a restart; one of several replicas is enough.",
+        panel=_panel("Exporter"),
     )
 
 
-def _recent_requests(query: QueryBuilder, code: MatcherValue) -> str:
-    """Return how many requests of the last 20 minutes came back so.
+def _recent_requests(options: InstallOptions, code: MatcherValue) -> str:
+    """Return the number of requests of the last 20 minutes with a status or reason.
 
-    A code that came for the first time has no increase yet, so all of it counts; waiting for a second poll
-    would let what only follows from it call first. Each replica asks for itself, so here a sum is right.
+    The first sample of a new code has no increase, so its whole value counts. Otherwise an alert about a
+    consequence could fire before this. Each replica sends requests of its own, so the sum is correct.
     """
-    selector = query.selector(catalogue.API_REQUESTS, code=code)
-    increased = f"sum by (job) (increase({selector}[{_REQUEST_RANGE}])) > 0"
+    selector, by = options.query.selector(catalogue.API_REQUESTS, code=code), ", ".join(options.target_labels)
+    increased = f"sum by ({by}) (increase({selector}[{_REQUEST_RANGE}])) > 0"
     first_seen = (
-        f"sum by (job) ({selector}) unless on (job) sum by (job) ({selector} offset {_REQUEST_RANGE})"
+        f"sum by ({by}) ({selector}) unless {options.on_target}"
+        f" sum by ({by}) ({selector} offset {_REQUEST_RANGE})"
     )
     return f"(\n{increased}\nor\n{first_seen}\n)"
 
 
-def _nothing_collected(query: QueryBuilder) -> str:
-    # Agent reports have another source, so they say nothing about Coder's API.
+def _nothing_collected(options: InstallOptions) -> str:
+    # Agent statistics have another source, so their collector says nothing about Coder's API.
     collectors = "|".join(sorted({family.collector for family in _CODER_FAMILIES}))
-    return f"{query.latest(catalogue.COLLECTOR_SUCCESS, collector=regex(collectors)).max('job')} == 0"
+    success = options.query.latest(catalogue.COLLECTOR_SUCCESS, collector=regex(collectors))
+    return f"{success.max(*options.target_labels)} == 0"
 
 
-def _coder_unreachable(query: QueryBuilder) -> Alert:
+def _coder_unreachable(options: InstallOptions) -> Alert:
+    failed = _recent_requests(options, not_regex(_RESPONSES_BELOW_500))
     return Alert(
         name="CoderInsightsCoderUnreachable",
-        expr=f"{_recent_requests(query, not_regex(_NON_5XX_CODES))}\nand on (job)\n{_nothing_collected(query)}",
+        expr=f"{failed}\nand {options.on_target}\n{_nothing_collected(options)}",
         for_="10m",
         severity=Severity.CRITICAL,
         summary="Coder does not answer the exporter.",
         description=(
-            'About {{ printf "%.0f" $value }} requests to Coder within 20 minutes failed without an answer or'
-            " with a server error, and nothing can be collected."
+            '{{ printf "%.0f" $value }} requests to Coder within 20 minutes had no response or a server'
+            " error, and every collector fails."
         ),
-        rationale="Two polls with all their retries came to nothing; a restart of Coder takes less.",
+        rationale="Two polls with all retries failed; a restart of Coder is shorter.",
         panel=_panel("Requests by code"),
     )
 
 
-def _token_invalid(query: QueryBuilder) -> Alert:
-    unauthorized = _recent_requests(query, "401")
+def _token_invalid(options: InstallOptions) -> Alert:
+    unauthorized = _recent_requests(options, "401")
     return Alert(
         name="CoderInsightsTokenInvalid",
-        expr=f"{unauthorized}\nand on (job)\n{_nothing_collected(query)}",
+        expr=f"{unauthorized}\nand {options.on_target}\n{_nothing_collected(options)}",
         for_="10m",
         severity=Severity.CRITICAL,
-        summary="Coder refuses the exporter's token.",
+        summary="Coder rejects the exporter's token.",
         description=(
-            'Coder answered about {{ printf "%.0f" $value }} requests within 20 minutes with 401: the token'
-            " was revoked, has expired, belongs to another deployment, or its account is suspended."
+            'Coder answered {{ printf "%.0f" $value }} requests within 20 minutes with 401: the token is'
+            " revoked, expired or of another deployment, or its account is suspended."
         ),
-        rationale="A refused token does not heal by itself; ten minutes give a rotation time to finish.",
+        rationale="A rejected token stays rejected; ten minutes allow for a rotation.",
         panel=_panel("Requests by code"),
     )
 
@@ -125,20 +145,20 @@ def _token_expires(options: InstallOptions, severity: Severity) -> Alert:
     expiry_changes = query.over_time("changes", catalogue.TOKEN_EXPIRY, "6h")
     return Alert(
         name="CoderInsightsTokenExpires" + ("Soon" if critical else ""),
-        expr=f"{expiry} - time() < {seconds:g}\nunless on (job)\n{expiry_changes} > 0",
+        expr=f"{expiry} - time() < {seconds:g}\nunless {options.on_target}\n{expiry_changes} > 0",
         for_="2h",
         severity=severity,
         summary=f"The exporter's token expires within {format_threshold(seconds, 'seconds')}.",
         description=(
-            "The exporter's token expires in {{ $value | humanizeDuration }}, and Coder does not extend it;"
-            " after that nothing is collected."
+            "The exporter's token expires in {{ $value | humanizeDuration }}, and Coder does not extend it."
+            " After that, no data is collected."
         ),
         rationale=(
-            "Coder extends a token while it is used, at most hourly; one that stays put for hours will end"
-            + (" within a working day." if critical else ", and a week is time to act at leisure.")
+            "Older Coder servers extend a token hourly while it is used; an unchanged expiry is final"
+            + (", and a day is one working day." if critical else ", and a week is enough to plan.")
         ),
         thresholds=("token_critical" if critical else "token_warning",),
-        panel=_panel("Token expires in"),
+        panel=_panel("Access to Coder"),
     )
 
 
@@ -147,17 +167,18 @@ def _data_age(query: QueryBuilder) -> str:
 
 
 def _data_missing(options: InstallOptions) -> Alert:
+    seconds = options.thresholds.stale_seconds
     return Alert(
         name="CoderInsightsDataMissing",
-        expr=f"{_data_age(options.query)} > {options.thresholds.stale_seconds:g}",
+        expr=f"{_data_age(options.query)} > {seconds:g}",
         for_="5m",
         severity=Severity.CRITICAL,
-        summary=f"The exporter's data is older than {format_threshold(options.thresholds.stale_seconds, 'seconds')}.",
+        summary=f"The exporter's data is older than {format_threshold(seconds, 'seconds')}.",
         description=(
-            "Collector {{ $labels.collector }} last succeeded {{ $value | humanizeDuration }} ago; what it"
-            " knew is no longer served, and alerts on it are blind."
+            "Collector {{ $labels.collector }} last succeeded {{ $value | humanizeDuration }} ago. Its data"
+            " is dropped, and alerts on it cannot fire."
         ),
-        rationale="An hour is a dozen polls at the default interval, and more than the data's time to live.",
+        rationale="An hour is a dozen polls at the default interval, and longer than `poll.max_staleness`.",
         thresholds=("stale_seconds",),
         panel=_panel("Age of data"),
     )
@@ -168,19 +189,40 @@ def _data_stale(options: InstallOptions) -> Alert:
     return Alert(
         name="CoderInsightsDataStale",
         expr=(
-            f"{_data_age(query)}\n> on (job) group_left ()\n"
+            f"{_data_age(query)}\n> {options.on_target} group_left ()\n"
             f"{thresholds.stale_intervals:g} * {query.latest(catalogue.POLL_INTERVAL)}"
         ),
         for_="5m",
         severity=Severity.WARNING,
-        summary=f"The exporter's data is older than {thresholds.stale_intervals:g} polls.",
+        summary=f"The exporter's data is older than {thresholds.stale_intervals:g} poll intervals.",
         description=(
             "Collector {{ $labels.collector }} last succeeded {{ $value | humanizeDuration }} ago, more than"
-            f" {thresholds.stale_intervals:g} times the interval at which it runs."
+            f" {thresholds.stale_intervals:g} poll intervals."
         ),
-        rationale="One poll may fail and one may be late; five minutes more let the next one heal it.",
+        rationale="One poll can fail and the next can be late; five more minutes allow for another poll.",
         thresholds=("stale_intervals",),
         panel=_panel("Age of data"),
+    )
+
+
+def _buckets_missing(options: InstallOptions) -> Alert:
+    """Return the alert on histograms that Prometheus stores without classic buckets."""
+    query, targets = options.query, ", ".join(options.target_labels)
+    # Each request has a duration, so the buckets exist as soon as the counter does.
+    requests = query.selector(catalogue.API_REQUESTS)
+    buckets = query.buckets(catalogue.API_REQUEST_DURATION, "", le="+Inf").max(*options.target_labels)
+    return Alert(
+        name="CoderInsightsBucketsMissing",
+        expr=f"max by ({targets}) ({requests}) > 0\nunless {options.on_target}\n{buckets}",
+        for_="15m",
+        severity=Severity.WARNING,
+        summary="Prometheus stores the exporter's histograms without classic buckets.",
+        description=(
+            "Job {{ $labels.job }}: Prometheus has the exporter's counters, but no _bucket series of its"
+            " histograms. Panels and alerts on agent reports have no data."
+        ),
+        rationale="The exporter serves buckets in every scrape; 15 minutes exclude a new installation.",
+        panel=_panel("Exporter"),
     )
 
 
@@ -192,7 +234,7 @@ def _collector_failing(query: QueryBuilder) -> Alert:
         severity=Severity.WARNING,
         summary="A collector of the exporter keeps failing.",
         description="Collector {{ $labels.collector }} has failed in every poll of the last 15 minutes.",
-        rationale="Three polls in a row at the default interval; retries have healed what heals.",
+        rationale="Three consecutive polls at the default interval failed after all retries.",
         panel=_panel("Collectors"),
     )
 
@@ -205,10 +247,10 @@ def _permission_missing(query: QueryBuilder) -> Alert:
         severity=Severity.WARNING,
         summary="The exporter's account lacks a permission.",
         description=(
-            "The exporter's account may not {{ $labels.action }} any {{ $labels.resource }} site-wide; what"
-            " depends on it is missing or incomplete, without an error."
+            "The exporter's account lacks the site-wide permission {{ $labels.action }} on"
+            " {{ $labels.resource }}. Coder leaves out the affected rows without an error."
         ),
-        rationale="Coder leaves out silently what an account may not see; roles do not change by the minute.",
+        rationale="Roles change rarely; 15 minutes exclude a failed check of the permission.",
         panel=_panel("Permissions"),
     )
 
@@ -221,11 +263,11 @@ def _collection_disabled(query: QueryBuilder) -> Alert:
         severity=Severity.WARNING,
         summary="Coder's usage statistics are switched off.",
         description=(
-            "Coder of job {{ $labels.job }} does not collect usage statistics, so zeros and gaps mean off and"
-            " not idle."
+            "Coder of job {{ $labels.job }} does not collect usage statistics. Zeros and gaps mean off, not"
+            " idle."
         ),
-        rationale="A switch is no accident, but dashboards mislead while it is off.",
-        panel=_panel("Usage statistics"),
+        rationale="The setting is deliberate, but dashboards are misleading while it is off.",
+        panel=_panel("Access to Coder"),
     )
 
 
@@ -239,10 +281,10 @@ def _rate_limited(options: InstallOptions) -> Alert:
         severity=Severity.WARNING,
         summary="Coder's rate limit slows the exporter down.",
         description=(
-            "The exporter waits {{ $value | humanizePercentage }} of the time for Coder's rate limit; polls"
-            " become longer and may not finish."
+            "The exporter waits {{ $value | humanizePercentage }} of the time for Coder's rate limit. Polls"
+            " become longer and may exceed their deadline."
         ),
-        rationale="Obeying the limit now and then is polite; a lasting wait costs fresh data.",
+        rationale="A short wait is harmless; a lasting one makes data stale.",
         thresholds=("rate_limit_share",),
         panel=_panel("Waiting for the rate limit"),
     )
@@ -256,9 +298,9 @@ def _poll_too_long(options: InstallOptions) -> Alert:
         expr=f"{duration} / {interval} > {thresholds.poll_share:g}",
         for_="15m",
         severity=Severity.WARNING,
-        summary="A poll takes about as long as the time until the next one.",
-        description="A poll takes {{ $value | humanizePercentage }} of the interval between two polls.",
-        rationale="Beyond that the deadline cuts polls off; three in a row are no single slow answer.",
+        summary="A poll takes almost as long as the poll interval.",
+        description="A poll takes {{ $value | humanizePercentage }} of the poll interval.",
+        rationale="Beyond that the deadline stops polls; three consecutive polls exclude one slow response.",
         thresholds=("poll_share",),
         panel=_panel("Duration of polls"),
     )
@@ -270,12 +312,12 @@ def _series_folded(query: QueryBuilder) -> Alert:
         expr=f"{query.latest(catalogue.SERIES_FOLDED)} > 0",
         for_="15m",
         severity=Severity.WARNING,
-        summary="A family has more series than its limit admits.",
+        summary="A metric family exceeds its series limit.",
         description=(
-            "{{ $value | humanize }} series of {{ $labels.family }} are folded into one or left out, as the"
-            " limit of series per family is reached."
+            "{{ $value | humanize }} series of {{ $labels.family }} exceed the limit. They are folded into"
+            " one series or dropped."
         ),
-        rationale="Any folded series is detail that a dashboard lacks; three polls rule out a passing peak.",
+        rationale="Each folded series is detail that dashboards lack; three polls exclude a short peak.",
         panel=_panel("Folded series"),
     )
 
@@ -286,30 +328,28 @@ def _counters_corrected(query: QueryBuilder) -> Alert:
         expr=f"{query.increase(catalogue.COUNTER_CORRECTIONS, '6h')} > 0",
         for_="15m",
         severity=Severity.INFO,
-        summary="Totals fell in Coder and were held.",
+        summary="Totals decreased in Coder; the exporter held its counters.",
         description=(
-            'About {{ printf "%.0f" $value }} totals fell in Coder within six hours; their counters stand'
-            " still until Coder has caught up."
+            '{{ printf "%.0f" $value }} totals decreased in Coder within six hours. Their counters stay'
+            " constant until Coder's total exceeds them."
         ),
-        rationale="A single correction is harmless, but it explains a flat line that somebody may ask about.",
+        rationale="A single correction is harmless, but it explains a flat line on a dashboard.",
         panel=_panel("Counter corrections"),
     )
 
 
-def _config_reload_failed(query: QueryBuilder) -> Alert:
-    reload_successful = QueryBuilder(query.matchers, ("job", "instance")).latest(
-        catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL
-    )
+def _config_reload_failed(options: InstallOptions) -> Alert:
+    query = QueryBuilder(options.matchers, (*options.target_labels, "instance"))
     return Alert(
         name="CoderInsightsConfigReloadFailed",
-        expr=f"{reload_successful} == 0",
+        expr=f"{query.latest(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL)} == 0",
         for_="5m",
         severity=Severity.WARNING,
-        summary="The exporter could not read its changed configuration.",
+        summary="The exporter rejected its changed configuration.",
         description=(
-            "Replica {{ $labels.instance }} refused its new configuration and runs on with the last good"
-            " one; a restart would fail."
+            "Replica {{ $labels.instance }} rejected its new configuration and uses the last valid one. A"
+            " restart would fail."
         ),
-        rationale="The state lasts until somebody acts; five minutes let a half-written file be finished.",
-        panel=_panel("Configuration"),
+        rationale="The state lasts until a reload succeeds; five minutes exclude a partly written file.",
+        panel=_panel("Exporter"),
     )

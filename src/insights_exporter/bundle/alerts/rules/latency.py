@@ -1,34 +1,43 @@
-"""How far away users are from their workspaces."""
+"""Rules on the latency between users, workspaces and relays."""
 
 from __future__ import annotations
 
-from typing import Final
-
 from insights_exporter.bundle.alerts.install_options import InstallOptions
-from insights_exporter.bundle.alerts.model import Alert, PanelLink, RuleGroup, Severity
+from insights_exporter.bundle.alerts.model import (
+    TEMPLATE_SUBJECT,
+    TEMPLATE_VARIABLES,
+    TEMPLATES_VARIABLES,
+    Alert,
+    PanelLink,
+    RuleGroup,
+    Severity,
+)
 from insights_exporter.bundle.alerts.rules.latency_recording_rules import (
-    TEMPLATE_LABELS,
     THRESHOLD_BY_STEP,
     LatencyRecordingRules,
     slow_description,
 )
+from insights_exporter.bundle.alerts.rules.slo import objective_recordings
+from insights_exporter.bundle.alerts.thresholds import format_threshold
 from insights_exporter.bundle.promql import not_equal
 from insights_exporter.bundle.registry import TEMPLATE_INSIGHTS, USER_SUPPORT
 from insights_exporter.metrics import catalogue
 
 __all__ = ["group"]
 
-_TEMPLATE_LABELS: Final = ", ".join(TEMPLATE_LABELS)
-
 
 def group(options: InstallOptions) -> RuleGroup:
-    """Return the rules on latency."""
+    """Return the rules on latency, and the recordings of the latency objective.
+
+    Prometheus evaluates groups independently. In one group, the objective's recordings read results of the
+    same evaluation; in another group they would be up to one interval late.
+    """
     recordings = LatencyRecordingRules(options)
     return RuleGroup(
         slug="latency",
         title="Latency",
         interval="1m",
-        recordings=recordings.all_rules(),
+        recordings=(*recordings.all_rules(), *objective_recordings(options)),
         alerts=(
             _template_latency(options, recordings, Severity.WARNING, for_="30m"),
             _template_latency(options, recordings, Severity.CRITICAL, for_="15m"),
@@ -46,25 +55,27 @@ def _template_latency(
     thresholds, query = options.thresholds, options.query
     threshold: float = getattr(thresholds, THRESHOLD_BY_STEP[severity.value])
     slow_users = recordings.slow_users(severity.value).selector(query, step=severity.value)
+    measured_users = recordings.measured_users().selector(query)
     critical = severity is Severity.CRITICAL
     return Alert(
         name="CoderInsightsTemplateLatency" + ("Critical" if critical else "High"),
         expr=(
-            f"{slow_users} / on ({_TEMPLATE_LABELS}) ({recordings.measured_users().selector(query)} > 0) >= {thresholds.slow_users_share:g}\n"
-            f"and on ({_TEMPLATE_LABELS})\n{slow_users} >= {thresholds.slow_users:g}"
+            f"{slow_users} / {options.on_template} ({measured_users} > 0)"
+            f" >= {thresholds.slow_users_share:g}\n"
+            f"and {options.on_template}\n{slow_users} >= {thresholds.slow_users:g}"
         ),
         for_=for_,
         severity=severity,
         summary="Many users of a template have a " + ("very slow" if critical else "slow") + " connection.",
         description=(
-            "{{ $value | humanizePercentage }} of the users of template {{ $labels.template_name }} of"
-            f" {{{{ $labels.organization_name }}}} are {slow_description(threshold, thresholds)}: one round trip in twenty to"
-            " their workspaces takes longer."
+            f"{TEMPLATE_SUBJECT}:"
+            f" {{{{ $value | humanizePercentage }}}} of users {slow_description(threshold, thresholds)}"
+            " (p95 of their round trips)."
         ),
         rationale=(
-            "Coder's page turns red there, and a quarter of an hour rules out a passing jam."
+            "Coder's page turns red at this latency; 15 minutes exclude a short congestion."
             if critical
-            else "Coder's page turns yellow there; half an hour of it is no longer a passing jam."
+            else "Coder's page turns yellow at this latency; half an hour excludes a short congestion."
         ),
         thresholds=(
             THRESHOLD_BY_STEP[severity.value],
@@ -72,7 +83,7 @@ def _template_latency(
             "slow_users",
             "slow_users_share",
         ),
-        panel=PanelLink(TEMPLATE_INSIGHTS.slug, "Latency by user", _template_variables()),
+        panel=PanelLink(TEMPLATE_INSIGHTS.slug, "Latency by user", TEMPLATE_VARIABLES),
     )
 
 
@@ -83,49 +94,52 @@ def _template_p95_high(options: InstallOptions, recordings: LatencyRecordingRule
         name="CoderInsightsTemplateP95High",
         expr=(
             f"{recordings.template_p95().selector(query)} > {thresholds.latency_critical:g}\n"
-            f"and on ({_TEMPLATE_LABELS})\n{slow_users} >= {thresholds.slow_users:g}"
+            f"and {options.on_template}\n{slow_users} >= {thresholds.slow_users:g}"
         ),
         for_="30m",
         severity=Severity.WARNING,
-        summary="A template's connections are slow for some of its users.",
+        summary="The p95 latency of a template is high.",
         description=(
-            "Of all round trips to workspaces of template {{ $labels.template_name }} of"
-            " {{ $labels.organization_name }}, one in twenty takes {{ $value | humanizeDuration }} or longer,"
-            f" and {thresholds.slow_users:g} or more users are {slow_description(thresholds.latency_critical, thresholds)}."
+            f"{TEMPLATE_SUBJECT}: "
+            "p95 of round trips is"
+            f" {{{{ $value | humanizeDuration }}}}, and at least {thresholds.slow_users:g} users are"
+            f" {slow_description(thresholds.latency_critical, thresholds)}."
         ),
         rationale=(
-            "Sees a slow minority that is no quarter of the users; only Coder's red step counts, as a few"
-            " in yellow need no help."
+            "It covers a slow minority below a quarter of the users; only Coder's red step counts, because a"
+            " few users in yellow need no reaction."
         ),
         thresholds=("latency_critical", "latency_increase_factor", "slow_users"),
-        panel=PanelLink(TEMPLATE_INSIGHTS.slug, "Latency over time", _template_variables()),
+        panel=PanelLink(TEMPLATE_INSIGHTS.slug, "Latency over time", TEMPLATE_VARIABLES),
     )
 
 
 def _app_latency_high(options: InstallOptions, recordings: LatencyRecordingRules) -> Alert:
     thresholds, query = options.thresholds, options.query
     slow_users = recordings.slow_users("critical").selector(query, step="critical")
+    app_p95, app_users = recordings.app_p95().selector(query), recordings.app_users().selector(query)
     return Alert(
         name="CoderInsightsAppLatencyHigh",
         expr=(
-            f"{recordings.app_p95().selector(query)} > {thresholds.latency_critical:g}\n"
-            f"and on ({_TEMPLATE_LABELS})\n{slow_users} >= {thresholds.slow_users:g}\n"
-            # Without names nobody knows who has an app open; then the template's users stand for the app's.
-            f"and\n(\n{recordings.app_users().selector(query)} >= {thresholds.slow_users:g}\n"
-            f"or\n({recordings.app_p95().selector(query)} unless on (job)\n{recordings.agents_reporting().selector(query)})\n)"
+            f"{app_p95} > {thresholds.latency_critical:g}\n"
+            f"and {options.on_template}\n{slow_users} >= {thresholds.slow_users:g}\n"
+            # Without user names the users of an app are unknown; then those of the template count.
+            f"and\n(\n{app_users} >= {thresholds.slow_users:g}\n"
+            f"or\n({app_p95} unless {options.on_target}\n{recordings.agents_reporting().selector(query)})\n)"
         ),
         for_="30m",
         severity=Severity.WARNING,
-        summary="The connections of an app's users are slow.",
+        summary="Connections are slow while an app is open.",
         description=(
-            "While {{ $labels.app }} is open in template {{ $labels.template_name }} of"
-            " {{ $labels.organization_name }}, 95 of 100 round trips take up to"
-            f" {{{{ $value | humanizeDuration }}}}, and {thresholds.slow_users:g} or more users of the template"
-            f" are {slow_description(thresholds.latency_critical, thresholds)}."
+            f"{TEMPLATE_SUBJECT}: "
+            "p95 of round trips while"
+            " {{ $labels.app }} is open is {{ $value | humanizeDuration }}, and at least"
+            f" {thresholds.slow_users:g} users of the template are"
+            f" {slow_description(thresholds.latency_critical, thresholds)}."
         ),
-        rationale="Only Coder's red step counts for one app, and three users rule out one bad line.",
+        rationale="Only Coder's red step counts for an app, and three users exclude one bad connection.",
         thresholds=("latency_critical", "latency_increase_factor", "slow_users"),
-        panel=PanelLink(USER_SUPPORT.slug, "Latency by app", _template_variables()),
+        panel=PanelLink(USER_SUPPORT.slug, "Latency by app", TEMPLATES_VARIABLES),
     )
 
 
@@ -139,16 +153,16 @@ def _user_latency_persistent(options: InstallOptions) -> Alert:
         expr=f"{median} > {thresholds.latency_critical:g}",
         for_="6h",
         severity=Severity.INFO,
-        summary="One user has had a slow connection for days.",
+        summary="A user has had a slow connection for days.",
         description=(
-            "Half of the time of the last seven days {{ $labels.username }} waited"
-            " {{ $value | humanizeDuration }} or longer for each round trip to template"
-            " {{ $labels.template_name }} of {{ $labels.organization_name }}."
+            f"{TEMPLATE_SUBJECT}: "
+            "the median round trip of"
+            " {{ $labels.username }} over 7 days is {{ $value | humanizeDuration }}."
         ),
-        rationale="The median of a week is no single bad day; one person is a reason to help, not to page.",
+        rationale="The median of a week excludes single bad days; one slow user needs help, not a page.",
         thresholds=("latency_critical",),
         panel=PanelLink(
-            USER_SUPPORT.slug, "Latency of a user", _template_variables() | {"username": "username"}
+            USER_SUPPORT.slug, "Latency of selected users", TEMPLATES_VARIABLES | {"username": "username"}
         ),
     )
 
@@ -165,21 +179,13 @@ def _relay_latency_high(options: InstallOptions, recordings: LatencyRecordingRul
         ),
         for_="30m",
         severity=Severity.WARNING,
-        summary="Agents are far away from their relay.",
+        summary="The latency between agents and their relay is high.",
         description=(
-            "Half of the agents that prefer relay {{ $labels.derp_region }} need"
-            " {{ $value | humanizeDuration }} or longer for a round trip to it, and"
-            f" {thresholds.slow_agents:g} or more are above {_milliseconds(thresholds.latency_warning)}."
+            "Relay {{ $labels.derp_region }}: the median round trip of its agents is"
+            f" {{{{ $value | humanizeDuration }}}}, and at least {thresholds.slow_agents:g} agents are above"
+            f" {format_threshold(thresholds.latency_warning, 'seconds')}."
         ),
-        rationale="A relay adds its round trip to each keystroke; half of its agents cannot all be ill.",
+        rationale="A relay adds its round trip to each keystroke; half of its agents share one cause.",
         thresholds=("latency_warning", "slow_agents"),
         panel=PanelLink(USER_SUPPORT.slug, "Relay latency by region"),
     )
-
-
-def _template_variables() -> dict[str, str]:
-    return {"organization": "organization_name", "template": "template_name"}
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:g} ms"

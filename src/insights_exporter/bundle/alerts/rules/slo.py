@@ -1,4 +1,4 @@
-"""The objective on latency, and how fast its budget burns."""
+"""The latency objective: recorded ratios of slow users, and burn rate alerts."""
 
 from __future__ import annotations
 
@@ -13,57 +13,62 @@ from insights_exporter.bundle.alerts.rules.latency_recording_rules import (
 from insights_exporter.bundle.promql import share
 from insights_exporter.bundle.registry import DEPLOYMENT_OVERVIEW
 
-__all__ = ["group"]
+__all__ = ["group", "objective_recordings"]
 
 _BURN_RATE_WINDOWS: Final = ("15m", "1h", "2h", "6h", "1d", "3d")
 
 
 def group(options: InstallOptions) -> RuleGroup:
-    """Return the rules on the objective."""
-    query, recordings = options.query, LatencyRecordingRules(options)
-    slow_users = RecordingRule(
-        name="deployment:coder_insights_latency_seconds:slow_users",
-        expr=f"sum by (job) ({recordings.slow_users('objective').selector(query, step='objective')})",
-        labels=("job",),
-        description="Slow users by the objective's step; one who uses two templates counts twice.",
-    )
-    measured_users = RecordingRule(
-        name="deployment:coder_insights_latency_seconds:users",
-        expr=f"sum by (job) ({recordings.measured_users().selector(query)})",
-        labels=("job",),
-        description="Users whose latency is known; one who uses two templates counts twice.",
-    )
-    ratios_by_window = {
-        window: RecordingRule(
-            name=f"deployment:coder_insights_latency_seconds:slow_ratio_{window}",
-            expr=share(
-                f"sum_over_time({slow_users.selector(query)}[{window}])",
-                f"sum_over_time({measured_users.selector(query)}[{window}])",
-            ),
-            labels=("job",),
-            description=f"Share of slow users by the objective's step, weighed by their time, over {window}.",
-        )
-        for window in _BURN_RATE_WINDOWS
-    }
+    """Return the alerts on the objective."""
     return RuleGroup(
         slug="slo",
         title="Latency objective",
         interval="1m",
-        recordings=(slow_users, measured_users, *ratios_by_window.values()),
-        alerts=(
-            _budget_burn(options, ratios_by_window, slow_users, fast=True),
-            _budget_burn(options, ratios_by_window, slow_users, fast=False),
-        ),
+        alerts=(_budget_burn(options, fast=True), _budget_burn(options, fast=False)),
     )
 
 
-def _budget_burn(
-    options: InstallOptions,
-    ratios_by_window: dict[str, RecordingRule],
-    slow_users: RecordingRule,
-    *,
-    fast: bool,
-) -> Alert:
+def objective_recordings(options: InstallOptions) -> tuple[RecordingRule, ...]:
+    """Return the recording rules of the objective in order of evaluation."""
+    return (
+        _slow_users(options),
+        _measured_users(options),
+        *(_slow_ratio(options, window) for window in _BURN_RATE_WINDOWS),
+    )
+
+
+def _slow_users(options: InstallOptions) -> RecordingRule:
+    slow_users = LatencyRecordingRules(options).slow_users("objective")
+    selector = slow_users.selector(options.query, step="objective")
+    return RecordingRule(
+        name="deployment:coder_insights_latency_seconds:slow_users",
+        expr=f"sum by ({', '.join(options.target_labels)}) ({selector})",
+        labels=options.target_labels,
+        description="Slow users at the objective's latency; users of two templates count twice.",
+    )
+
+
+def _measured_users(options: InstallOptions) -> RecordingRule:
+    selector = LatencyRecordingRules(options).measured_users().selector(options.query)
+    return RecordingRule(
+        name="deployment:coder_insights_latency_seconds:users",
+        expr=f"sum by ({', '.join(options.target_labels)}) ({selector})",
+        labels=options.target_labels,
+        description="Users with a known latency; users of two templates count twice.",
+    )
+
+
+def _slow_ratio(options: InstallOptions, window: str) -> RecordingRule:
+    slow_users, users = (rule(options).selector(options.query) for rule in (_slow_users, _measured_users))
+    return RecordingRule(
+        name=f"deployment:coder_insights_latency_seconds:slow_ratio_{window}",
+        expr=share(f"sum_over_time({slow_users}[{window}])", f"sum_over_time({users}[{window}])"),
+        labels=options.target_labels,
+        description=f"Share of slow users at the objective's latency, averaged over {window}.",
+    )
+
+
+def _budget_burn(options: InstallOptions, *, fast: bool) -> Alert:
     thresholds = options.thresholds
     window_pairs = (
         (("15m", "1h", thresholds.burn_page_short), ("1h", "6h", thresholds.burn_page_long))
@@ -72,25 +77,24 @@ def _budget_burn(
     )
     return Alert(
         name=f"CoderInsightsLatencyBudget{'Fast' if fast else 'Slow'}Burn",
-        expr="\nor\n".join(
-            _burn_rate_condition(options, ratios_by_window, slow_users, *window_pair)
-            for window_pair in window_pairs
-        ),
+        expr="\nor\n".join(_burn_rate_condition(options, *window_pair) for window_pair in window_pairs),
         for_="5m" if fast else "30m",
         severity=Severity.CRITICAL if fast else Severity.WARNING,
         summary=(
-            "The latency budget of a month burns within days."
+            "The monthly latency budget is used up within days."
             if fast
-            else "The latency budget of a month burns faster than the month passes."
+            else "The monthly latency budget is used up before the end of the month."
         ),
         description=(
-            f"{{{{ $value | humanizePercentage }}}} of users were {slow_description(thresholds.objective_latency, thresholds)},"
-            f" where {1 - thresholds.objective:.2%} may be, both lately and over the longer window."
+            "{{ $value | humanizePercentage }} of users"
+            f" {slow_description(thresholds.objective_latency, thresholds)}, in the short and in the long"
+            f" window. The objective allows {1 - thresholds.objective:.2%}."
         ),
         rationale=(
-            "Burning 14.4 or 6 times too fast leaves less than a week; the short window ends the call soon."
+            "At 14.4 or 6 times the allowed rate the budget lasts less than a week; the short window ends the"
+            " alert soon after the cause."
             if fast
-            else "Burning 3 times too fast or just too fast leaves a week or more: a ticket is enough."
+            else "At 3 times or just above the allowed rate the budget lasts a week or more: open a ticket."
         ),
         thresholds=(
             "objective",
@@ -99,21 +103,18 @@ def _budget_burn(
             *(("burn_page_short", "burn_page_long") if fast else ("burn_ticket_short", "burn_ticket_long")),
             "slow_users",
         ),
-        panel=PanelLink(DEPLOYMENT_OVERVIEW.slug, "Users above the latency objective"),
+        panel=PanelLink(DEPLOYMENT_OVERVIEW.slug, "Slow users by template"),
     )
 
 
 def _burn_rate_condition(
-    options: InstallOptions,
-    ratios_by_window: dict[str, RecordingRule],
-    slow_users: RecordingRule,
-    short_window: str,
-    long_window: str,
-    burn_rate: float,
+    options: InstallOptions, short_window: str, long_window: str, burn_rate: float
 ) -> str:
-    max_ratio = f"{burn_rate * (1 - options.thresholds.objective):.6g}"
+    thresholds, query = options.thresholds, options.query
+    max_ratio = f"{burn_rate * (1 - thresholds.objective):.6g}"
+    slow_users = _slow_users(options).selector(query)
     return (
-        f"(\n{ratios_by_window[long_window].selector(options.query)} > {max_ratio}\n"
-        f"and\n{ratios_by_window[short_window].selector(options.query)} > {max_ratio}\n"
-        f"and\nmax_over_time({slow_users.selector(options.query)}[{long_window}]) >= {options.thresholds.slow_users:g}\n)"
+        f"(\n{_slow_ratio(options, long_window).selector(query)} > {max_ratio}\n"
+        f"and\n{_slow_ratio(options, short_window).selector(query)} > {max_ratio}\n"
+        f"and\nmax_over_time({slow_users}[{long_window}]) >= {thresholds.slow_users:g}\n)"
     )
