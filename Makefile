@@ -5,14 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage bench generate check-generated lint format clean
+.PHONY: help install demo test coverage fuzz bench generate check-generated lint lock format clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 install: $(STAMP) ## Create the virtual environment with pinned versions.
@@ -29,6 +30,9 @@ test: $(STAMP) ## Run all tests; as root, install the programs that they need.
 coverage: $(STAMP) ## Run all tests and report branch coverage.
 	tests/support/install-binaries.sh
 	$(BIN)/pytest --numprocesses 3 --dist worksteal --cov --cov-report=term --cov-report=html
+
+fuzz: $(STAMP) ## Poll a simulated Coder with mutated answers and kill exporters; takes minutes.
+	$(BIN)/python -m tests.fuzz --answers 20000 --kills 100 --seed 1
 
 bench: $(STAMP) ## Run the benchmarks and write docs/performance.md; takes minutes.
 	$(BIN)/python -m benchmarks --write
@@ -50,6 +54,9 @@ check-generated: $(STAMP) ## Fail if a generated file is stale.
 	$(BIN)/python -m dashboards.generator --check
 	$(BIN)/python -m tools.alerts --check
 	$(BIN)/python -m tools.chart --check
+
+lock: $(STAMP) ## Write the lock files with hashes; needs the network.
+	$(BIN)/python -m tools.lock
 
 format: $(STAMP) ## Format the code.
 	$(BIN)/ruff check --fix .

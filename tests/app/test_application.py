@@ -34,6 +34,7 @@ from insights_exporter.simulator.api.fault_injection import Status
 from insights_exporter.simulator.api.http_server import serve
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size
+from insights_exporter.snapshot import AgentStats, Timestamped
 from insights_exporter.telemetry import Telemetry
 from tests.app.exporter_harness import Exporter, make_settings, run_exporter
 from tests.landing_page.fakes import fake_snapshot
@@ -354,3 +355,29 @@ async def test_landing_page_shows_warming_up_then_the_age_of_the_data() -> None:
     assert "warming up" not in fresh
     assert 'class="chip none" title="Time of the insights: 2026-01-14 10:20:00 UTC">data 2 h ago' in fresh
     assert 'class="chip fair" title="Time of the insights: 2026-01-14 10:20:00 UTC">' in old
+
+
+@pytest.mark.parametrize("poll_first", [True, False])
+async def test_poll_and_agent_statistics_published_at_once_do_not_revert_each_other(
+    monkeypatch: pytest.MonkeyPatch, *, poll_first: bool
+) -> None:
+    settings = make_settings("http://127.0.0.1:1").model_copy(
+        update={"agent_stats": AgentStatsSettings(source=AgentStatsSource.CODERD_METRICS)}
+    )
+    clock = FakeClock()
+    dependencies = Dependencies(clock=clock, random=Random(1), telemetry=Telemetry())
+    old, new = fake_snapshot(1), fake_snapshot(2)
+    async with Runtime(settings, dependencies) as runtime:
+        await runtime.publish(old)
+        clock.advance(60)
+        reading = Timestamped(AgentStats(since=clock.now()), clock.now())
+        collector = runtime._agent_stats_collector
+        assert collector is not None
+        monkeypatch.setattr(collector, "current", lambda: reading)
+        updates = [runtime.publish(new), runtime._on_agent_stats(reading)]
+
+        await asyncio.gather(*(updates if poll_first else reversed(updates)))
+
+        assert runtime.snapshot is not None
+        assert runtime.snapshot.insights is new.insights
+        assert runtime.snapshot.agent_stats is reading

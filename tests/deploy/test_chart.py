@@ -265,11 +265,11 @@ def _changed_thresholds() -> dict[str, float]:
     defaults = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["prometheusRule"][
         "thresholds"
     ]
-    bounds = iter((0.2, 0.5, 1.0))
     changed: dict[str, float] = {}
     for index, (name, rules) in enumerate(found.items()):
         if "enum" in rules:
-            changed[name] = next(bounds)
+            bounds = rules["enum"]
+            changed[name] = bounds[(bounds.index(defaults[name]) + 1) % len(bounds)]
         elif "maximum" in rules or "exclusiveMaximum" in rules:
             changed[name] = round(0.2 + index / 100, 2)
         else:

@@ -24,8 +24,7 @@ from insights_exporter.simulator.api.http_server import serve
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
 from insights_exporter.simulator.generated_world import Size, generate_world
 from insights_exporter.simulator.options import ApiOptions
-from tests.otlp.test_end_to_end import prometheus_otlp_arguments
-from tests.support.prometheus import Prometheus
+from tests.support.prometheus import Prometheus, prometheus_otlp_arguments
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.long

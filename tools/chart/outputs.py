@@ -99,9 +99,9 @@ def _threshold(one: Threshold) -> list[str]:
     schema = "type: number, exclusiveMinimum: 0"
     if one.unit == "share":
         schema += ", exclusiveMaximum: 1" if one.name == "objective" else ", maximum: 1"
-    if one.is_bucket:
-        schema = f"enum: [{', '.join(f'{bound:g}' for bound in sorted(LATENCY_BUCKETS))}]"
-    bound = ", a bound of the histograms' buckets" if one.is_bucket else ""
+    if one.bounds:
+        schema = f"enum: [{', '.join(f'{bound:g}' for bound in sorted(one.bounds))}]"
+    bound = ", a bound of the histograms' buckets" if one.bounds else ""
     unit = _UNITS.get(one.unit, f"Number of {one.unit}")
     return [
         f"    # -- {unit}{bound}.\n",

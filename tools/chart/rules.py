@@ -33,25 +33,38 @@ _UNITS: Final = (("day", _DAY), ("hour", 3600), ("minute", 60))
 _PROBED_BOUNDS: Final = ((1.0, 5.0, 2.5), (0.5, 0.2, 1.0))
 """Each threshold that is a bucket's bound is once a whole number, as a label shows 1 as "1.0"."""
 
+_EXPONENT_FROM: Final = 1e6
+"""Prometheus writes larger bounds with an exponent in the label, which a template of the chart cannot."""
+
 _JOB: Final = 'job="coder-insights"'
 _MATCHER: Final = 'probe="matcher"'
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A threshold of the alerts; ``is_bucket`` if it must be a bound of a histogram's buckets."""
+    """A threshold of the alerts; with ``bounds`` it must be one of these bucket bounds."""
 
     name: str
     default: float
     unit: str
-    is_bucket: bool
+    bounds: tuple[float, ...]
+
+    @property
+    def is_latency_bound(self) -> bool:
+        """Whether the threshold is a bound of the latency histograms."""
+        return self.bounds == LATENCY_BUCKETS
 
 
 def thresholds() -> tuple[Threshold, ...]:
     """Return all thresholds with their defaults."""
     defaults = Thresholds()
     return tuple(
-        Threshold(one.name, float(getattr(defaults, one.name)), one.metadata["unit"], one.metadata["bucket"])
+        Threshold(
+            one.name,
+            float(getattr(defaults, one.name)),
+            one.metadata["unit"],
+            tuple(bound for bound in one.metadata["bounds"] if bound < _EXPONENT_FROM),
+        )
         for one in fields(Thresholds)
     )
 
@@ -90,10 +103,12 @@ def _probe(known: tuple[Threshold, ...], turn: int) -> dict[str, float]:
     buckets = iter(_PROBED_BOUNDS[turn])
     values: dict[str, float] = {}
     for index, one in enumerate(known):
-        if one.is_bucket:
+        if one.is_latency_bound:
             values[one.name] = next(buckets)
+        elif one.bounds:
+            values[one.name] = one.bounds[1 + turn]
         elif one.unit == "share":
-            values[one.name] = round(0.31 + 0.013 * index + 0.11 * turn, 4)
+            values[one.name] = round(0.31 + 0.009 * index + 0.055 * turn, 4)
         elif one.unit == "times":
             values[one.name] = round(3.3 + 0.37 * index + 1.7 * turn, 4)
         elif one.unit == "seconds":
@@ -110,13 +125,13 @@ def _forms(known: tuple[Threshold, ...]) -> dict[str, _Form]:
         for form, write in _WRITERS.items():
             if one.unit in _UNITS_OF_FORMS.get(form, {one.unit}):
                 forms[f"{form}|{one.name}"] = _of_one(one.name, write)
-        if one.is_bucket:
+        if one.is_latency_bound:
             forms[f"bound|{one.name}"] = _of_one(one.name, _bucket)
     factors = [one.name for one in known if one.unit == "times"]
     for factor, one in ((factor, one) for factor in factors for one in known):
         if one.unit == "share":
             forms[f"budget|{factor}|{one.name}"] = _budget(factor, one.name)
-        if one.is_bucket:
+        if one.is_latency_bound:
             forms[f"bucket|{one.name}|{factor}"] = _reduced_bound(one.name, factor)
     return forms
 

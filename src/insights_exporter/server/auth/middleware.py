@@ -43,9 +43,7 @@ def create_middlewares(
 
     Without logins and a bearer token all requests are allowed. Health and readiness probes always are.
     """
-    access_control = _AccessControl(
-        settings, config_reloader, clock, auth_state or AuthState(), metrics_path
-    )
+    access_control = _AccessControl(settings, config_reloader, clock, auth_state or AuthState(), metrics_path)
 
     @web.middleware
     async def headers_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
