@@ -20,12 +20,15 @@ settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
-def restored_log_level() -> Iterator[None]:
-    """Restore the level that a command under test sets; otherwise later tests capture no events."""
+def restored_logging() -> Iterator[None]:
+    """Undo what a command under test configures; later tests would capture or print other events."""
     root = logging.getLogger()
-    level = root.level
+    level, handlers = root.level, list(root.handlers)
     yield
     root.setLevel(level)
+    for handler in list(root.handlers):
+        if handler not in handlers and not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
