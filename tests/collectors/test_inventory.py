@@ -336,6 +336,20 @@ async def test_workspaces_follow_a_renamed_template_at_once() -> None:
     assert (await harness.poll(after=300)).workspaces[0].key == ("acme", "golang")
 
 
+async def test_workspaces_follow_a_renamed_user_at_once() -> None:
+    harness = InventoryHarness(poll=PollSettings(workspaces_every=12, refresh_interval=300))
+    harness.coder.user_list = [models.User("1", "ada")]
+    harness.coder.workspace_list = [workspace("w", "go", owner_name="ada")]
+    await harness.poll()
+    harness.coder.user_list = [models.User("1", "lovelace")]
+    harness.coder.workspace_list = [workspace("w", "go", owner_name="lovelace")]
+
+    inventory = await harness.poll(after=300)
+
+    assert [account.username for account in inventory.users] == ["lovelace"]
+    assert [row.owner for row in inventory.workspaces] == ["lovelace"]
+
+
 async def test_upgrade_of_coder_marks_agents_as_outdated_at_once() -> None:
     harness = InventoryHarness(poll=PollSettings(workspaces_every=12))
     build = {"status": "running", "resources": [{"agents": [{"id": "a", "version": "v2.35.1"}]}]}

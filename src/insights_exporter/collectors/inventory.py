@@ -70,9 +70,10 @@ class CachedList(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceInputs:
-    """Template keys by id, and the server's version, which marks agents as outdated."""
+    """Template keys and usernames by id, and the server's version, which marks agents as outdated."""
 
     template_keys: Mapping[str, TemplateKey]
+    usernames: Mapping[str, str]
     server_version: str
 
 
@@ -125,7 +126,7 @@ class InventoryCollector:
             await self._fetch_parameters(coder, template_rows, reporter)
             templates = tuple(self._template(row, key) for key, row in template_rows.items())
             users = await self._fetch_users(coder, now, reporter)
-            workspaces = await self._fetch_workspaces(coder, now, reporter, template_rows)
+            workspaces = await self._fetch_workspaces(coder, now, reporter, template_rows, users)
         finally:
             reporter.finish()
         inventory = Inventory(templates, workspaces, users, templates_complete=not rows.dropped)
@@ -231,13 +232,13 @@ class InventoryCollector:
         now: datetime,
         reporter: ErrorReporter,
         template_rows: dict[TemplateKey, models.Template],
+        users: Sequence[User],
     ) -> Sequence[Workspace]:
         """Return the workspaces; the list is read every few polls, and earlier after a larger change."""
         state, cached = self.state, self.state.workspaces
-        inputs = WorkspaceInputs(
-            {row.id: key for key, row in template_rows.items()},
-            str(coder.version) if coder.version is not None else "",
-        )
+        template_keys = {row.id: key for key, row in template_rows.items()}
+        usernames = {user.id: user.username for user in users}
+        inputs = WorkspaceInputs(template_keys, usernames, str(coder.version or ""))
         counts = await self._fetch_status_counts(coder, now)
         if (
             inputs == state.workspace_inputs
