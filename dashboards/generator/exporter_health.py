@@ -97,7 +97,10 @@ def _access() -> Panel:
             name="Token expires in",
             query=self_metrics.token_seconds_left(),
             unit=units.SECONDS,
-            description="time until Coder rejects the token",
+            description=(
+                "time until Coder rejects the token. Use extends it only before v2.32.8, v2.33.9, v2.34.3 "
+                "and v2.35.0; `insights-exporter token rotate` replaces it"
+            ),
             steps=_TOKEN_EXPIRY_STEPS,
             no_value="Unknown",
         ),

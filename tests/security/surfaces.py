@@ -118,11 +118,14 @@ def capture_log() -> Iterator[io.StringIO]:
     log = io.StringIO()
     handler = logging.StreamHandler(log)
     handler.setFormatter(create_formatter(LogFormat.JSON, Redactor()))
+    package = logging.getLogger("insights_exporter")
+    level = package.level
     logging.getLogger().addHandler(handler)
-    logging.getLogger("insights_exporter").setLevel(logging.DEBUG)
+    package.setLevel(logging.DEBUG)
     try:
         yield log
     finally:
+        package.setLevel(level)
         logging.getLogger().removeHandler(handler)
 
 
