@@ -26,7 +26,6 @@ from insights_exporter.metrics.derivation_cache import DerivationCache
 from insights_exporter.metrics.encoder import EncodedBody, FamilySamples, LabelPairCache, encoder
 from insights_exporter.metrics.encoder import samples as encoder_samples
 from insights_exporter.metrics.encoder import text as encoder_text
-from insights_exporter.metrics.encoder import user_series as encoder_users
 from insights_exporter.metrics.encoder.number_format import escape_label_value, format_float
 from insights_exporter.metrics.encoder.text import Format
 from insights_exporter.metrics.exposition import Exposition
@@ -129,8 +128,7 @@ def _optimizations() -> list[tuple[str, str, list[_Patch]]]:
             "first render",
             [
                 (encoder_text, "format_floats", _plain_floats),
-                (encoder_users, "format_floats", _plain_floats),
-                (encoder_users, "json_floats", _plain_floats),
+                (encoder_text, "json_floats", _plain_floats),
             ],
         ),
         ("label text cached", "text", [(LabelPairCache, "__missing__", _uncached_pairs)]),

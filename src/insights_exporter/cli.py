@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from insights_exporter import __version__
-from insights_exporter.config.durations import parse_duration
 from insights_exporter.config.schema import CONFIG_VARIABLE
+from insights_exporter.config.types import parse_duration
 from insights_exporter.errors import ConfigError
 from insights_exporter.logging import Redactor
 

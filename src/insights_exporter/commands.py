@@ -23,7 +23,7 @@ from insights_exporter.coder.client import CoderClient
 from insights_exporter.config.errors import InvalidConfigError
 from insights_exporter.config.loading import load
 from insights_exporter.config.schema import environment_variable
-from insights_exporter.config.secret_files import exposed_secret_files
+from insights_exporter.config.secret_settings import exposed_secret_files
 from insights_exporter.config.settings import Settings
 from insights_exporter.interpreter_tuning import tune_gc_and_gil
 from insights_exporter.metrics import catalogue

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from insights_exporter.bundle.options import BundleOptions
+from insights_exporter.bundle.customize import BundleOptions
 from insights_exporter.bundle.output import bundle_files, provisioning_files
 from insights_exporter.bundle.registry import DASHBOARDS, iter_panels
 from insights_exporter.cli import main

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from insights_exporter.check import Level
-from insights_exporter.check.secret_files import check_secret_files
+from insights_exporter.check.access import check_secret_files
 from insights_exporter.commands import configure_logging
 from insights_exporter.config.settings import CoderSettings, ServerSettings, Settings
 from insights_exporter.secrets import FileSecret

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from insights_exporter.config.durations import GO_UNITS, UNITS, parse_duration
+from insights_exporter.config.types import GO_UNITS, UNITS, parse_duration
 
 
 @pytest.mark.parametrize(

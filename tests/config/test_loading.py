@@ -10,7 +10,7 @@ import pytest
 
 from insights_exporter.config.errors import InvalidConfigError
 from insights_exporter.config.loading import load
-from insights_exporter.config.redacted_dump import redacted_dump
+from insights_exporter.config.secret_settings import redacted_dump
 from insights_exporter.config.settings import AgentStatsSource, Settings, UsernameMode
 from insights_exporter.errors import ConfigError
 from insights_exporter.secrets import EnvironmentSecret, FileSecret, LiteralSecret

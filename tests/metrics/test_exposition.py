@@ -15,7 +15,7 @@ import pytest
 from insights_exporter.config.settings import LimitSettings, UsernameMode
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.encoder import Format
-from insights_exporter.metrics.encoder.label_pairs import BLOCK_ROWS
+from insights_exporter.metrics.encoder.text import BLOCK_ROWS
 from insights_exporter.metrics.exposition import COLLECTORS, Exposition
 from insights_exporter.metrics.families import build_families
 from insights_exporter.privacy import UsernamePolicy

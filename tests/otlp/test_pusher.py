@@ -21,7 +21,7 @@ from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.encoder import FamilySamples, Format
 from insights_exporter.otlp import pusher as pushes
 from insights_exporter.otlp import sender as senders
-from insights_exporter.otlp.batching import MAX_REQUEST_BYTES, split_batches
+from insights_exporter.otlp.sender import MAX_REQUEST_BYTES, split_batches
 from insights_exporter.snapshot import AgentStats, Snapshot, Timestamped
 from tests.otlp.scenarios import HEADERS, SMALL_SNAPSHOT, TOKEN, export_events, responses, settings_for
 from tests.support.exposition_parsing import parse_series

@@ -17,12 +17,17 @@ from random import Random
 from typing import Final
 
 from insights_exporter.agent_stats.accumulator import Accumulator, CurrentSessions
-from insights_exporter.agent_stats.aggregate import Aggregate
-from insights_exporter.agent_stats.app_families import sum_by_app_family
+from insights_exporter.agent_stats.aggregate import Aggregate, sum_by_app_family
 from insights_exporter.agent_stats.collector import COLLECTOR_NAME
 from insights_exporter.app.poller import Poller
 from insights_exporter.coder.client import CoderClient
-from insights_exporter.config.settings import FilterSettings, LimitSettings, Settings, UsernameMode
+from insights_exporter.config.settings import (
+    CostSettings,
+    FilterSettings,
+    LimitSettings,
+    Settings,
+    UsernameMode,
+)
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.encoder import Format
 from insights_exporter.metrics.exposition import Exposition
@@ -41,6 +46,7 @@ __all__ = ["AgentStatsFeed", "Recorder", "recorder", "to_timestamped_samples"]
 _START_TIME_LINE: Final = re.compile(rb"^(process_start_time_seconds) \S+$", re.MULTILINE)
 _SESSION_TTL: Final = 90
 _KEY: Final = b"the key of the history"
+_COST: Final = CostSettings(price_per_unit=0.04, currency="EUR")
 
 
 async def _discard(_: Snapshot) -> None:
@@ -146,7 +152,7 @@ class Recorder:
         }
         self._poller = Poller(
             client,
-            Settings(coder=CODER_SETTINGS),
+            Settings(coder=CODER_SETTINGS, cost=_COST),
             publish=_discard,
             clock=clock,
             random=Random(1),

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TypeVar
 
 from insights_exporter.agent_stats.aggregate import (
+    APP_FAMILIES,
     BUCKET_COUNT,
     NO_EXPONENTIAL_BUCKETS,
     Aggregate,
@@ -18,7 +19,6 @@ from insights_exporter.agent_stats.aggregate import (
     rename_users,
     zip_users,
 )
-from insights_exporter.agent_stats.app_families import APP_FAMILIES
 from insights_exporter.agent_stats.late_rows import CommittedBatch, LateRowDetector
 from insights_exporter.metrics.packed_counts import any_decreased
 from insights_exporter.privacy import Filters, UsernamePolicy

@@ -14,7 +14,7 @@ import structlog
 from insights_exporter.app.logging_telemetry import LoggingTelemetry
 from insights_exporter.app.runtime import Dependencies, Runtime
 from insights_exporter.clock import Clock, SystemClock
-from insights_exporter.config.redacted_dump import redacted_dump
+from insights_exporter.config.secret_settings import redacted_dump
 from insights_exporter.config.settings import ServerSettings, Settings
 from insights_exporter.errors import ConfigError
 from insights_exporter.logging import Redactor, secret_sources

@@ -12,12 +12,14 @@ from typing import Any, Final
 import yaml
 
 from insights_exporter.bundle.alerts.renderers import alert_files
-from insights_exporter.bundle.customize import customize_dashboard, dashboard_json, rewrite_uids
-from insights_exporter.bundle.options import (
+from insights_exporter.bundle.customize import (
     BundleOptions,
     DashboardFormat,
     add_arguments,
     bundle_options_from_args,
+    customize_dashboard,
+    dashboard_json,
+    rewrite_uids,
 )
 from insights_exporter.bundle.registry import DASHBOARDS, FOLDER_UID, load_dashboard
 from insights_exporter.errors import ConfigError

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 from yarl import URL
 
-from insights_exporter.check.failures import address_finding, create_command, failed_finding
-from insights_exporter.check.finding import Finding, Level, clock_skew_finding
+from insights_exporter.check.finding import (
+    Finding,
+    Level,
+    address_finding,
+    clock_skew_finding,
+    create_command,
+    failed_finding,
+)
 from insights_exporter.check.permissions import PermissionCheck
 from insights_exporter.clock import Clock
 from insights_exporter.coder import models
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.versions import MIN_SUPPORTED_VERSION, Feature, ServerVersion
+from insights_exporter.config.secret_settings import exposed_secret_files, is_world_readable
 from insights_exporter.config.settings import Settings
-from insights_exporter.errors import SecretError, UpstreamError
+from insights_exporter.errors import ConfigError, SecretError, UpstreamError
+from insights_exporter.server.auth.web_config import load_web_config
 
-__all__ = ["AccessCheck"]
+__all__ = ["AccessCheck", "check_secret_files"]
 
 MAX_CLOCK_SKEW = 120.0
 """Seconds of skew that can move the end of "today" into an hour that Coder rejects as future."""
@@ -191,3 +200,24 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_secret_files(settings: Settings) -> Iterator[Finding]:
+    """Yield a warning for each file that every user of the machine can read."""
+    for key, path in (*exposed_secret_files(settings), *_exposed_server_key(settings)):
+        text = f"Every user of this machine can read {path} ({key})."
+        yield Finding(Level.WARNING, "secret files", text, f"Run chmod 600 {path} as the exporter's user.")
+
+
+def _exposed_server_key(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield the private key of the HTTP server, which the web configuration file names."""
+    file = settings.server.web_config_file
+    if file is None:
+        return
+    try:
+        tls = load_web_config(file).tls
+    except ConfigError:
+        # The server reports an invalid web configuration file.
+        return
+    if tls is not None and tls.key.file is not None and is_world_readable(tls.key.file):
+        yield f"tls_server_config.key_file of {file}", tls.key.file

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from insights_exporter.agent_stats.postgres import queries
 from insights_exporter.agent_stats.postgres.database import Database
-from insights_exporter.agent_stats.postgres.table_schema import (
+from insights_exporter.agent_stats.postgres.queries import (
     MISSING_PRIVILEGES,
     TABLE_COLUMNS_QUERY,
     TableSchema,

@@ -11,8 +11,7 @@ from typing import Final
 from insights_exporter.agent_stats.coderd_metrics.reader import COLLECT_INTERVAL, WorkspaceIndex
 from insights_exporter.agent_stats.coderd_metrics.scrape import AgentScrape, fetch_debug_metrics, parse_scrape
 from insights_exporter.check.data import connected_agents
-from insights_exporter.check.failures import STATISTICS_SWITCH, failed_finding
-from insights_exporter.check.finding import Finding, Level
+from insights_exporter.check.finding import STATISTICS_SWITCH, Finding, Level, failed_finding
 from insights_exporter.clock import Clock
 from insights_exporter.coder import models
 from insights_exporter.coder.client import CoderClient

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from insights_exporter.check.failures import STATISTICS_SWITCH, failed_finding
-from insights_exporter.check.finding import Finding, Level
+from insights_exporter.check.finding import STATISTICS_SWITCH, Finding, Level, failed_finding
 from insights_exporter.clock import Clock
 from insights_exporter.coder import models, time_ranges
 from insights_exporter.coder.client import CoderClient

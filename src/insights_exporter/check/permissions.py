@@ -8,8 +8,7 @@ from typing import Final
 
 import msgspec
 
-from insights_exporter.check.failures import failed_finding
-from insights_exporter.check.finding import Finding, Level
+from insights_exporter.check.finding import Finding, Level, failed_finding
 from insights_exporter.coder import models
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.models import PERMISSION_CHECKS

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final
 
-from insights_exporter.check.access import AccessCheck
+from insights_exporter.check.access import AccessCheck, check_secret_files
 from insights_exporter.check.agent_database import AgentDatabaseCheck
 from insights_exporter.check.coderd_metrics import CoderdMetricsCheck
 from insights_exporter.check.data import DataCheck
-from insights_exporter.check.failures import STATISTICS_SWITCH, failed_finding
-from insights_exporter.check.finding import Finding, Level
-from insights_exporter.check.secret_files import check_secret_files
+from insights_exporter.check.finding import STATISTICS_SWITCH, Finding, Level, failed_finding
 from insights_exporter.clock import Clock
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.config.settings import AgentStatsSource, Settings

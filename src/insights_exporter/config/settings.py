@@ -14,11 +14,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from insights_exporter.config.types import (
     CoderUrl,
+    CurrencyCode,
     Day,
     FamilyName,
     HttpUrl,
     NonNegativeSeconds,
     OutputPath,
+    PositiveNumber,
     PositiveSeconds,
     ReadableFile,
     SecretText,
@@ -34,6 +36,7 @@ __all__ = [
     "AgentStatsSettings",
     "AgentStatsSource",
     "CoderSettings",
+    "CostSettings",
     "FilterSettings",
     "InsightsSettings",
     "LimitSettings",
@@ -289,6 +292,24 @@ class LimitSettings(_Section):
     )
 
 
+class CostSettings(_Section):
+    """Price of the units in which Coder's quota counts the daily cost of workspaces."""
+
+    price_per_unit: PositiveNumber | None = Field(
+        default=None, description="Price of one unit. Dashboards then show money beside units."
+    )
+    currency: CurrencyCode | None = Field(
+        default=None, description="Currency of the price, such as `EUR`: a label, nothing is converted."
+    )
+
+    @field_validator("currency")
+    @classmethod
+    def _price_needs_currency(cls, value: Any, info: ValidationInfo) -> Any:
+        if (value is None) != (info.data.get("price_per_unit") is None):
+            raise invalid("price_per_unit and currency together", "one of them")
+        return value
+
+
 class AgentStatsSettings(_Section):
     """Source of agent reports, which latency histograms and sessions need."""
 
@@ -386,6 +407,7 @@ class Settings(_Section):
     filters: FilterSettings = FilterSettings()
     privacy: PrivacySettings = PrivacySettings()
     limits: LimitSettings = LimitSettings()
+    cost: CostSettings = CostSettings()
     agent_stats: AgentStatsSettings = AgentStatsSettings()
     server: ServerSettings = ServerSettings()
     otlp: OtlpSettings = OtlpSettings()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,19 +21,22 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from yarl import URL
 
-from insights_exporter.config.durations import parse_duration
 from insights_exporter.config.errors import quote, suggest
 from insights_exporter.secrets import MASK, SecretSource
 
 __all__ = [
+    "GO_UNITS",
     "THREE_FORMS",
+    "UNITS",
     "CoderUrl",
+    "CurrencyCode",
     "Day",
     "Expected",
     "FamilyName",
     "HttpUrl",
     "NonNegativeSeconds",
     "OutputPath",
+    "PositiveNumber",
     "PositiveSeconds",
     "ReadableFile",
     "SecretText",
@@ -42,8 +45,37 @@ __all__ = [
     "WindowName",
     "api_base_url",
     "invalid",
+    "parse_duration",
     "unique",
 ]
+
+UNITS: Final[Mapping[str, float]] = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+"""Units of exporter.yaml, in seconds."""
+
+GO_UNITS: Final[Mapping[str, float]] = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+"""Units of Go's ``time.ParseDuration``, the grammar of the web configuration file; it has no days."""
+
+_PART: Final = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d)"
+_DURATION: Final = re.compile(f"(?:{_PART})+")
+
+
+def parse_duration(text: str, units: Mapping[str, float] = UNITS) -> float:
+    """Return the seconds of a duration; raise ValueError for other texts and other units."""
+    if not _DURATION.fullmatch(text):
+        raise ValueError("not a duration")
+    parts = re.findall(_PART, text)
+    if any(unit not in units for _, unit in parts):
+        raise ValueError("unknown unit")
+    return float(sum(float(number) * units[unit] for number, unit in parts))
+
 
 T = TypeVar("T")
 
@@ -156,6 +188,9 @@ Text = Annotated[str, Expected("a text"), AfterValidator(_text("a text")), Field
 ShellPattern = Annotated[
     str, Expected("a shell pattern"), AfterValidator(_text("a shell pattern")), Field(min_length=1)
 ]
+
+PositiveNumber = Annotated[float, Expected("a number above 0"), Field(gt=0, allow_inf_nan=False)]
+CurrencyCode = Annotated[str, Expected("a currency code such as EUR"), Field(pattern=r"^[A-Z]{3}$")]
 
 _WINDOW_EXPECTED: Final = '"today", "yesterday" or days such as "7d"'
 

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeAlias
 
 import yaml
 
-from insights_exporter.config.durations import GO_UNITS, parse_duration
 from insights_exporter.config.errors import InvalidConfigError, Problem, quote
+from insights_exporter.config.types import GO_UNITS, parse_duration
 
 __all__ = ["KeyPath", "Tree", "YamlDocument", "YamlValue"]
 

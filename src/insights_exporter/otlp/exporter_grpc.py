@@ -17,7 +17,7 @@ from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExp
 from opentelemetry.sdk.metrics.export import MetricExporter
 
 from insights_exporter.otlp.endpoint import Endpoint
-from insights_exporter.otlp.receiver_status import FailureReason, ReceiverStatus
+from insights_exporter.otlp.sender import FailureReason, ReceiverStatus
 
 __all__ = ["create_grpc_exporter"]
 

@@ -18,7 +18,7 @@ from requests.exceptions import SSLError
 
 from insights_exporter.http_headers import parse_retry_after
 from insights_exporter.otlp.endpoint import Endpoint
-from insights_exporter.otlp.receiver_status import FailureReason, ReceiverStatus
+from insights_exporter.otlp.sender import FailureReason, ReceiverStatus
 
 __all__ = ["create_http_exporter"]
 

@@ -23,8 +23,13 @@ from insights_exporter.errors import ConfigError
 from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.otlp.endpoint import resolve_endpoint
 from insights_exporter.otlp.points import Timestamps, to_unix_nanos
-from insights_exporter.otlp.receiver_status import FailureReason, clean_message
-from insights_exporter.otlp.sender import ExportBatch, Sender, run_in_daemon_thread
+from insights_exporter.otlp.sender import (
+    ExportBatch,
+    FailureReason,
+    Sender,
+    clean_message,
+    run_in_daemon_thread,
+)
 from insights_exporter.snapshot import Snapshot
 from insights_exporter.telemetry import Telemetry
 

@@ -3,26 +3,167 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
+from opentelemetry.sdk.metrics.export import (
+    Metric,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    ResourceMetrics,
+    ScopeMetrics,
+)
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from insights_exporter.config.settings import OtlpProtocol, OtlpSettings
 from insights_exporter.errors import ConfigError
 from insights_exporter.metrics.encoder import FamilySamples
-from insights_exporter.otlp.batching import split_batches
 from insights_exporter.otlp.endpoint import Endpoint, resolve_headers
-from insights_exporter.otlp.points import Timestamps, metric_streams
-from insights_exporter.otlp.receiver_status import FailureReason, ReceiverStatus
+from insights_exporter.otlp.points import MetricStream, Point, Timestamps, metric_streams
 from insights_exporter.secrets import mask_secrets
 
-__all__ = ["ExportBatch", "ExportResult", "Sender", "run_in_daemon_thread"]
+__all__ = [
+    "MAX_REQUEST_BYTES",
+    "ExportBatch",
+    "ExportResult",
+    "FailureReason",
+    "ReceiverStatus",
+    "Sender",
+    "clean_message",
+    "run_in_daemon_thread",
+    "split_batches",
+]
+
+MAX_REQUEST_BYTES: Final = 2 * 2**20
+"""Approximate size of a request before compression; gRPC receivers accept 4 MiB by default."""
+
+_SCOPE: Final = InstrumentationScope("insights_exporter")
+"""Without a version: some receivers make it a label, and each release would start new series."""
+
+_BYTES_PER_METRIC: Final = 64
+_BYTES_PER_ATTRIBUTE: Final = 12
+
+
+def split_batches(
+    streams: Iterable[MetricStream], resource: Resource, *, max_bytes: int = MAX_REQUEST_BYTES
+) -> Iterator[MetricsData]:
+    """Yield requests with all points; a stream may continue in the next request."""
+    metrics: list[Metric] = []
+    size = 0
+    for stream in streams:
+        points: list[Point] = []
+        size += _BYTES_PER_METRIC + len(stream.name) + len(stream.help)
+        for point in stream.points:
+            point_size = stream.bytes_per_point + _attributes_size(point.attributes or {})
+            if size + point_size > max_bytes and (metrics or points):
+                if points:
+                    metrics.append(stream.metric(points))
+                yield _metrics_data(metrics, resource)
+                metrics, points, size = [], [], 0
+            points.append(point)
+            size += point_size
+        if points:
+            metrics.append(stream.metric(points))
+    if metrics:
+        yield _metrics_data(metrics, resource)
+
+
+def _metrics_data(metrics: list[Metric], resource: Resource) -> MetricsData:
+    return MetricsData([ResourceMetrics(resource, [ScopeMetrics(_SCOPE, metrics, "")], "")])
+
+
+def _attributes_size(attributes: Mapping[str, Any]) -> int:
+    """Return the approximate encoded size of attributes in bytes."""
+    return sum(
+        _BYTES_PER_ATTRIBUTE + len(name) + (len(value) if value.isascii() else len(value.encode()))
+        for name, value in attributes.items()
+    )
+
+
+_MAX_MESSAGE_LENGTH: Final = 200
+_SPACE_OR_CONTROL: Final = re.compile(
+    r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u202a-\u202e\u2066-\u2069]+"
+)
+"""White space, control characters, lone surrogates, and characters that change the text direction."""
+
+
+class FailureReason(StrEnum):
+    """Class of a failure: the value of the label ``reason``."""
+
+    UNAVAILABLE = "unavailable"
+    """No connection, no response in time, or a response of a gateway (HTTP 5xx)."""
+    TLS = "tls"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    """Wrong path, or a server that is no OTLP receiver."""
+    RATE_LIMITED = "rate_limited"
+    TOO_LARGE = "too_large"
+    REJECTED = "rejected"
+    """The receiver read the request and rejected its points."""
+    REDIRECT = "redirect"
+    CONFIG = "config"
+    """A header or certificate file is missing or invalid."""
+    STOPPED = "stopped"
+    """The exporter stopped during the push."""
+    INTERNAL = "internal"
+    OTHER = "other"
+
+
+@dataclass(slots=True)
+class ReceiverStatus:
+    """State of one push.
+
+    ``error`` describes why the last request failed: an exception's name or a status code. ``reason`` is its
+    class. ``request_invalid`` is true if the receiver rejected this request for its content: the next request
+    may succeed. ``rejected_points`` are points that the receiver dropped from accepted requests. ``message``
+    is the receiver's own text, raw. ``retry_after`` is the pause in seconds that the receiver requests.
+    """
+
+    reason: FailureReason = FailureReason.UNAVAILABLE
+    error: str = ""
+    message: str = ""
+    request_invalid: bool = False
+    rejected_points: int = 0
+    retry_after: float = 0.0
+
+    def reset(self) -> None:
+        """Start a push."""
+        self.rejected_points, self.message, self.error = 0, "", ""
+
+    def record_failure(
+        self,
+        reason: FailureReason,
+        error: str,
+        *,
+        message: str = "",
+        request_invalid: bool = False,
+        retry_after: float = 0.0,
+    ) -> None:
+        """Record a failed request or attempt."""
+        self.reason, self.error, self.message = reason, error, message
+        self.request_invalid, self.retry_after = request_invalid, retry_after
+
+    def record_success(self, *, rejected_points: int, message: str) -> None:
+        """Record an accepted request, maybe without some of its points."""
+        self.request_invalid, self.retry_after = False, 0.0
+        if rejected_points:
+            self.rejected_points += rejected_points
+            self.reason, self.error, self.message = FailureReason.REJECTED, "", message
+
+
+def clean_message(text: str) -> str:
+    """Return a receiver's text as one printable line of at most 200 characters."""
+    return _SPACE_OR_CONTROL.sub(" ", text).strip()[:_MAX_MESSAGE_LENGTH]
+
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from insights_exporter.agent_stats.coderd_metrics.counters import ByteGaugeTracker
+from insights_exporter.agent_stats.coderd_metrics.cursor import ByteGaugeTracker
 from insights_exporter.agent_stats.coderd_metrics.scrape import AgentSample
 
 AGENT = ("ada", "dev", "main")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from insights_exporter import interpreter_tuning
-from insights_exporter.agent_stats.app_families import APP_FAMILIES
+from insights_exporter.agent_stats.aggregate import APP_FAMILIES
 from insights_exporter.agent_stats.coderd_metrics.reader import WorkspaceIndex
 from insights_exporter.config.settings import UsernameMode
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS

@@ -9,9 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from insights_exporter.bundle.alerts.annotations import dashboard_url
 from insights_exporter.bundle.alerts.install_options import InstallOptions
-from insights_exporter.bundle.alerts.model import PanelLink
+from insights_exporter.bundle.alerts.model import PanelLink, dashboard_url
 from insights_exporter.bundle.registry import DASHBOARDS as DASHBOARD_INFOS
 from insights_exporter.bundle.registry import iter_panels, load_dashboard
 from insights_exporter.config.schema import SECTIONS

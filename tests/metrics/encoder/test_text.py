@@ -35,7 +35,7 @@ from insights_exporter.metrics.encoder import (
     Histogram,
     HistogramSample,
 )
-from insights_exporter.metrics.encoder.label_pairs import BLOCK_ROWS
+from insights_exporter.metrics.encoder.text import BLOCK_ROWS
 from tests.support.exposition_text import encode_exposition, encode_family
 
 VALUES = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Self
 
 import msgspec
 from msgspec import Struct
 
-from insights_exporter.agent_stats.coderd_metrics.scrape import AgentScrape
+from insights_exporter.agent_stats.coderd_metrics.scrape import AgentName, AgentSample, AgentScrape
 
-__all__ = ["SampleCursor"]
+__all__ = ["ByteGaugeTracker", "SampleCursor"]
 
 START_TIME_TOLERANCE: Final = 5.0
 """Seconds by which the reported start time of one process may vary."""
@@ -88,3 +89,61 @@ class SampleCursor(Struct, frozen=True, array_like=True):
         return msgspec.structs.replace(
             self, start_time=scrape.start_time, collection_count=scrape.collection_count
         )
+
+
+Bytes = tuple[int, int]
+"""Received and transmitted bytes."""
+
+
+class ByteGaugeTracker:
+    """The byte gauges of the last collection.
+
+    ``resets_each_collection`` is True once the gauges are known to be reset at each collection.
+    """
+
+    def __init__(self, *, resets_each_collection: bool = False) -> None:
+        self.resets_each_collection = resets_each_collection
+        self._previous: dict[AgentName, Bytes] | None = None
+
+    def start(self, agents: Mapping[AgentName, AgentSample]) -> None:
+        """Set the baseline without counting it."""
+        self._previous = _byte_values(agents)
+
+    def update(
+        self, agents: Mapping[AgentName, AgentSample], *, restarted: bool, detects_restart: bool
+    ) -> dict[AgentName, Bytes]:
+        """Return the received and transmitted bytes of each agent since the last update.
+
+        ``detects_restart`` says whether the scrape shows restarts of coderd. If it does not, a decrease is
+        taken for a restart.
+        """
+        current, previous = _byte_values(agents), self._previous
+        self._previous = current
+        if restarted:
+            return current
+        if previous is not None and detects_restart and not self.resets_each_collection:
+            self.resets_each_collection = any(
+                agent not in current or current[agent][0] < received or current[agent][1] < transmitted
+                for agent, (received, transmitted) in previous.items()
+            )
+        if self.resets_each_collection:
+            return current
+        if previous is None:
+            return {}
+        return {
+            agent: _increase(current_bytes, previous.get(agent, (0, 0)))
+            for agent, current_bytes in current.items()
+        }
+
+
+def _byte_values(agents: Mapping[AgentName, AgentSample]) -> dict[AgentName, Bytes]:
+    return {
+        agent: (agent_sample.received, agent_sample.transmitted) for agent, agent_sample in agents.items()
+    }
+
+
+def _increase(current: Bytes, previous: Bytes) -> Bytes:
+    received, transmitted = (
+        new - old if new >= old else new for new, old in zip(current, previous, strict=True)
+    )
+    return received, transmitted

@@ -13,8 +13,7 @@ from typing import Final, Self
 
 from insights_exporter.agent_stats.accumulator import Accumulator, CurrentSessions
 from insights_exporter.agent_stats.aggregate import Aggregate, bucket_index, bucket_number
-from insights_exporter.agent_stats.coderd_metrics.counters import ByteGaugeTracker, Bytes
-from insights_exporter.agent_stats.coderd_metrics.cursor import SampleCursor
+from insights_exporter.agent_stats.coderd_metrics.cursor import ByteGaugeTracker, Bytes, SampleCursor
 from insights_exporter.agent_stats.coderd_metrics.scrape import (
     OFFLOAD_ABOVE_CHARS,
     AgentName,

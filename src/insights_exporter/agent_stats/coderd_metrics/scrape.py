@@ -14,7 +14,7 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from insights_exporter.agent_stats.app_families import app_family
+from insights_exporter.agent_stats.aggregate import app_family
 from insights_exporter.errors import AgentStatsError, Forbidden, UnsupportedEndpoint
 
 __all__ = [

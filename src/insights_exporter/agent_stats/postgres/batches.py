@@ -4,26 +4,24 @@ While one batch is aggregated here, the database already computes the next one.
 """
 
 from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
-
 from insights_exporter.agent_stats.accumulator import Accumulator
 from insights_exporter.agent_stats.postgres import queries
 from insights_exporter.agent_stats.postgres.database import Database
+from insights_exporter.agent_stats.postgres.queries import TableSchema
 from insights_exporter.agent_stats.postgres.row_aggregation import (
     GroupIndex,
     NameLoader,
     RowAggregator,
     SessionColumn,
 )
-from insights_exporter.agent_stats.postgres.table_schema import TableSchema
 from insights_exporter.config.settings import AgentStatsSettings
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["MINUTE", "BatchReader", "floor_to_minute"]
+__all__ = ["BatchReader", "MINUTE", "floor_to_minute"]
 
 MINUTE: Final = timedelta(minutes=1)
 

@@ -20,8 +20,8 @@ from insights_exporter.agent_stats.collector import COLLECTOR_NAME, AgentStatsCo
 from insights_exporter.agent_stats.postgres import queries
 from insights_exporter.agent_stats.postgres.batches import MINUTE, BatchReader, floor_to_minute
 from insights_exporter.agent_stats.postgres.database import Database
+from insights_exporter.agent_stats.postgres.queries import TABLE_COLUMNS_QUERY, TableSchema
 from insights_exporter.agent_stats.postgres.row_aggregation import NameLoader, parse_current_sessions
-from insights_exporter.agent_stats.postgres.table_schema import TABLE_COLUMNS_QUERY, TableSchema
 from insights_exporter.clock import Clock
 from insights_exporter.config.settings import AgentStatsSettings
 from insights_exporter.errors import AgentStatsError

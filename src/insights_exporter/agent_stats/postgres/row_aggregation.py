@@ -10,11 +10,17 @@ from typing import Final, NamedTuple
 import msgspec
 
 from insights_exporter.agent_stats.accumulator import Accumulator, CurrentSessions, PseudonymMap
-from insights_exporter.agent_stats.aggregate import BUCKET_COUNT, Aggregate, AppKey, get_or_create_counts
-from insights_exporter.agent_stats.app_families import APP_FAMILIES, sum_by_app_family
+from insights_exporter.agent_stats.aggregate import (
+    APP_FAMILIES,
+    BUCKET_COUNT,
+    Aggregate,
+    AppKey,
+    get_or_create_counts,
+    sum_by_app_family,
+)
 from insights_exporter.agent_stats.postgres import queries
 from insights_exporter.agent_stats.postgres.database import Database
-from insights_exporter.agent_stats.postgres.table_schema import TableSchema
+from insights_exporter.agent_stats.postgres.queries import TableSchema
 from insights_exporter.clock import Clock
 from insights_exporter.interpreter_tuning import yielding
 from insights_exporter.metrics.packed_counts import BITS_PER_COUNT, unpack_counts

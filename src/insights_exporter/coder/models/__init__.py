@@ -6,30 +6,28 @@ cycles, out of garbage collection.
 """
 
 from insights_exporter.coder.models.deployment import (
+    PERMISSION_CHECKS,
+    AuthorizationCheck,
+    BuildInfo,
     DatabaseHealth,
     DeploymentStats,
     Entitlement,
     Entitlements,
     Health,
-    PercentilesMs,
-    SectionHealth,
-    SessionCount,
-    WorkspaceStats,
-)
-from insights_exporter.coder.models.fields import none_if_zero_time
-from insights_exporter.coder.models.identity import (
-    PERMISSION_CHECKS,
-    AuthorizationCheck,
-    BuildInfo,
     NewToken,
     Organization,
+    PercentilesMs,
     Role,
+    SectionHealth,
+    SessionCount,
     Token,
     TokenConfig,
     User,
     UsersPage,
+    WorkspaceStats,
     batch_checks,
 )
+from insights_exporter.coder.models.fields import none_if_zero_time
 from insights_exporter.coder.models.insights import (
     AppUsage,
     ConnectionLatency,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from insights_exporter.metrics.encoder.encoder import Encoder, encode
 from insights_exporter.metrics.encoder.gzip_blocks import EncodedBody
-from insights_exporter.metrics.encoder.label_pairs import LabelPairCache
 from insights_exporter.metrics.encoder.number_format import format_float
 from insights_exporter.metrics.encoder.samples import (
     ExponentialBuckets,
@@ -23,7 +22,7 @@ from insights_exporter.metrics.encoder.samples import (
     is_valid,
     min_max,
 )
-from insights_exporter.metrics.encoder.text import EOF, Format
+from insights_exporter.metrics.encoder.text import EOF, Format, LabelPairCache
 
 __all__ = [
     "EOF",

@@ -7,15 +7,15 @@ from typing import Final
 
 from insights_exporter.metrics.derivation_cache import TwoGenerationCache
 from insights_exporter.metrics.encoder.gzip_blocks import EncodedBody, compress
-from insights_exporter.metrics.encoder.label_pairs import LabelPairCache
 from insights_exporter.metrics.encoder.samples import FamilySamples, SeriesGroup
 from insights_exporter.metrics.encoder.text import (
     Format,
+    LabelPairCache,
+    encode_groups,
     encode_header,
     encode_rows,
     encode_samples,
 )
-from insights_exporter.metrics.encoder.user_series import encode_groups
 
 __all__ = ["Encoder", "encode"]
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from insights_exporter.server.auth.middleware import create_middlewares
 from insights_exporter.server.auth.rate_limit import AuthState
-from insights_exporter.server.auth.reloader import WebConfigReloader
 from insights_exporter.server.auth.tls import reloading_context
-from insights_exporter.server.auth.web_config import WebConfig, load_web_config
+from insights_exporter.server.auth.web_config import WebConfig, WebConfigReloader, load_web_config
 
 __all__ = [
     "AuthState",

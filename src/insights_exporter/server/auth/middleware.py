@@ -20,8 +20,7 @@ from insights_exporter.config.settings import ServerSettings
 from insights_exporter.errors import SecretError
 from insights_exporter.server.auth.passwords import TooBusy
 from insights_exporter.server.auth.rate_limit import LOGIN_ATTEMPT_LIMIT, AuthState, RateLimit
-from insights_exporter.server.auth.reloader import WebConfigReloader
-from insights_exporter.server.auth.web_config import WebConfig
+from insights_exporter.server.auth.web_config import WebConfig, WebConfigReloader
 
 __all__ = ["create_middlewares"]
 

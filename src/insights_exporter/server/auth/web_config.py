@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from insights_exporter.clock import Clock
 from insights_exporter.config.errors import quote
 from insights_exporter.config.yaml_document import YamlDocument, YamlValue
+from insights_exporter.errors import ConfigError
 from insights_exporter.secrets import Secret
 from insights_exporter.server.auth.rate_limit import RateLimit
-from insights_exporter.server.auth.tls_config import TlsConfig, read_tls
+from insights_exporter.server.auth.tls import TlsConfig, read_tls, tls_context
+from insights_exporter.telemetry import Telemetry
 
-__all__ = ["WebConfig", "load_web_config"]
+__all__ = ["WebConfig", "WebConfigReloader", "load_web_config"]
 
 _ALLOWED_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "Content-Security-Policy": (),
@@ -103,3 +109,89 @@ def _rate_limit(value: YamlValue) -> RateLimit | None:
     if is_valid and interval > 0 and burst == 0:
         value.add_problem("a burst of at least 1 with an interval", "0, which rejects every request")
     return RateLimit(interval, burst) if interval > 0 else None
+
+
+logger = structlog.stdlib.get_logger(__name__)
+
+_StatSignature = tuple[tuple[int, int, int] | None, ...]
+
+
+class WebConfigReloader:
+    """Loads a web configuration file and reloads it on change; raises ConfigError if the first load fails.
+
+    Each access costs one ``stat`` per file. After a failed reload the last valid configuration stays active;
+    the failure is reported once, to the log and to ``telemetry``.
+    """
+
+    def __init__(self, path: Path, *, telemetry: Telemetry, clock: Clock) -> None:
+        self._path = path
+        self._telemetry = telemetry
+        self._clock = clock
+        # The signature is taken before the file is read, so a change in between causes another reload.
+        config_signature = _stat_signature([path])
+        config = load_web_config(path)
+        files = _watched_files(path, config)
+        self._signature = (*config_signature, *_stat_signature(files[1:]))
+        self._context = tls_context(config.tls) if config.tls is not None else None
+        self._config = config
+        self._files = files
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the server uses TLS; a change needs a restart."""
+        return self._context is not None
+
+    def config(self) -> WebConfig:
+        """Return the current configuration."""
+        self._refresh()
+        return self._config
+
+    def context(self) -> ssl.SSLContext:
+        """Return the current TLS context; raise ConfigError without TLS."""
+        self._refresh()
+        if self._context is None:
+            raise ConfigError(f"{self._path}: expected tls_server_config, got none")
+        return self._context
+
+    def _refresh(self) -> None:
+        signature = _stat_signature(self._files)
+        if signature == self._signature:
+            return
+        self._signature = signature
+        try:
+            config, context = self._load()
+        except ConfigError as error:
+            logger.error("web config reload failed", error=str(error))  # noqa: TRY400  # The message says it all.
+            self._telemetry.config_reloaded(success=False, at=self._clock.now())
+            return
+        files = _watched_files(self._path, config)
+        if files != self._files:
+            self._files, self._signature = files, (signature[0], *_stat_signature(files[1:]))
+        self._config, self._context = config, context
+        logger.info("web config reloaded")
+        self._telemetry.config_reloaded(success=True, at=self._clock.now())
+
+    def _load(self) -> tuple[WebConfig, ssl.SSLContext | None]:
+        config = load_web_config(self._path)
+        if (config.tls is None) != (self._context is None):
+            before, after = ("on", "off") if self.uses_tls else ("off", "on")
+            raise ConfigError(
+                f"{self._path}: expected TLS to stay {before}, got {after}; restart to change it"
+            )
+        return config, tls_context(config.tls) if config.tls is not None else None
+
+
+def _watched_files(path: Path, config: WebConfig) -> list[Path]:
+    return [path, *(config.tls.files if config.tls is not None else ())]
+
+
+def _stat_signature(files: Iterable[Path]) -> _StatSignature:
+    return tuple(_stat_file(file) for file in files)
+
+
+def _stat_file(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

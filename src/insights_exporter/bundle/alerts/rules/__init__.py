@@ -6,7 +6,6 @@ from insights_exporter.bundle.alerts.install_options import InstallOptions
 from insights_exporter.bundle.alerts.model import RuleGroup
 from insights_exporter.bundle.alerts.rules import (
     active_users,
-    agents,
     app_usage,
     exporter,
     latency,
@@ -27,6 +26,6 @@ def rule_groups(options: InstallOptions) -> tuple[RuleGroup, ...]:
         app_usage.group(options),
         active_users.activity_group(options),
         app_usage.parameters_group(options),
-        agents.group(options),
+        workspaces.agents_group(options),
         workspaces.group(options),
     )
