@@ -24,8 +24,9 @@ from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family
 from tools.alerts_page import alerts_page
 from tools.dashboards_page import dashboards_page
+from tools.generated_files import write_or_check
 
-__all__ = ["configuration_page", "main", "metrics_page", "pages", "stale_pages", "write_pages"]
+__all__ = ["configuration_page", "main", "metrics_page", "pages"]
 
 _HEADER = "<!-- Written by `make generate`; change the code and not this page. -->"
 
@@ -116,33 +117,16 @@ _COLLECTOR_SECTIONS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def pages() -> dict[str, str]:
-    """Return every generated page by its file's name."""
-    return {
+def pages(folder: Path) -> dict[Path, str]:
+    """Return every generated page by its path in ``folder``."""
+    texts = {
         "metrics.md": metrics_page(),
         "configuration.md": configuration_page(),
         "exporter.schema.json": json_schema(),
         "alerts.md": alerts_page(_HEADER),
         "dashboards.md": dashboards_page(_HEADER),
     }
-
-
-def write_pages(folder: Path) -> list[Path]:
-    """Write the pages into a folder and return those that changed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stale = stale_pages(folder)
-    for file in stale:
-        file.write_text(pages()[file.name], encoding="utf-8")
-    return stale
-
-
-def stale_pages(folder: Path) -> list[Path]:
-    """Return the files that are not as the code has them."""
-    return [folder / name for name, text in pages().items() if _read_if_exists(folder / name) != text]
-
-
-def _read_if_exists(file: Path) -> str | None:
-    return file.read_text(encoding="utf-8") if file.is_file() else None
+    return {folder / name: text for name, text in texts.items()}
 
 
 def metrics_page() -> str:
@@ -252,10 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path("docs"), help="folder of the pages")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is stale")
     options = parser.parse_args(arguments)
-    stale = stale_pages(options.folder) if options.check else write_pages(options.folder)
-    state = "stale; run make generate" if options.check else "written"
-    sys.stdout.writelines(f"{path}: {state}\n" for path in stale)
-    return 1 if options.check and stale else 0
+    return write_or_check(pages(options.folder), check=options.check)
 
 
 if __name__ == "__main__":

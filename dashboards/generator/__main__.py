@@ -20,6 +20,7 @@ from dashboards.generator import (
 from insights_exporter.bundle import registry
 from insights_exporter.bundle.customize import dashboard_json
 from insights_exporter.bundle.registry import DashboardInfo
+from tools.generated_files import write_or_check
 
 __all__ = ["DASHBOARD_BUILDERS", "main"]
 
@@ -40,18 +41,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=Path("dashboards"))
     parser.add_argument("--check", action="store_true", help="compare only; exit with 1 if a file is stale")
     args = parser.parse_args(argv)
-    stale = []
-    for info, build in DASHBOARD_BUILDERS.items():
-        path, rendered = args.folder / f"{info.slug}.json", dashboard_json(build())
-        if path.exists() and path.read_text(encoding="utf-8") == rendered:
-            continue
-        stale.append(path)
-        if not args.check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(rendered, encoding="utf-8")
-    for path in stale:
-        sys.stdout.write(f"{'stale' if args.check else 'written'}: {path}\n")
-    return 1 if stale and args.check else 0
+    files = {
+        args.folder / f"{info.slug}.json": dashboard_json(build())
+        for info, build in DASHBOARD_BUILDERS.items()
+    }
+    return write_or_check(files, check=args.check)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import Insights, Inventory, Template, TemplateKey, TemplateUsage
 from tests.insights.harness import NOT_FOUND, SERVER_ERROR
 from tests.support.clock import FakeClock
+from tests.support.counter_judge import CounterJudge
 from tests.support.recording_telemetry import RecordingTelemetry
 from tests.support.scripted_coder import ApiCall, ScriptedCoder, UsageEvent
 
@@ -52,8 +53,7 @@ class Replica:
         """Restart the process, which loses all state."""
         self.telemetry = RecordingTelemetry()
         self.collector = InsightsCollector(INSIGHTS, poll=POLL, filters=Filters(), telemetry=self.telemetry)
-        self.exported: dict[SeriesKey, float] = {}
-        self.highest: dict[SeriesKey, float] = {}
+        self.judge: CounterJudge[SeriesKey] = CounterJudge()
         self.fresh_at = dict.fromkeys(("", *TEMPLATES), START - timedelta(days=1))
         """When the data of the deployment and of each template was last polled without a fault."""
 
@@ -70,17 +70,12 @@ class Replica:
         for template in self.fresh_at:
             if not self.world.is_faulty(template):
                 self.fresh_at[template] = now
-        exported = self.world.series_of(result.value)
-        expected = self.world.expected_totals()
-        for key, value in exported.items():
-            assert self.highest.get(key, 0) <= value <= expected.get(key, 0), key
-        for key, value in self.exported.items():
-            # A series of 0 may vanish at any time, another one only after its data expired.
-            expires_at = self.fresh_at[key[0]] + timedelta(seconds=POLL.max_staleness)
-            assert key in exported or value == 0 or now > expires_at, key
+        assert not self.judge.check(
+            self.world.series_of(result.value),
+            may_vanish=lambda key: now > self.fresh_at[key[0]] + timedelta(seconds=POLL.max_staleness),
+            upper_bounds=self.world.expected_totals(),
+        )
         self._check_pending(result.value)
-        self.highest |= exported
-        self.exported = exported
 
     def _check_pending(self, insights: Insights) -> None:
         """Assert that missing totals are reported as pending."""
@@ -264,8 +259,8 @@ class TotalsStateMachine(RuleBasedStateMachine):
         expected = self.world.expected_totals()
         for replica in (*self.replicas, fresh):
             replica.poll()
-            assert {key: value for key, value in replica.exported.items() if value} == expected
-            assert replica.exported.keys() == fresh.exported.keys()
+            assert {key: value for key, value in replica.judge.served.items() if value} == expected
+            assert replica.judge.served.keys() == fresh.judge.served.keys()
             assert replica.telemetry.corrected_counters == 0
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from tools.chart.helm import find_helm
 from tools.chart.manifests import golden_files, manifest_files
 from tools.chart.outputs import chart_files
 from tools.chart.paths import CHART, GOLDENS
+from tools.generated_files import write_or_check
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,50 +20,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.chart", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     check = parser.parse_args(arguments).check
-    files = chart_files()
-    failed = _compare(files, CHART / "files", ("scrape.py", "store_token.py")) if check else _write(files)
+    failed = write_or_check(
+        chart_files(), check=check, folder=CHART / "files", keep=("scrape.py", "store_token.py")
+    )
     helm = find_helm()
     if helm is None:
         sys.stdout.write("helm is missing: plain manifests and goldens are not compared or written.\n")
         return failed
-    rendered = manifest_files(helm)
-    goldens = golden_files(helm)
-    if not check:
-        _write(rendered | goldens)
-        return 0
-    for folder in {path.parent for path in rendered}:
-        failed |= _compare(rendered, folder, ("kustomization.yaml",))
-    failed |= _compare(goldens, GOLDENS, ())
-    return failed
-
-
-def _write(files: dict[Path, str]) -> int:
-    for path in _stale(files):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(files[path], encoding="utf-8")
-        sys.stdout.write(f"written: {path}\n")
-    return 0
-
-
-def _compare(files: dict[Path, str], folder: Path, others: tuple[str, ...]) -> int:
-    stale = _stale(files)
-    left = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path not in files
-        and path.name not in others
-        and "__pycache__" not in path.parts
-    )
-    sys.stdout.writelines(f"stale: {path}\n" for path in stale)
-    sys.stdout.writelines(f"left over: {path}\n" for path in left)
-    return 1 if stale or left else 0
-
-
-def _stale(files: dict[Path, str]) -> list[Path]:
-    return [
-        path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
+    manifests = manifest_files(helm)
+    for folder in {path.parent for path in manifests}:
+        files = {path: text for path, text in manifests.items() if path.parent == folder}
+        failed |= write_or_check(files, check=check, folder=folder, keep=("kustomization.yaml",))
+    return failed | write_or_check(golden_files(helm), check=check, folder=GOLDENS)
 
 
 if __name__ == "__main__":
