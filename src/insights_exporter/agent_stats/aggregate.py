@@ -1,4 +1,8 @@
-"""Aggregates: counts of agent reports by the labels of the exported series, and how to merge them."""
+"""Aggregates: counts of agent reports by the labels of the exported series, and how to merge them.
+
+The ``app`` label holds an app family. Newer agents report the client, such as ``cursor``, older ones only its
+family, so both sources count by family. A family is named by its app slug in Coder's insights API.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adapt the packaged dashboards to an installation, without their generator."""
+"""Options of a bundle, and how they adapt the packaged dashboards without their generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends the requests of one push with OpenTelemetry's own exporter."""
+"""Send one push in batches with OpenTelemetry's own exporter, and classify the receiver's answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""The cursor of coderd's metrics: the last counted collection, so that none is counted twice."""
+"""What was counted of coderd's metrics: the cursor of the last collection, and the byte gauges' last values.
+
+Coder resets the byte gauges at each collection to the bytes since the previous one, although their HELP
+describes cumulative values. Both forms are supported: a gauge that decreases, or an agent that disappears,
+without a restart of coderd proves that the gauges are reset. Until then only increases are counted, which
+never counts a byte twice.
+"""
 
 from __future__ import annotations
 

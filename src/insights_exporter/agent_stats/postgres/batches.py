@@ -4,10 +4,12 @@ While one batch is aggregated here, the database already computes the next one.
 """
 
 from __future__ import annotations
+
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
+
 from insights_exporter.agent_stats.accumulator import Accumulator
 from insights_exporter.agent_stats.postgres import queries
 from insights_exporter.agent_stats.postgres.database import Database
@@ -21,7 +23,7 @@ from insights_exporter.agent_stats.postgres.row_aggregation import (
 from insights_exporter.config.settings import AgentStatsSettings
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["BatchReader", "MINUTE", "floor_to_minute"]
+__all__ = ["MINUTE", "BatchReader", "floor_to_minute"]
 
 MINUTE: Final = timedelta(minutes=1)
 

@@ -1,4 +1,4 @@
-"""Create the TLS context of a web configuration, and use the current one for each new connection."""
+"""TLS of a web configuration: read its section, create the context, use the current one per connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load the web configuration file, in the format of Prometheus' exporter-toolkit."""
+"""Load the web configuration file, in the format of Prometheus' exporter-toolkit, and reload it on change."""
 
 from __future__ import annotations
 
