@@ -7,87 +7,17 @@ import errno
 import re
 import resource
 import socket
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import pytest
-import trustme
 from aiohttp import ClientSession
 
-from insights_exporter.server import AppContext, ConnectionLimits, HttpServer, create_app, http_server
+from insights_exporter.server import ConnectionLimits, http_server
 from insights_exporter.server.connections import Connection
-from tests.server.fakes import FakeExposition, fake_context
-from tests.support.recording_telemetry import RecordingTelemetry
+from tests.server.fakes import FakeExposition
+from tests.server.running_server import RawClient, run_server
 
 LARGE_BODY = b"x" * 2**24
-
-
-@dataclass
-class RawClient:
-    """A TCP connection to the server."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def exchange(self, request: bytes) -> bytes:
-        """Send bytes and return everything up to the end of the connection."""
-        self.writer.write(request)
-        async with asyncio.timeout(10):
-            return await self.reader.read()
-
-    async def wait_disconnected(self) -> bool:
-        """Wait until the server closes or aborts the connection."""
-        async with asyncio.timeout(10):
-            try:
-                while await self.reader.read(2**20):
-                    pass
-            except ConnectionError:
-                return True
-        return self.reader.at_eof()
-
-
-@dataclass
-class RunningServer:
-    """A server and its clients."""
-
-    url: str
-    context: AppContext
-    clients: list[RawClient] = field(default_factory=list)
-
-    async def connect(self) -> RawClient:
-        """Open a connection."""
-        host, _, port = self.url.partition("://")[2].rpartition(":")
-        client = RawClient(*await asyncio.open_connection(host, int(port)))
-        self.clients.append(client)
-        return client
-
-    async def scrape(self) -> int:
-        """Scrape over a new connection and return the status."""
-        async with ClientSession() as session, session.get(self.url + "/metrics") as response:
-            await response.read()
-            return response.status
-
-
-@asynccontextmanager
-async def run_server(
-    limits: ConnectionLimits | None = None,
-    exposition: FakeExposition | None = None,
-    tls: ssl.SSLContext | None = None,
-) -> AsyncIterator[RunningServer]:
-    """Run a server with a fake context."""
-    servers: list[RunningServer] = []
-    app = create_app(lambda: servers[0].context)
-    async with HttpServer(app, host="127.0.0.1", port=0, limits=limits, tls=tls) as running:
-        server = RunningServer(
-            running.url, fake_context(exposition or FakeExposition(), RecordingTelemetry())
-        )
-        servers.append(server)
-        yield server
-        for client in server.clients:
-            client.writer.close()
 
 
 @pytest.mark.parametrize(
@@ -268,64 +198,6 @@ async def test_graceful_shutdown_finishes_active_requests() -> None:
 
     assert status == 200
     assert await idle_client.wait_disconnected()
-
-
-@pytest.fixture
-def tls(tmp_path: Path) -> ssl.SSLContext:
-    """Return a TLS context for a server; ``ca.pem`` in ``tmp_path`` verifies it."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
-    return context
-
-
-async def tls_scrape(server: RunningServer, ca_file: Path) -> int:
-    context = ssl.create_default_context(cafile=str(ca_file))
-    async with ClientSession() as session, session.get(server.url + "/metrics", ssl=context) as response:
-        return response.status
-
-
-async def test_tls_handshakes_count_as_connections(tls: ssl.SSLContext, tmp_path: Path) -> None:
-    """Clients that never start the handshake are aborted above the limit, oldest first."""
-    async with run_server(ConnectionLimits(max_connections=8), tls=tls) as server:
-        silent_clients = [await server.connect() for _ in range(40)]
-
-        assert await tls_scrape(server, tmp_path / "ca.pem") == 200
-        assert all([await client.wait_disconnected() for client in silent_clients[:33]])
-        assert not silent_clients[-1].reader.at_eof()
-
-
-async def test_incomplete_tls_handshakes_time_out(tls: ssl.SSLContext) -> None:
-    async with run_server(ConnectionLimits(handshake_timeout=0.1), tls=tls) as server:
-        client = await server.connect()
-        client.writer.write(b"\x16\x03\x01")
-
-        assert await client.wait_disconnected()
-
-
-async def test_failed_tls_handshakes_release_their_slot(
-    tls: ssl.SSLContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with run_server(ConnectionLimits(max_connections=2), tls=tls) as server:
-        for _ in range(10):
-            client = await server.connect()
-            client.writer.write(b"GET / HTTP/1.1\r\n\r\n")
-            assert await client.wait_disconnected()
-
-        assert await tls_scrape(server, tmp_path / "ca.pem") == 200
-    assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
-
-
-async def test_shutdown_aborts_handshakes(tls: ssl.SSLContext) -> None:
-    async with run_server(tls=tls) as server:
-        client = await server.connect()
-        # A scrape without TLS fails, but shows that the server has accepted the connection before it.
-        other_client = await server.connect()
-        other_client.writer.write(b"no TLS")
-        assert await other_client.wait_disconnected()
-
-    assert await client.wait_disconnected()
 
 
 @pytest.mark.parametrize(
