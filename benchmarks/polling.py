@@ -1,4 +1,4 @@
-"""Cost of a poll: CPU time from the first request to the compressed exposition, requests, database time."""
+"""Cost of a poll: CPU time from the first request to the compressed exposition, and requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ import aiohttp
 from yarl import URL
 
 from benchmarks.baseline import BaselineExporter, build_queries
-from benchmarks.prices import SQL_PASS_SECONDS, PriceMeter
 from benchmarks.result_table import ResultTable
 from benchmarks.simulator_process import SimulatorProcess, WorldName, run_simulator
 from benchmarks.workload import LIMITS, USERNAME_POLICY
@@ -34,7 +33,7 @@ from insights_exporter.secrets import LiteralSecret, Secret
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["database_time", "poll", "requests_per_hour", "small_poll"]
+__all__ = ["poll", "requests_per_hour", "small_poll"]
 
 _START_TIME: Final = datetime(2026, 11, 18, 14, 0, 20, tzinfo=UTC)
 _INTERVAL: Final = timedelta(minutes=5)
@@ -82,7 +81,6 @@ class _MeasuredExporter:
     poller: Poller
     exposition: Exposition
     requests: _RequestCounter
-    prices: PriceMeter
 
     async def poll_and_advance(self) -> int:
         """Poll, advance to the next poll, and return the number of requests."""
@@ -106,12 +104,10 @@ async def _measured_exporter(
     settings = Settings(coder=CoderSettings(url=upstream.url, token=LiteralSecret(Secret(DEMO_TOKEN))))
     clock, requests = _SteppedClock(_START_TIME), _RequestCounter()
     exposition = Exposition(username_policy=USERNAME_POLICY, limits=limits)
-    prices = PriceMeter()
     async with (
         await open_session(settings.coder, URL(upstream.url)) as session,
         CoderClient(settings.coder, clock=clock, telemetry=requests, session=session) as client,
     ):
-        prices.watch(session)
         poller = Poller(
             client,
             settings,
@@ -120,7 +116,7 @@ async def _measured_exporter(
             random=Random(1),
             telemetry=Telemetry(),
         )
-        yield _MeasuredExporter(upstream, clock, poller, exposition, requests, prices)
+        yield _MeasuredExporter(upstream, clock, poller, exposition, requests)
 
 
 async def _cpu_seconds(function: Callable[[], Awaitable[object]]) -> float:
@@ -268,61 +264,3 @@ async def _requests_of_an_hour(upstream: SimulatorProcess) -> tuple[list[int], C
         exporter.requests.by_endpoint.clear()
         request_counts += [await exporter.poll_and_advance() for _ in range(_POLLS_PER_HOUR)]
         return request_counts, exporter.requests.by_endpoint
-
-
-_DEPLOYMENT_TEMPLATES: Final = 309
-_DEPLOYMENT_USERS: Final = 3_036
-_DATABASE_BARS: Final = {35: 20, 305: 60}
-"""Bars in seconds of a regular poll, by the number of active templates."""
-
-_DATABASE_NOTE: Final = """\
-The simulator's requests are counted at prices that were measured on a real deployment of that size:
-`benchmarks/prices.py` has them by endpoint, range and scope. A regular poll is the mean of an hour. The naive
-plan requests every window, endpoint and template. [tuning.md](tuning.md) shows how to lower the prices.
-"""
-
-
-def database_time() -> ResultTable:
-    """Compare the database time of polls with a plan that requests everything, and with one pass of SQL."""
-    rows = [_database_row("one pass of SQL", 1, SQL_PASS_SECONDS)]
-    notes = []
-    for active, bar in _DATABASE_BARS.items():
-        with run_simulator(
-            templates=_DEPLOYMENT_TEMPLATES, users=_DEPLOYMENT_USERS, active=active, moment=_START_TIME
-        ) as upstream:
-            naive, first, hour = asyncio.run(_prices_of_an_hour(upstream))
-        requests, seconds = hour.requests / _POLLS_PER_HOUR, hour.seconds / _POLLS_PER_HOUR
-        rows += [
-            _database_row(f"the naive plan, {active} active templates", naive.requests, naive.seconds),
-            _database_row(f"first poll, {active} active templates", first.requests, first.seconds),
-            _database_row(f"regular poll, {active} active templates", requests, seconds, bar),
-        ]
-        highest = sorted(hour.seconds_by_endpoint.items(), key=lambda item: -item[1])[:4]
-        by_endpoint = ", ".join(f"{name} {price / _POLLS_PER_HOUR:.1f} s" for name, price in highest)
-        notes.append(f"A regular poll with {active} active templates: {by_endpoint}.")
-    return ResultTable(
-        f"Database time, {_DEPLOYMENT_TEMPLATES} templates, {_DEPLOYMENT_USERS:,} users",
-        ("poll", "requests", "PostgreSQL CPU", "share of a core", "bar"),
-        rows,
-        "\n".join([_DATABASE_NOTE.rstrip(), *notes]),
-    )
-
-
-def _database_row(name: str, requests: float, seconds: float, bar: float | None = None) -> tuple[str, ...]:
-    verdict = "" if bar is None else f"{bar:.0f} s, {'met' if seconds <= bar else 'not met'}"
-    share = seconds / _INTERVAL.total_seconds()
-    return name, f"{requests:,.0f}", f"{seconds:,.0f} s", f"{share:.0%}", verdict
-
-
-async def _prices_of_an_hour(upstream: SimulatorProcess) -> tuple[PriceMeter, PriceMeter, PriceMeter]:
-    """Return requests and prices of a naive poll, of the first poll, and of all polls of the next hour."""
-    naive = PriceMeter()
-    async with _measured_exporter(upstream) as exporter:
-        names = {f"00000000-0000-0000-0000-{number:012}": "" for number in range(_DEPLOYMENT_TEMPLATES)}
-        for query in build_queries(upstream.url, names, InsightsSettings().windows, exporter.clock.now()):
-            naive.add(query.url)
-        await exporter.poll_and_advance()
-        first = exporter.prices.take()
-        for _ in range(_POLLS_PER_HOUR):
-            await exporter.poll_and_advance()
-        return naive, first, exporter.prices.take()

@@ -7,7 +7,7 @@ statistics. PostgreSQL had two cores and its default settings, with just-in-time
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -65,13 +65,19 @@ def price(url: URL) -> float:
     endpoint, query = url.path.removeprefix(_API), url.query
     if endpoint == _WORKSPACES:
         return _WORKSPACES_PAGE
-    scope = Scope.TEMPLATE if "template_ids" in query else Scope.DEPLOYMENT
+    templates = len(query["template_ids"].split(",")) if "template_ids" in query else 0
+    scope = Scope.TEMPLATE if templates else Scope.DEPLOYMENT
     points = _PRICES.get((endpoint, scope))
     if points is None:
         return _OTHER
     start, end = (datetime.fromisoformat(query[name]) for name in ("start_time", "end_time"))
+    days = (end - start).total_seconds() / _DAY
     intervals = _INTERVAL_PRICES[scope] if "interval" in query else 0.0
-    return _interpolate(points, (end - start).total_seconds() / _DAY) + intervals
+    seconds = _interpolate(points, days) + intervals
+    if templates > 1:
+        # Not measured: the price of each template, up to that of the deployment.
+        seconds = min(templates * seconds, _interpolate(_PRICES[endpoint, Scope.DEPLOYMENT], days))
+    return seconds
 
 
 def _interpolate(points: Sequence[tuple[float, float]], days: float) -> float:
@@ -94,11 +100,12 @@ class PriceMeter:
         """The price of all requests."""
         return sum(self.seconds_by_endpoint.values())
 
-    def add(self, url: URL) -> None:
-        """Add a request."""
-        endpoint = url.path.removeprefix(_API)
+    def add(self, url: URL) -> float:
+        """Add a request, and return its price."""
+        endpoint, seconds = url.path.removeprefix(_API), price(url)
         self.requests += 1
-        self.seconds_by_endpoint[endpoint] = self.seconds_by_endpoint.get(endpoint, 0.0) + price(url)
+        self.seconds_by_endpoint[endpoint] = self.seconds_by_endpoint.get(endpoint, 0.0) + seconds
+        return seconds
 
     def take(self) -> PriceMeter:
         """Return the sums, and start again at 0."""
@@ -106,13 +113,13 @@ class PriceMeter:
         self.requests, self.seconds_by_endpoint = 0, {}
         return taken
 
-    def watch(self, session: aiohttp.ClientSession) -> None:
-        """Add all further requests of a session."""
+    def watch(self, session: aiohttp.ClientSession, on_price: Callable[[float], None]) -> None:
+        """Add all further requests of a session; ``on_price`` receives the price of each."""
 
         async def on_request_start(
             _session: aiohttp.ClientSession, _context: object, params: aiohttp.TraceRequestStartParams
         ) -> None:
-            self.add(params.url)
+            on_price(self.add(params.url))
 
         config = aiohttp.TraceConfig()
         config.on_request_start.append(on_request_start)

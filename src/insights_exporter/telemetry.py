@@ -59,6 +59,9 @@ class Telemetry:
     ) -> None:
         """Record a rendered exposition: series and folded series by family, bytes by format."""
 
+    def small_groups_withheld(self, counts: Mapping[str, int]) -> None:
+        """Record what the published snapshot withholds by kind; empty without a minimum group size."""
+
     def scrape_finished(self, code: int, seconds: float) -> None:
         """Record a scrape and its HTTP status."""
 
@@ -67,8 +70,8 @@ class Telemetry:
     def config_reloaded(self, *, success: bool, at: datetime) -> None:
         """Record a reload of the configuration; after a failure the previous configuration stays."""
 
-    def config_applied(self, *, poll_interval: float) -> None:
-        """Record the poll interval of the configuration in use."""
+    def config_applied(self, *, poll_interval: float, max_api_time_ratio: float) -> None:
+        """Record the poll interval and the limit of Coder's time of the configuration in use."""
 
     # Agent statistics and OTLP
 
@@ -153,6 +156,11 @@ class FanOutTelemetry(Telemetry):
         for receiver in self._receivers:
             receiver.exposition_rendered(series, folded, sizes)
 
+    def small_groups_withheld(self, counts: Mapping[str, int]) -> None:
+        """Forward the event."""
+        for receiver in self._receivers:
+            receiver.small_groups_withheld(counts)
+
     def scrape_finished(self, code: int, seconds: float) -> None:
         """Forward the event."""
         for receiver in self._receivers:
@@ -163,10 +171,10 @@ class FanOutTelemetry(Telemetry):
         for receiver in self._receivers:
             receiver.config_reloaded(success=success, at=at)
 
-    def config_applied(self, *, poll_interval: float) -> None:
+    def config_applied(self, *, poll_interval: float, max_api_time_ratio: float) -> None:
         """Forward the event."""
         for receiver in self._receivers:
-            receiver.config_applied(poll_interval=poll_interval)
+            receiver.config_applied(poll_interval=poll_interval, max_api_time_ratio=max_api_time_ratio)
 
     def agent_rows_processed(self, result: str, count: int) -> None:
         """Forward the event."""

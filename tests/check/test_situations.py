@@ -255,3 +255,20 @@ async def test_token_expiry_depends_on_the_server_version(version: str, *, slide
     assert "The deployment's maximum lifetime is 36,525 days." in finding.text
     assert finding.level is (Level.OK if slides else Level.WARNING)
     assert slides or "insights-exporter token rotate" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"user_limit": 50}, "Visible groups: 6."),
+        ({}, "they need a Premium licence. teams.file can map users to teams."),
+        ({"open_source": True}, "they need a Premium licence. teams.file can map users to teams."),
+    ],
+    ids=["licence", "no licence", "open source"],
+)
+async def test_groups_are_optional(options: dict[str, object], text: str) -> None:
+    clock = FakeClock()
+    finding = by_subject(await check_deployment(create_deployment(clock, **options), clock))["groups"]
+
+    assert finding.level is Level.OK
+    assert finding.text.endswith(text)

@@ -7,6 +7,7 @@ import pytest
 from insights_exporter.clock import Deadline
 from insights_exporter.coder.rate_limit import RateLimiter
 from insights_exporter.errors import RateLimited
+from insights_exporter.simulator.api.rate_limiter import RateLimiter as SlidingWindow
 from insights_exporter.telemetry import Telemetry
 from tests.support.clock import FakeClock
 from tests.support.recording_telemetry import RecordingTelemetry
@@ -67,6 +68,43 @@ async def test_out_of_order_response_restores_no_budget() -> None:
     await limits.acquire(PATH, endpoint=PATH)
 
     assert clock.sleeps == [40]
+
+
+async def test_newer_response_raises_the_budget_of_a_sliding_window() -> None:
+    clock = FakeClock()
+    limits = RateLimiter(clock=clock, telemetry=Telemetry())
+    limits.update(PATH, rate_limit_headers(remaining=0, seconds=40), server_time=NOW)
+    limits.update(PATH, rate_limit_headers(remaining=1, seconds=40), server_time=NOW + timedelta(seconds=1))
+    await limits.acquire(PATH, endpoint=PATH)
+
+    assert clock.sleeps == []
+
+
+async def test_no_response_raises_the_budget_after_a_429() -> None:
+    clock = FakeClock()
+    limits = RateLimiter(clock=clock, telemetry=Telemetry())
+    limits.back_off(PATH, 40)
+    limits.update(PATH, rate_limit_headers(remaining=5, seconds=40), server_time=NOW + timedelta(seconds=1))
+    await limits.acquire(PATH, endpoint=PATH)
+
+    assert clock.sleeps == [40]
+
+
+async def test_a_steady_rate_below_the_limit_of_a_sliding_window_never_waits() -> None:
+    clock = FakeClock()
+    limits = RateLimiter(clock=clock, telemetry=Telemetry())
+    server = SlidingWindow(512, clock.now)
+    for _ in range(4 * 450):
+        await limits.acquire(PATH, endpoint=PATH)
+        status = server.acquire(PATH, "exporter")
+
+        assert status is not None
+        assert status.allowed
+
+        limits.update(PATH, status.headers(), server_time=clock.now().replace(microsecond=0))
+        clock.advance(60 / 450)
+
+    assert clock.sleeps == []
 
 
 async def test_reset_uses_server_clock() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from insights_exporter.config.settings import FilterSettings, InsightsSettings, PollSettings
 from insights_exporter.errors import NotFoundOrForbidden, ServerError, UpstreamError
+from insights_exporter.insights.budget import ApiTimeBudget
 from insights_exporter.insights.collector import InsightsCollector, InsightsState
 from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import (
@@ -26,6 +27,19 @@ from tests.support.scripted_coder import ApiCall, ScriptedCoder
 NOW = datetime(2026, 11, 24, 14, 5, 20, tzinfo=UTC)
 TODAY = datetime(2026, 11, 24, tzinfo=UTC)
 YESTERDAY = TODAY - timedelta(days=1)
+
+
+class SwitchedBudget(ApiTimeBudget):
+    """A budget of Coder's time that the test declares as used up."""
+
+    def __init__(self) -> None:
+        super().__init__(0.1, max_debt=30)
+        self.used_up = False
+
+    @property
+    def is_used_up(self) -> bool:
+        """Return what the test declared."""
+        return self.used_up
 
 
 class InsightsHarness:
@@ -47,6 +61,7 @@ class InsightsHarness:
         )
         self.insights = insights or InsightsSettings()
         self.filters = filters or FilterSettings()
+        self.api_time = SwitchedBudget()
 
     async def poll(
         self, after: float = 0, *, on_partial: Callable[[Insights], Awaitable[None]] | None = None
@@ -61,6 +76,7 @@ class InsightsHarness:
             telemetry=self.telemetry,
             state=self.state,
             clock=self.clock,
+            api_time=self.api_time,
         )
         collected = await collector.collect(
             self.coder, now=self.clock.now(), inventory=self.inventory, on_partial=on_partial

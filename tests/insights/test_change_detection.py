@@ -34,6 +34,8 @@ async def test_request_count_stays_far_below_naive_plan() -> None:
     await harness.poll()
     requests_per_poll = []
     for _ in range(12):
+        for number in range(50):
+            harness.coder.add_usage(UsageEvent(f"t{number}", "ada", harness.clock.now()))
         await harness.poll(after=300)
         requests_per_poll.append(len(harness.coder.calls))
     naive_requests = 4 * 3 * 500
@@ -128,17 +130,22 @@ async def test_slow_refreshes_spread_over_the_hour() -> None:
     for number in range(120):
         harness.coder.add_usage(UsageEvent(f"t{number}", "ada", TODAY, 60))
     await harness.poll()
-    long_starts = {TODAY - timedelta(days=6), TODAY - timedelta(days=29)}
     requests_per_poll = []
     for _ in range(12):
         await harness.poll(after=300)
         requests_per_poll.append(
-            len([call for call in harness.coder.calls if call.template and call.start in long_starts])
+            len(
+                [
+                    call
+                    for call in harness.coder.calls
+                    if call.template and call.start == TODAY - timedelta(days=6)
+                ]
+            )
         )
 
-    # The reports and latencies of the windows 7d and 30d.
-    assert sum(requests_per_poll) == 120 * 4
-    assert max(requests_per_poll) <= 4 * 120 / 12 * 2.5
+    # The reports and latencies of the window 7d.
+    assert sum(requests_per_poll) == 120 * 2
+    assert max(requests_per_poll) <= 2 * 120 / 12 * 2.5
 
 
 async def test_late_data_of_yesterday_is_fetched() -> None:
@@ -208,6 +215,108 @@ async def test_ranges_use_server_time() -> None:
     insights = await harness.poll()
 
     assert window(insights.deployment, "today").end == TODAY + timedelta(hours=14)
+
+
+# Changes of today
+
+
+async def count_reports(harness: InsightsHarness, polls: int) -> int:
+    """Poll every five minutes, and return how often the report of the template's day was requested."""
+    reports = 0
+    for _ in range(polls):
+        await harness.poll(after=300)
+        reports += sum(
+            call.endpoint == "report" and call.template == "go" and call.start == TODAY
+            for call in harness.coder.calls
+        )
+    return reports
+
+
+async def test_template_is_refreshed_until_half_an_hour_after_its_last_use() -> None:
+    """Coder limits a user's time in all templates to the half hour, so single templates can grow longer."""
+    harness = InsightsHarness("go")
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60))
+    await harness.poll()
+
+    # Six polls within half an hour, and then one refresh per hour.
+    assert await count_reports(harness, 12) == 6 + 1
+    assert await count_reports(harness, 24) == 2
+
+
+async def test_app_data_that_arrives_late_is_fetched_within_an_hour() -> None:
+    """The seconds of the users stay the same."""
+    harness = InsightsHarness("go")
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 3600))
+    await harness.poll()
+    await count_reports(harness, 12)
+    harness.coder.extra_apps["go"] = [models.AppUsage("jupyter", 600, "app", "Jupyter", "", 1)]
+    for _ in range(12):
+        insights = await harness.poll(after=300)
+
+    apps = {app.slug: app.seconds for app in window(usage_of(insights, "go"), "today").apps}
+    assert apps["jupyter"] == 600
+
+
+async def test_new_build_of_an_idle_template_is_fetched_at_the_next_poll() -> None:
+    harness = InsightsHarness("go")
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60))
+    await harness.poll()
+    await count_reports(harness, 12)
+    built_at = harness.clock.now()
+    region_usage = models.ParameterUsage(
+        name="region", type="string", template_ids=["go"], values=[models.ParameterValue("eu", 1)]
+    )
+    harness.coder.parameter_usage["go"] = [(built_at, region_usage)]
+    [parameter] = window(usage_of(await harness.poll(after=300), "go"), "today").parameters
+
+    assert parameter.values == {"eu": 1}
+
+
+async def test_changes_are_assumed_while_the_deployment_cannot_be_read() -> None:
+    harness = InsightsHarness("go")
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY, 60))
+    await harness.poll()
+    await count_reports(harness, 12)
+    harness.coder.error_for = fail_matching(SERVER_ERROR, endpoint="activity", template="")
+
+    assert await count_reports(harness, 6) == 6
+
+
+async def test_day_that_ended_keeps_its_data() -> None:
+    """At midnight today becomes yesterday. Without a change, a template is not requested for it again."""
+    harness = InsightsHarness("go", now=TODAY + timedelta(hours=22))
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY + timedelta(hours=9), 600, latency=20))
+    await harness.poll()
+    for _ in range(2 * 12):
+        usage = usage_of(await harness.poll(after=300), "go")
+    midnight = TODAY + timedelta(days=1)
+    starts_and_ends = {(call.start, call.end) for call in harness.coder.calls if call.template == "go"}
+
+    assert harness.clock.now() == midnight
+    assert window(usage, "yesterday").seconds == 600
+    assert window(usage, "yesterday").activity == {"ada": 600}
+    assert window(usage, "yesterday").latency.p50 == {"ada": 0.02}
+    assert (TODAY, midnight) not in starts_and_ends
+    assert usage.totals is not None
+    assert usage.totals.seconds == 600
+
+
+async def test_use_before_midnight_that_arrives_later_counts_for_yesterday() -> None:
+    harness = InsightsHarness("go", now=TODAY + timedelta(hours=22))
+    harness.coder.add_usage(UsageEvent("go", "ada", TODAY + timedelta(hours=9), 600, latency=20))
+    await harness.poll()
+    for _ in range(2 * 12 + 2):
+        await harness.poll(after=300)
+    harness.coder.add_usage(
+        UsageEvent("go", "bob", TODAY + timedelta(hours=23, minutes=55), 60, visible_from=harness.clock.now())
+    )
+    for _ in range(2):
+        # A new counter is exported as 0 first.
+        usage = usage_of(await harness.poll(after=300), "go")
+
+    assert window(usage, "yesterday").activity == {"ada": 600, "bob": 60}
+    assert usage.totals is not None
+    assert usage.totals.users == {"ada": 600, "bob": 60}
 
 
 # Permission for single templates only ---------------------------------------------------------------------

@@ -1,9 +1,10 @@
-"""Stages, the time budget, and warming up."""
+"""Stages, the deadline, and warming up."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from insights_exporter.config.settings import InsightsSettings
 from insights_exporter.snapshot import Insights
 from tests.insights.harness import NOW, TODAY, InsightsHarness, usage_of
 from tests.support.scripted_coder import ApiCall, UsageEvent
@@ -63,8 +64,8 @@ async def test_slow_start_completes_over_several_polls() -> None:
 
 
 async def test_first_data_of_a_slow_poll_is_published_early() -> None:
-    """The early snapshot contains today and seven days; the rest of the poll follows."""
-    harness = slow_harness(0.2)
+    """The first snapshot contains today, the second also seven days; the rest of the poll follows."""
+    harness = slow_harness(0.3)
     early: list[tuple[float, Insights]] = []
 
     async def on_partial(insights: Insights) -> None:
@@ -73,10 +74,11 @@ async def test_first_data_of_a_slow_poll_is_published_early() -> None:
     insights = await harness.poll(on_partial=on_partial)
     second = await harness.poll(after=300, on_partial=on_partial)
 
-    [(seconds, partial)] = early
-    assert seconds < harness.clock.elapsed
+    [(first_seconds, first), (second_seconds, partial)] = early
+    assert first_seconds < second_seconds < harness.clock.elapsed
+    assert window_names(first) == [{"today"}] * TEMPLATE_COUNT
     assert window_names(partial) == [{"today", "7d"}] * TEMPLATE_COUNT
-    assert partial.warm_up_ratio < 1.0
+    assert first.warm_up_ratio < partial.warm_up_ratio < 1.0
     assert window_names(insights) == [{"today", "yesterday", "7d", "30d"}] * TEMPLATE_COUNT
     assert (insights.warm_up_ratio, second.warm_up_ratio) == (1.0, 1.0)
 
@@ -112,8 +114,8 @@ async def test_early_data_does_not_change_totals() -> None:
 
 
 async def test_windows_of_one_template_have_one_age() -> None:
-    """The reports and latencies of the long windows are refreshed in the same poll."""
-    harness = InsightsHarness("go")
+    """The reports and latencies of a long window are refreshed in the same poll."""
+    harness = InsightsHarness("go", insights=InsightsSettings(windows=("today", "3d", "7d")))
     for day in range(40):
         harness.coder.add_usage(UsageEvent("go", "ada", TODAY - timedelta(days=day), latency=20))
     await harness.poll()
@@ -130,4 +132,4 @@ async def test_windows_of_one_template_have_one_age() -> None:
         )
     hourly = [refresh for refresh in refreshes if refresh]
 
-    assert hourly == [[("latency", 6), ("latency", 29), ("report", 6), ("report", 29)]] * 2
+    assert hourly == [[("latency", 2), ("latency", 6), ("report", 2), ("report", 6)]] * 2

@@ -16,7 +16,7 @@ from insights_exporter.errors import ExporterError
 from insights_exporter.insights.collector import InsightsCollector
 from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import Insights, Inventory, Template, TemplateKey, TemplateUsage
-from tests.insights.harness import NOT_FOUND, SERVER_ERROR
+from tests.insights.harness import NOT_FOUND, SERVER_ERROR, SwitchedBudget
 from tests.support.clock import FakeClock
 from tests.support.counter_judge import CounterJudge
 from tests.support.recording_telemetry import RecordingTelemetry
@@ -52,7 +52,10 @@ class Replica:
     def restart(self) -> None:
         """Restart the process, which loses all state."""
         self.telemetry = RecordingTelemetry()
-        self.collector = InsightsCollector(INSIGHTS, poll=POLL, filters=Filters(), telemetry=self.telemetry)
+        self.api_time = SwitchedBudget()
+        self.collector = InsightsCollector(
+            INSIGHTS, poll=POLL, filters=Filters(), telemetry=self.telemetry, api_time=self.api_time
+        )
         self.judge: CounterJudge[SeriesKey] = CounterJudge()
         self.fresh_at = dict.fromkeys(("", *TEMPLATES), START - timedelta(days=1))
         """When the data of the deployment and of each template was last polled without a fault."""
@@ -60,6 +63,7 @@ class Replica:
     def poll(self) -> None:
         """Poll once, and check the exported totals against the previous ones and against Coder's."""
         now = self.world.clock.now()
+        self.api_time.used_up = self.world.is_slow
         try:
             result = asyncio.run(
                 self.collector.collect(self.world.coder, now=now, inventory=self.world.inventory)
@@ -95,6 +99,8 @@ class World:
         self.failing: set[str] = set()
         self.hidden: set[str] = set()
         self.list_is_complete = True
+        self.is_slow = False
+        """Whether the exporter's budget of Coder's time is used up."""
         self.rename("id-1")
         self.coder.has_invalid_row = lambda call: (call.endpoint, call.template) in self.invalid_rows
         self.coder.error_for = self._find_error
@@ -122,6 +128,7 @@ class World:
         self.failing.clear()
         self.hidden.clear()
         self.list_is_complete = True
+        self.is_slow = False
 
     def is_faulty(self, template: str) -> bool:
         """Return whether a fault affects the data of a template, or of the deployment."""
@@ -214,7 +221,9 @@ class TotalsStateMachine(RuleBasedStateMachine):
                     replica.poll()
 
     @rule(
-        kind=st.sampled_from(("rows", "rows", "hidden", "denied", "failing", "rename", "restart", "recover")),
+        kind=st.sampled_from(
+            ("rows", "rows", "hidden", "denied", "failing", "slow", "rename", "restart", "recover")
+        ),
         template=st.sampled_from(("", "", *TEMPLATES)),
         endpoint=st.sampled_from(ENDPOINTS),
         complete=st.booleans(),
@@ -223,8 +232,8 @@ class TotalsStateMachine(RuleBasedStateMachine):
     def disturb(self, kind: str, template: str, endpoint: str, number: int, *, complete: bool) -> None:
         """Begin or end a fault, rename a user, or restart a replica.
 
-        The faults are an invalid row in each response, a list without a template, a denied permission, and
-        failing requests.
+        The faults are an invalid row in each response, a list without a template, a denied permission,
+        failing requests, and a Coder so slow that requests are postponed.
         """
         world = self.world
         if kind == "rows":
@@ -236,6 +245,8 @@ class TotalsStateMachine(RuleBasedStateMachine):
             world.denied ^= {template}
         elif kind == "failing":
             world.failing ^= {template}
+        elif kind == "slow":
+            world.is_slow = not world.is_slow
         elif kind == "rename":
             world.rename(USERS[number])
         elif kind == "restart":

@@ -1,4 +1,4 @@
-"""Checks of Coder's data: templates, statistics, workspaces, agents, apps, relays and latency."""
+"""Checks of Coder's data: templates, statistics, workspaces, agents, apps, relays, groups and latency."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from insights_exporter.check.api_time import ApiTimeCheck
 from insights_exporter.check.finding import STATISTICS_SWITCH, Finding, Level, failed_finding
 from insights_exporter.clock import Clock
 from insights_exporter.coder import models, time_ranges
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.time_ranges import Window
 from insights_exporter.config.settings import Settings
-from insights_exporter.errors import InsightsDisabled, NotFoundOrForbidden, SecretError, UpstreamError
+from insights_exporter.config.teams import load_teams
+from insights_exporter.errors import (
+    Forbidden,
+    InsightsDisabled,
+    NotFoundOrForbidden,
+    SecretError,
+    UnsupportedEndpoint,
+    UpstreamError,
+)
 from insights_exporter.metrics.catalogue import LATENCY_SLOW
 
 __all__ = [
@@ -64,8 +73,13 @@ class DataCheck:
         if scope is not None:
             for finding in _statistics_findings(scope, templates, week):
                 yield finding
+        started_at = self.clock.monotonic()
         async for finding in self._check_workspaces():
             yield finding
+        if scope is not None and not scope.template_ids:
+            check = ApiTimeCheck(self.client, self.settings, self.clock)
+            yield await check.run(workspaces_seconds=self.clock.monotonic() - started_at)
+        yield await self._check_groups()
         if scope is not None:
             yield await self._check_latency(week, scope.template_ids)
 
@@ -134,6 +148,24 @@ class DataCheck:
         yield self._agent_versions_finding([agent for agent in agents if agent.status == "connected"])
         yield apps_finding(agents)
         yield relays_finding(agents)
+
+    async def _check_groups(self) -> Finding:
+        file = self.settings.teams.file
+        teams = f" {file} has {len(load_teams(file))} teams." if file is not None else ""
+        try:
+            groups = await self.client.groups()
+        except (Forbidden, NotFoundOrForbidden, UnsupportedEndpoint):
+            # Most deployments have no licence, so this needs no action.
+            text = "Coder has no groups for this account: they need a Premium licence."
+            return Finding(Level.OK, "groups", text + (teams or " teams.file can map users to teams."))
+        except (UpstreamError, SecretError) as error:
+            return failed_finding("groups", error)
+        hidden = [group for group in groups if group.total_member_count > len(group.members)]
+        if hidden:
+            text = f"The members of {len(hidden)} of {len(groups)} groups are not readable.{teams}"
+            advice = "Give the account the role auditor or template-admin."
+            return Finding(Level.WARNING, "groups", text, advice)
+        return Finding(Level.OK, "groups", f"Visible groups: {len(groups)}.{teams}")
 
     def _agent_versions_finding(self, agents: Sequence[models.Agent]) -> Finding:
         subject, server = "agent versions", self.client.version

@@ -225,6 +225,13 @@ class CoderClient:
 
         return await fetch_all_pages(fetch, size=self._settings.workspace_page_size)
 
+    async def groups(self) -> Rows[models.Group]:
+        """Return the groups that the account may read.
+
+        Raise UnsupportedEndpoint on the open-source edition and Forbidden without a Premium licence.
+        """
+        return await self._get_rows(Request(path="/groups"), models.Group)
+
     async def rich_parameters(self, version_id: str) -> Rows[models.RichParameter]:
         """Return the parameters of a template version; raise NotReady while Coder imports the version."""
         request = Request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 
 from insights_exporter.clock import Clock, Deadline
 from insights_exporter.errors import RateLimited
@@ -21,8 +22,11 @@ MAX_PATHS = 1000
 
 @dataclass(slots=True)
 class _Budget:
+    """The remaining requests of a path, until when they last, and the server's time of the report."""
+
     remaining: int
     resets_at: float
+    reported_at: float
 
 
 class RateLimiter:
@@ -65,21 +69,24 @@ class RateLimiter:
         remaining, reset = (values.get(name) for name in names)
         if remaining is not None and reset is not None:
             wait = min(max(reset - server_time.timestamp(), 0.0), MAX_RETRY_AFTER)
-            self._set_budget(path, remaining=remaining, wait=wait)
+            self._set_budget(path, remaining=remaining, wait=wait, reported_at=server_time.timestamp())
         return [name for name, value in values.items() if value is None]
 
     def back_off(self, path: str, seconds: float) -> None:
         """Block the path for that many seconds, after a 429."""
-        self._set_budget(path, remaining=0, wait=min(seconds, MAX_RETRY_AFTER))
+        self._set_budget(path, remaining=0, wait=min(seconds, MAX_RETRY_AFTER), reported_at=inf)
 
-    def _set_budget(self, path: str, *, remaining: int, wait: float) -> None:
+    def _set_budget(self, path: str, *, remaining: int, wait: float, reported_at: float) -> None:
         now = self._clock.monotonic()
         resets_at = now + wait
         current = self._budgets.get(path)
         if current is not None and current.resets_at >= resets_at - 1:
-            # Responses of one period can arrive out of order: an older one must not raise the budget.
-            remaining = min(remaining, current.remaining)
+            # Coder's window slides, so the budget grows within a period. But responses can arrive out of
+            # order: one that is not newer must not raise the budget.
+            if reported_at <= current.reported_at:
+                remaining = min(remaining, current.remaining)
             resets_at = max(resets_at, current.resets_at)
-        self._budgets[path] = _Budget(remaining, resets_at)
+            reported_at = max(reported_at, current.reported_at)
+        self._budgets[path] = _Budget(remaining, resets_at, reported_at)
         if len(self._budgets) > MAX_PATHS:
             self._budgets = {key: budget for key, budget in self._budgets.items() if budget.resets_at > now}

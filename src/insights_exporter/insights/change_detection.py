@@ -8,14 +8,23 @@ the template's own activity.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Final
 
 from insights_exporter.coder.time_ranges import Window
-from insights_exporter.insights.normalization import ActivityReport, UsageReport
 from insights_exporter.insights.query_plan import InsightsEndpoint, Query, QueryKey, QueryPlan
+from insights_exporter.insights.reports import UsageReport
 from insights_exporter.insights.template_state import ActivityStatus, CachedResponse, TemplateState
+from insights_exporter.insights.users import ActivityReport
 
 __all__ = ["ActiveTemplates", "DeploymentDetector", "OrganizationDetector", "TemplateDetector"]
+
+CHANGE_DELAY: Final = timedelta(minutes=30)
+"""The time after a change in the deployment's responses in which a template's own may still change.
+
+Coder limits a user's seconds to those of a half hour. Then the user's time stands still in the deployment's
+activity, although it grows in each of several templates. The time of an app can arrive later than the user's.
+"""
 
 
 class DeploymentDetector:
@@ -52,7 +61,6 @@ class ActiveTemplates:
         self.plan = plan
         self.deployment = deployment
         self._active_cache: dict[QueryKey, tuple[frozenset[str], bool]] = {}
-        self._changed_cache: dict[tuple[QueryKey, datetime], frozenset[str] | None] = {}
         self._settled_cache: dict[date, frozenset[str]] = {}
 
     def active_in(self, query: Query) -> tuple[frozenset[str], bool]:
@@ -72,22 +80,23 @@ class ActiveTemplates:
             active = self._active_cache[query.key] = template_ids, is_complete
         return active
 
-    def possibly_changed(self, query: Query, since: datetime) -> frozenset[str] | None:
-        """Return the templates that were active on days unsettled at that time; None if that is unknown."""
-        key = query.key, since
-        if key not in self._changed_cache:
-            cached = [
-                self.deployment.response_cache.get(self.plan.day_key(endpoint, day))
-                for day in self.plan.unsettled_days_in(query, since)
-                for endpoint in _endpoints(query)
-            ]
-            complete = [one for one in cached if one is not None and one.complete]
-            self._changed_cache[key] = (
-                frozenset[str]().union(*map(_template_ids, complete))
-                if len(complete) == len(cached)
-                else None
-            )
-        return self._changed_cache[key]
+    def may_have_changed(self, template_id: str, query: Query, since: datetime) -> bool:
+        """Return whether a template changed on a day of the range, or whether that is unknown."""
+        for day in self.plan.unsettled_days_in(query, since):
+            for endpoint in _endpoints(query):
+                cached = self.deployment.response_cache.get(self.plan.day_key(endpoint, day))
+                if cached is None or not cached.complete:
+                    return True
+                changed_at = cached.changed_at.get(template_id)
+                if changed_at is not None and self._is_outdated(cached, day):
+                    return True
+                if changed_at is not None and since < changed_at + CHANGE_DELAY:
+                    return True
+        return False
+
+    def _is_outdated(self, cached: CachedResponse, day: date) -> bool:
+        """Return whether the last refresh of a response for one day failed."""
+        return cached.fetched_at != self.plan.now and self.plan.last_settled_day_at(cached.fetched_at) < day
 
     def active_since(self, day: date) -> frozenset[str] | None:
         """Return the templates used on the settled days after ``day``; None if that is unknown."""
@@ -121,28 +130,20 @@ class TemplateDetector:
         return ActivityStatus.SOME if self._template_id in template_ids else ActivityStatus.NONE
 
     def may_have_changed(self, query: Query, since: datetime) -> bool:
-        """Return whether the template was active on a day of the range that was unsettled at that time."""
-        template_ids = self._active.possibly_changed(query, since)
-        return template_ids is None or self._template_id in template_ids
+        """Return whether the template changed on a day of the range that was unsettled at that time."""
+        return self._active.may_have_changed(self._template_id, query, since)
 
     def active_users(self, query: Query) -> int | None:
         """Return the users of the template in the deployment's activity."""
         return count_users(self._active.deployment.response_cache.get(query.key), self._template_id)
 
     def derive_activity(self, query: Query) -> tuple[ActivityReport, datetime] | None:
-        """Return the template's part of the deployment's activity.
-
-        The seconds of a user with several templates cannot be split. Then the template is requested.
-        """
+        """Return the template's part of the deployment's activity, if it can be split."""
         cached = self._active.deployment.response_cache.get(query.key)
         if cached is None or not cached.complete or not isinstance(cached.response, ActivityReport):
             return None
-        activity = cached.response
-        user_ids = activity.users_by_template.get(self._template_id, frozenset())
-        if not user_ids or not activity.multi_template_users.isdisjoint(user_ids):
-            return None
-        seconds = activity.seconds_by_user
-        return ActivityReport({user_id: seconds[user_id] for user_id in sorted(user_ids)}), cached.fetched_at
+        activity = cached.response.of_template(self._template_id)
+        return None if activity is None or not activity.seconds_by_user else (activity, cached.fetched_at)
 
 
 class OrganizationDetector:

@@ -18,19 +18,20 @@ from insights_exporter.clock import Clock
 from insights_exporter.coder import time_ranges
 from insights_exporter.coder.versions import Feature
 from insights_exporter.collectors.base import (
-    CoderApi,
     CollectResult,
     ErrorReporter,
+    InsightsApi,
 )
 from insights_exporter.config.settings import InsightsSettings, PollSettings
 from insights_exporter.errors import InsightsDisabled
-from insights_exporter.insights.fetcher import InsightsFetcher, TimeBudget
+from insights_exporter.insights.budget import ApiTimeBudget, PollBudget
+from insights_exporter.insights.fetcher import InsightsFetcher
 from insights_exporter.insights.poll import InsightsPoll
 from insights_exporter.insights.query_plan import QueryPlan, Stage, build_plan
+from insights_exporter.insights.reports import AppMetadata, merge_apps
 from insights_exporter.insights.template_state import InsightsState, TemplateState
 from insights_exporter.insights.totals import AnchoredTotals
 from insights_exporter.insights.usage import UsageBuilder
-from insights_exporter.insights.usage_rows import AppMetadata, merge_apps
 from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import (
     Insights,
@@ -44,9 +45,6 @@ from insights_exporter.snapshot import (
 from insights_exporter.telemetry import Telemetry
 
 __all__ = ["InsightsCollector", "InsightsState"]
-
-BUDGET_SHARE: Final = 0.75
-"""The share of the poll's deadline in which requests may start; the rest is for those that are running."""
 
 EARLY_PUBLISH_AFTER: Final = 5.0
 """Seconds of a first poll after which its first data is published early; a faster poll is published once."""
@@ -68,8 +66,10 @@ class InsightsCollector:
         telemetry: Telemetry,
         state: InsightsState | None = None,
         clock: Clock | None = None,
+        api_time: ApiTimeBudget | None = None,
     ) -> None:
         self._settings = settings
+        self._api_time = api_time or ApiTimeBudget.create(poll)
         self._poll = poll
         self._filters = filters
         self._user_filter = None if filters.allows_all_users else filters.allows_user
@@ -79,24 +79,34 @@ class InsightsCollector:
 
     async def collect(
         self,
-        coder: CoderApi,
+        coder: InsightsApi,
         *,
         now: datetime,
         inventory: Inventory | None,
         on_partial: OnPartial | None = None,
+        started_at: float | None = None,
     ) -> CollectResult[Insights]:
         """Return the usage of the inventory's templates and of the deployment.
 
-        ``now`` is the server's time. While the exporter warms up, ``on_partial`` receives the data of today
-        and of windows up to seven days as soon as it is complete. Raises an ExporterError if no request
+        ``now`` is the server's time. While the exporter warms up, ``on_partial`` receives the data of today,
+        first that of the deployment, and then that of windows up to seven days. ``started_at`` is when the
+        poll started on the monotonic clock; by default it starts now. Raises an ExporterError if no request
         succeeded.
         """
         reporter = ErrorReporter(self.name, telemetry=self._telemetry, reported=self.state.reported_errors)
         known_inventory = inventory or Inventory()
         self._update_usernames(known_inventory.users)
         plan = build_plan(self._settings, now)
+        self._update_states(plan, known_inventory)
+        poll = InsightsPoll(
+            plan,
+            self._fetcher(coder, reporter),
+            self.state,
+            refresh_interval=self._poll.refresh_interval,
+        )
+        published_at = self._monotonic() if started_at is None else started_at
         try:
-            insights = await self._collect(coder, plan, known_inventory, reporter, on_partial)
+            insights = await self._collect(coder, poll, known_inventory, on_partial, published_at)
         except InsightsDisabled:
             insights = Insights(deployment=TemplateUsage(None), collection_enabled=False)
         finally:
@@ -123,54 +133,54 @@ class InsightsCollector:
 
     async def _collect(
         self,
-        coder: CoderApi,
-        plan: QueryPlan,
+        coder: InsightsApi,
+        poll: InsightsPoll,
         inventory: Inventory,
-        reporter: ErrorReporter,
         on_partial: OnPartial | None,
+        published_at: float,
     ) -> Insights:
-        self._update_states(plan, inventory)
-        poll = InsightsPoll(
-            plan,
-            self._fetcher(coder, reporter),
-            self.state,
-            refresh_interval=self._poll.refresh_interval,
-        )
-        started_at = self._monotonic()
-        for stage in Stage:
-            await poll.fetch_stage(stage)
-            if stage is Stage.RECENT and on_partial is not None and self._is_slow_start(poll, started_at):
+        async def publish_early() -> None:
+            nonlocal published_at
+            if on_partial is not None and self._is_slow_start(poll, published_at):
                 await on_partial(await self._build(coder, poll, inventory))
+                published_at = self._monotonic()
+
+        for stage in Stage:
+            await poll.fetch_deployment(stage)
+            if stage is Stage.TODAY:
+                await publish_early()
+            await poll.fetch_templates(stage)
+            if stage in {Stage.TODAY, Stage.RECENT}:
+                await publish_early()
         await poll.fetch_failed_templates()
         self._detect_coder_start(coder, poll)
-        poll.fetcher.record_failures(self.state.last_failed_at, plan.now)
+        poll.fetcher.record_failures(self.state.last_failed_at, poll.plan.now)
         poll.fetcher.raise_if_failed()
-        self.state.fetched_at = plan.now
-        self.state.is_warm = self.state.is_warm or not poll.fetcher.postponed
+        self.state.fetched_at = poll.plan.now
+        self.state.is_warm = self.state.is_warm or not poll.fetcher.postponed_first
         for state in (self.state.deployment, *self.state.templates.values()):
-            state.prune(plan, max_age=self._poll.max_staleness)
+            state.prune(poll.plan, max_age=self._poll.max_staleness)
         return await self._build(coder, poll, inventory)
 
-    def _fetcher(self, coder: CoderApi, reporter: ErrorReporter) -> InsightsFetcher:
-        deadline = self._monotonic() + BUDGET_SHARE * self._poll.deadline
+    def _fetcher(self, coder: InsightsApi, reporter: ErrorReporter) -> InsightsFetcher:
+        self._api_time.fill(self._monotonic(), is_warm=self.state.is_warm)
         return InsightsFetcher(
             coder,
             reporter=reporter,
             usernames=self.state.usernames,
-            user_filter=self._user_filter,
-            budget=TimeBudget(self._monotonic, deadline),
+            budget=PollBudget.create(self._poll, self._api_time, self._monotonic),
         )
 
     def _monotonic(self) -> float:
         return 0.0 if self._clock is None else self._clock.monotonic()
 
-    def _is_slow_start(self, poll: InsightsPoll, started_at: float) -> bool:
+    def _is_slow_start(self, poll: InsightsPoll, published_at: float) -> bool:
         """Return whether the first data is worth publishing before the rest of the first poll."""
-        elapsed = self._monotonic() - started_at
+        elapsed = self._monotonic() - published_at
         is_usable = poll.fetcher.response_count > 0 and not poll.fetcher.is_aborted
         return not self.state.is_warm and is_usable and elapsed >= EARLY_PUBLISH_AFTER
 
-    def _detect_coder_start(self, coder: CoderApi, poll: InsightsPoll) -> None:
+    def _detect_coder_start(self, coder: InsightsApi, poll: InsightsPoll) -> None:
         """Record a start of Coder: its version changed, or it answers again after a failed poll."""
         version = None if coder.version is None else str(coder.version)
         is_restarted = self.state.was_server_down and poll.fetcher.response_count > 0
@@ -217,6 +227,7 @@ class InsightsCollector:
             if state is None:
                 state = TemplateState(template.id if template is not None else None, totals)
             state.anchored_totals, state.history_read_at = totals, None
+        state.close_day(plan)
         if template is not None:
             state.key = template.key
         return state
@@ -236,7 +247,7 @@ class InsightsCollector:
 
     # Usage
 
-    async def _build(self, coder: CoderApi, poll: InsightsPoll, inventory: Inventory) -> Insights:
+    async def _build(self, coder: InsightsApi, poll: InsightsPoll, inventory: Inventory) -> Insights:
         plan = poll.plan
         apps = _apps_by_template(inventory)
         builder = UsageBuilder(
@@ -274,6 +285,8 @@ class InsightsCollector:
             collection_enabled=None if coder.is_unsupported(Feature.INSIGHTS_SWITCH) else True,
             pending_totals=builder.pending,
             warm_up_ratio=1.0 if self.state.is_warm else poll.answered_ratio(),
+            postponed_requests=poll.fetcher.postponed,
+            windows_updated_at=builder.updated_at,
         )
 
     def _served_states(

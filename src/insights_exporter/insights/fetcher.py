@@ -1,51 +1,37 @@
-"""The fetcher of insights responses, with a circuit breaker and a time budget."""
+"""The fetcher of insights responses, with a circuit breaker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from insights_exporter.coder.models import UserActivity, UserLatency
-from insights_exporter.collectors.base import FATAL_ERRORS, CoderApi, ErrorReporter
+from insights_exporter.coder import models
+from insights_exporter.collectors.base import FATAL_ERRORS, ErrorReporter, InsightsApi
 from insights_exporter.errors import (
     ExporterError,
     InsightsDisabled,
     NotFoundOrForbidden,
     UpstreamError,
 )
-from insights_exporter.insights.normalization import (
-    ActivityReport,
-    LatencyReport,
-    NormalizedResponse,
+from insights_exporter.insights.budget import PollBudget
+from insights_exporter.insights.query_plan import InsightsEndpoint, Query
+from insights_exporter.insights.reports import normalize_report
+from insights_exporter.insights.template_state import NormalizedResponse, TemplateState
+from insights_exporter.insights.users import (
+    UsernameIndex,
     normalize_activity,
     normalize_latency,
-    normalize_report,
+    split_by_template,
 )
-from insights_exporter.insights.query_plan import InsightsEndpoint, Query, Stage
-from insights_exporter.insights.template_state import TemplateState
-from insights_exporter.insights.usernames import UsernameIndex
 
-__all__ = ["InsightsFetcher", "TimeBudget"]
+__all__ = ["InsightsFetcher"]
 
 MAX_FAILURES_PER_TEMPLATE: Final = 3
 """Consecutive failed requests, each with its retries, after which a template is skipped for this poll."""
 
 MAX_FAILED_TEMPLATES: Final = 5
 """Failed templates without a success in between after which the circuit opens for this poll."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimeBudget:
-    """The time in which a poll may start requests; requests for today are always sent."""
-
-    monotonic: Callable[[], float]
-    deadline: float
-
-    def allows(self, stage: Stage) -> bool:
-        """Return whether a request of that stage may start now."""
-        return stage is Stage.TODAY or self.monotonic() < self.deadline
 
 
 class InsightsFetcher:
@@ -57,20 +43,20 @@ class InsightsFetcher:
 
     def __init__(
         self,
-        coder: CoderApi,
+        coder: InsightsApi,
         *,
         reporter: ErrorReporter,
         usernames: UsernameIndex,
-        user_filter: Callable[[str], bool] | None,
-        budget: TimeBudget,
+        budget: PollBudget,
     ) -> None:
         self._coder = coder
         self._reporter = reporter
         self._usernames = usernames
-        self._user_filter = user_filter
-        self._budget = budget
+        self.budget = budget
         self.postponed = 0
         """Requests left for the next poll, because the budget was used up."""
+        self.postponed_first = 0
+        """Those of them without a previous response."""
         self.response_count = 0
         self._succeeded: set[str | None] = set()
         self._consecutive_failures: dict[str | None, int] = {}
@@ -101,8 +87,8 @@ class InsightsFetcher:
         if error is not None:
             state.failures.setdefault(query.key, error.reason)
             return error
-        if not self._budget.allows(query.stage):
-            self.postponed += 1
+        if not self.budget.allows(query.stage):
+            self.postpone(state, query)
             return None
         try:
             response, dropped = await self._request(state, query)
@@ -110,12 +96,44 @@ class InsightsFetcher:
             state.failures[query.key] = failure.reason
             self._record_error(state, failure)
             return failure
-        state.store(query, response, now, complete=not dropped)
+        self._store(state, query, response, now, complete=not dropped)
+        return None
+
+    async def fetch_group(self, states: Sequence[TemplateState], query: Query, now: datetime) -> None:
+        """Send an activity or latency query for templates without a common user.
+
+        Templates whose part of the response is unknown keep their cached response, as all do after an error.
+        The single requests that follow report the error.
+        """
+        if self._aborted_by is not None:
+            return
+        try:
+            responses = await self._request_group([state.id for state in states if state.id], query)
+        except ExporterError:
+            return
+        for state in states:
+            if state.id in responses:
+                self._store(state, query, responses[state.id], now)
+
+    def postpone(self, state: TemplateState, query: Query) -> None:
+        """Leave a query for a later poll."""
+        self.postponed += 1
+        self.postponed_first += query.key not in state.response_cache
+
+    def _store(
+        self,
+        state: TemplateState,
+        query: Query,
+        response: NormalizedResponse,
+        now: datetime,
+        *,
+        complete: bool = True,
+    ) -> None:
+        state.store(query, response, now, complete=complete)
         self.response_count += 1
         self._succeeded.add(state.id)
         self._consecutive_failures.pop(state.id, None)
         self._failed_since_success.clear()
-        return None
 
     def record_failures(self, last_failed_at: dict[str | None, datetime], now: datetime) -> None:
         """Record the templates whose last request failed, and forget those with a response."""
@@ -160,32 +178,42 @@ class InsightsFetcher:
         """Return the normalized response and the number of its dropped parts."""
         start, end = query.window.start, query.window.end
         template_ids = () if state.id is None else (state.id,)
-        previous = state.response(query.key)
         if query.key.endpoint is InsightsEndpoint.ACTIVITY:
             report = await self._coder.user_activity(start, end, template_ids=template_ids)
-            activity = normalize_activity(
-                report,
-                previous=previous if isinstance(previous, ActivityReport) else None,
-                by_template=state.id is None,
-            )
+            activity = normalize_activity(report, by_template=state.id is None)
             # The ids of the normalized response are interned, and compare faster.
             self._learn_usernames(report.users, activity.seconds_by_user)
             return activity, report.dropped
         if query.key.endpoint is InsightsEndpoint.LATENCY:
             latency = await self._coder.user_latency(start, end, template_ids=template_ids)
             self._learn_usernames(latency.users, [user.user_id for user in latency.users])
-            normalized = normalize_latency(
-                latency,
-                index=self._usernames,
-                user_filter=self._user_filter,
-                previous=previous if isinstance(previous, LatencyReport) else None,
-            )
-            return normalized, latency.dropped
+            return normalize_latency(latency), latency.dropped
         insights = await self._coder.template_insights(start, end, template_ids=template_ids)
-        return normalize_report(insights), insights.dropped
+        return normalize_report(insights, by_template=state.id is None), insights.dropped
+
+    async def _request_group(
+        self, template_ids: Sequence[str], query: Query
+    ) -> Mapping[str | None, NormalizedResponse]:
+        """Return the normalized responses by template; without those that cannot be split."""
+        start, end = query.window.start, query.window.end
+        if query.key.endpoint is InsightsEndpoint.ACTIVITY:
+            report = await self._coder.user_activity(start, end, template_ids=template_ids)
+            self._learn_usernames(report.users, [user.user_id for user in report.users])
+            return {
+                template_id: normalize_activity(models.UserActivityReport(users=rows))
+                for template_id, rows in split_by_template(report.users, template_ids).items()
+                if not report.dropped
+            }
+        latency = await self._coder.user_latency(start, end, template_ids=template_ids)
+        self._learn_usernames(latency.users, [user.user_id for user in latency.users])
+        return {
+            template_id: normalize_latency(models.UserLatencyReport(users=rows))
+            for template_id, rows in split_by_template(latency.users, template_ids).items()
+            if not latency.dropped
+        }
 
     def _learn_usernames(
-        self, users: Sequence[UserActivity] | Sequence[UserLatency], user_ids: Iterable[str]
+        self, users: Sequence[models.UserActivity] | Sequence[models.UserLatency], user_ids: Iterable[str]
     ) -> None:
         if not self._usernames.matches(user_ids, [user.username for user in users]):
             self._usernames.update({user.user_id: user.username for user in users if user.username})

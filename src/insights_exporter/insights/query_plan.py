@@ -21,6 +21,8 @@ __all__ = ["InsightsEndpoint", "Query", "QueryKey", "QueryPlan", "Stage", "Windo
 
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
+LONG_REFRESH_FACTOR: Final = 4
+"""Refresh intervals between two refreshes of a range of more than a week."""
 
 
 class InsightsEndpoint(StrEnum):
@@ -63,6 +65,11 @@ class Query:
     def refreshes_every_poll(self) -> bool:
         """Whether changes are requested in every poll; longer ranges are refreshed hourly."""
         return self.window.end - self.window.start <= DAY
+
+    @property
+    def refresh_factor(self) -> int:
+        """Refresh intervals between two refreshes; an hour changes a month less than a week."""
+        return LONG_REFRESH_FACTOR if self.window.end - self.window.start > WEEK else 1
 
 
 class WindowQueries(NamedTuple):

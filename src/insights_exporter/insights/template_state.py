@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
 from insights_exporter.collectors.base import ReportedErrors, is_refresh_due
-from insights_exporter.insights.normalization import (
-    ActivityReport,
-    LatencyReport,
-    NormalizedResponse,
-    UsageReport,
-)
-from insights_exporter.insights.query_plan import Query, QueryKey, QueryPlan
+from insights_exporter.insights.query_plan import DAY, Query, QueryKey, QueryPlan, Stage
+from insights_exporter.insights.reports import UsageReport
 from insights_exporter.insights.totals import AnchoredTotals
-from insights_exporter.insights.usernames import UsernameIndex
+from insights_exporter.insights.users import ActivityReport, LatencyReport, UsernameIndex
 from insights_exporter.snapshot import TemplateKey, Totals, User, WindowUsage
 
 __all__ = [
@@ -29,11 +24,14 @@ __all__ = [
     "ChangeDetector",
     "InputFingerprint",
     "InsightsState",
+    "NormalizedResponse",
     "TemplateState",
 ]
 
 DAY_SECONDS: Final = 86400.0
 HOUR_SECONDS: Final = 3600.0
+NormalizedResponse: TypeAlias = UsageReport | ActivityReport | LatencyReport
+
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -75,7 +73,8 @@ class ChangeDetector(Protocol):
 class CachedResponse:
     """A response, when it was fetched, and until when it was known to be current.
 
-    ``complete`` is False if the response had invalid rows, which were dropped.
+    ``complete`` is False if the response had invalid rows, which were dropped. ``changed_at`` is when the
+    part of each template last changed; it is known for deployment-wide responses only.
     """
 
     query: Query
@@ -83,6 +82,7 @@ class CachedResponse:
     fetched_at: datetime
     validated_at: datetime
     complete: bool = True
+    changed_at: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,10 +181,15 @@ class TemplateState:
         changed = detector.may_have_changed(query, cached.fetched_at)
         if changed and query.refreshes_every_poll:
             return True
-        if changed:
-            # All long ranges of a template share one phase, so that they have the same age.
+        is_settled = next(plan.unsettled_days_in(query, cached.fetched_at), None) is None
+        if changed or (query.refreshes_every_poll and not is_settled):
+            # An app's data can arrive late without a change of the users' time, so that days that may still
+            # change are refreshed hourly, too. All ranges of a template share one phase, and so their age.
             return is_refresh_due(
-                self.id or "", last_refresh=cached.fetched_at, now=plan.now, interval=refresh_interval
+                self.id or "",
+                last_refresh=cached.fetched_at,
+                now=plan.now,
+                interval=query.refresh_factor * refresh_interval,
             )
         # Settled days change after a late rollup only. Ranges that move with the calendar are new each day.
         return (plan.now - cached.fetched_at).total_seconds() >= DAY_SECONDS
@@ -246,7 +251,35 @@ class TemplateState:
                 return
         if cached is not None:
             response = _reuse_previous(response, cached.response)
-        self.response_cache[query.key] = CachedResponse(query, response, now, now, complete)
+        changed_at = _changed_at(cached, response, now)
+        self.response_cache[query.key] = CachedResponse(query, response, now, now, complete, changed_at)
+
+    def close_day(self, plan: QueryPlan) -> None:
+        """Keep the responses for the day that ended at midnight; its later data is fetched as it arrives."""
+        for key, cached in list(self.response_cache.items()):
+            closed_key = key._replace(end=plan.today.start)
+            if key.end is None and plan.today.start - key.start == DAY:
+                window = replace(cached.query.window, end=plan.today.start)
+                query = Query(closed_key, window, Stage.LONG)
+                self.response_cache.setdefault(closed_key, replace(cached, query=query))
+
+    def oldest_response(self, queries: Iterable[Query]) -> datetime:
+        """Return when the oldest response to the queries was fetched; the earliest time if one is missing."""
+        cached = [self.response_cache.get(query.key) for query in queries]
+        return min((NEVER if one is None else one.fetched_at for one in cached), default=NEVER)
+
+    def keep_postponed(self, queries: Iterable[Query], plan: QueryPlan) -> None:
+        """Serve the data of windows longer than a day while its refresh waits for a later poll.
+
+        Shorter windows are served until they expire.
+        """
+        for query in queries:
+            if query.refreshes_every_poll:
+                continue
+            if query.key in self.response_cache:
+                self.response_cache[query.key].validated_at = plan.now
+            elif query.window.name in self.usage_cache:
+                self.usage_cache[query.window.name].validated_at = plan.now
 
     def prune(self, plan: QueryPlan, *, max_age: float) -> None:
         """Delete responses to queries that left the plan, and expired ones."""
@@ -345,11 +378,19 @@ class InsightsState:
     """When Coder was first seen after a start."""
 
 
+def _changed_at(
+    cached: CachedResponse | None, response: NormalizedResponse, now: datetime
+) -> Mapping[str, datetime]:
+    """Return when the part of each template of a deployment-wide response last changed."""
+    changed_at: Mapping[str, datetime] = {} if cached is None else cached.changed_at
+    previous = cached.response if cached is not None and cached.complete else None
+    if isinstance(response, LatencyReport) or response is previous:
+        return changed_at
+    return {**changed_at, **dict.fromkeys(response.changed_templates(previous), now)}
+
+
 def _reuse_previous(response: NormalizedResponse, previous: NormalizedResponse) -> NormalizedResponse:
     """Return the previous object if it is equal; of a report, reuse equal parameters."""
-    if isinstance(response, LatencyReport):
-        # normalize_latency compares with the previous response itself.
-        return response
     if response == previous:
         return previous
     if (

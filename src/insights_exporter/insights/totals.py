@@ -6,15 +6,15 @@ alone. Therefore a restarted process and a replica serve the same value.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from insights_exporter.insights.normalization import ActivityReport, UsageReport, accumulate
-from insights_exporter.insights.usernames import ResolvedUsernames
+from insights_exporter.insights.reports import UsageReport
+from insights_exporter.insights.users import ActivityReport, accumulate
 
-__all__ = ["AnchoredTotals", "DeltaCache", "MonotonicTotals"]
+__all__ = ["AnchoredTotals", "MonotonicTotals"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -39,57 +39,37 @@ class MonotonicTotals(Generic[K]):
 
     def update(self, totals: Mapping[K, float], *, starts_at_zero: bool) -> int:
         """Take all current totals; return how many of them newly decreased."""
-        values, decrease_count = self.values, self._update_values(totals, starts_at_zero=starts_at_zero)
-        missing_keys = values.keys() - totals.keys() if len(values) > len(totals) else ()
-        for key in missing_keys:
-            if values[key] == 0:
-                del values[key]
-            elif key not in self.clamped:
-                self.clamped.add(key)
-                decrease_count += 1
-        return decrease_count
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether every exported value equals Coder's."""
-        return not self.clamped and not self.has_pending_zero
-
-    def apply_deltas(self, deltas: Mapping[K, float], *, starts_at_zero: bool) -> tuple[dict[K, float], int]:
-        """Add changes to exact totals; return the changes of the exported values, and how many decreased."""
-        values = self.values
-        previous = {key: values.get(key, 0.0) for key in deltas}
-        decrease_count = self._update_values(
-            {key: previous[key] + deltas[key] for key in deltas}, starts_at_zero=starts_at_zero
-        )
-        return {key: values[key] - previous[key] for key in deltas}, decrease_count
-
-    def _update_values(self, totals: Mapping[K, float], *, starts_at_zero: bool) -> int:
-        values, decrease_count = self.values, 0
+        values, clamped, count_before = self.values, self.clamped, len(self.clamped)
+        recovered = 0
         self.has_pending_zero = False
-        # Most totals are unchanged between two polls.
-        rows = zip(totals, totals.values(), map(values.get, totals), strict=True)
-        for key, value, previous in [row for row in rows if row[1] != row[2] or self.clamped]:
+        for key, value in totals.items():
+            previous = values.get(key)
             if previous is None:
                 is_pending = starts_at_zero and value > 0
                 self.has_pending_zero |= is_pending
                 values[key] = 0.0 if is_pending else value
-            elif value >= previous:
+            elif value < previous:
+                clamped.add(key)
+            else:
                 values[key] = value
-                self.clamped.discard(key)
-            elif key not in self.clamped:
-                self.clamped.add(key)
-                decrease_count += 1
-        return decrease_count
+                if key in clamped:
+                    clamped.discard(key)
+                    recovered += 1
+        for key in values.keys() - totals.keys():
+            if values[key] == 0:
+                del values[key]
+            else:
+                clamped.add(key)
+        return len(clamped) - count_before + recovered
 
 
 @dataclass(frozen=True, slots=True)
 class TotalsUpdate:
-    """The exported totals, how many newly decreased, and the changes by user if known."""
+    """The exported totals, and how many newly decreased."""
 
     seconds: float
     apps: dict[AppKey, float]
     decrease_count: int
-    user_deltas: Mapping[str, float] | None
 
 
 @dataclass(slots=True)
@@ -113,10 +93,7 @@ class AnchoredTotals:
     app_totals: MonotonicTotals[AppKey] = field(default_factory=MonotonicTotals[AppKey])
     user_totals: MonotonicTotals[str] = field(default_factory=MonotonicTotals[str])
     total_seconds: MonotonicTotals[str] = field(default_factory=MonotonicTotals[str])
-    resolved_usernames: ResolvedUsernames = field(default_factory=ResolvedUsernames)
     has_exported: bool = False
-    last_activity: tuple[object, tuple[ActivityReport, ...]] | None = None
-    """The inputs of the last user totals: the settled part and the activity of each unsettled day."""
 
     def __post_init__(self) -> None:
         self.settled_through = self.anchor - DAY
@@ -159,58 +136,24 @@ class AnchoredTotals:
         return template_ids if is_covered else template_ids | self.history_template_ids
 
     def update(
-        self,
-        unsettled_days: Iterable[tuple[UsageReport, ActivityReport]],
-        *,
-        known_apps: Iterable[AppKey],
-        delta_cache: DeltaCache,
+        self, unsettled_days: Iterable[tuple[UsageReport, ActivityReport]], *, known_apps: Iterable[AppKey]
     ) -> TotalsUpdate:
         """Take the responses for the unsettled days, and return the totals to export."""
-        apps, activities = dict.fromkeys(known_apps, 0.0) | self.settled_app_seconds, []
+        apps, users = (
+            dict.fromkeys(known_apps, 0.0) | self.settled_app_seconds,
+            dict(self.settled_user_seconds),
+        )
         for report, activity in unsettled_days:
             accumulate(apps, (((app.slug, app.type), app.seconds) for app in report.apps))
-            activities.append(activity)
-        app_decreases = self.app_totals.update(apps, starts_at_zero=self.starts_at_zero)
-        user_deltas, user_decreases = self._update_users(tuple(activities), delta_cache)
+            accumulate(users, activity.seconds_by_user.items())
+        starts_at_zero = self.starts_at_zero
+        decrease_count = (
+            self.app_totals.update(apps, starts_at_zero=starts_at_zero)
+            + self.user_totals.update(users, starts_at_zero=starts_at_zero)
+            + self.total_seconds.update({"": sum(users.values())}, starts_at_zero=starts_at_zero)
+        )
         self.has_exported = True
-        return TotalsUpdate(
-            self.total_seconds.values[""],
-            dict(self.app_totals.values),
-            app_decreases + user_decreases,
-            user_deltas,
-        )
-
-    def _update_users(
-        self, activities: tuple[ActivityReport, ...], delta_cache: DeltaCache
-    ) -> tuple[Mapping[str, float] | None, int]:
-        """Update the user totals; return their changes if known, and how many decreased."""
-        settled = self.settled_user_seconds
-        previous, self.last_activity = self.last_activity, (settled, activities)
-        is_exact = self.user_totals.is_exact and self.total_seconds.is_exact
-        deltas = (
-            delta_cache.delta(previous[1], activities)
-            if previous is not None and previous[0] is settled and is_exact
-            else None
-        )
-        if deltas is None:
-            users = dict(settled)
-            for activity in activities:
-                accumulate(users, activity.seconds_by_user.items())
-            count_before = len(self.user_totals.values.keys() | users.keys())
-            decrease_count = self.user_totals.update(users, starts_at_zero=self.starts_at_zero)
-            if len(self.user_totals.values) < count_before:
-                # A user was removed; resolved names are aligned with the users that remain.
-                self.resolved_usernames = ResolvedUsernames()
-            return None, decrease_count + self._update_seconds(sum(users.values()))
-        user_deltas, decrease_count = self.user_totals.apply_deltas(
-            deltas, starts_at_zero=self.starts_at_zero
-        )
-        return user_deltas, decrease_count + self._update_seconds(
-            self.total_seconds.values[""] + sum(deltas.values())
-        )
-
-    def _update_seconds(self, seconds: float) -> int:
-        return self.total_seconds.update({"": seconds}, starts_at_zero=self.starts_at_zero)
+        return TotalsUpdate(self.total_seconds.values[""], dict(self.app_totals.values), decrease_count)
 
     @property
     def starts_at_zero(self) -> bool:
@@ -234,54 +177,3 @@ class AnchoredTotals:
             or self.user_totals.has_pending_zero
             or self.total_seconds.has_pending_zero
         )
-
-
-class DeltaCache:
-    """Caches the change between two activity responses, because several windows share a response."""
-
-    def __init__(self) -> None:
-        self._cache: dict[
-            tuple[int, int], tuple[ActivityReport, ActivityReport, Mapping[str, float] | None]
-        ] = {}
-
-    def delta(
-        self, previous: Sequence[ActivityReport], current: Sequence[ActivityReport]
-    ) -> Mapping[str, float] | None:
-        """Return the change of each user's sum, by user id; a new user is included even with 0.
-
-        Return None if a user disappeared or the number of ranges changed. Then the sums must be computed
-        anew.
-        """
-        if len(previous) != len(current):
-            return None
-        total: Mapping[str, float] = {}
-        for old, new in zip(previous, current, strict=True):
-            delta = {} if old is new else self._cached_delta(old, new)
-            if delta is None:
-                return None
-            total = _add_deltas(total, delta)
-        return total
-
-    def _cached_delta(self, old: ActivityReport, new: ActivityReport) -> Mapping[str, float] | None:
-        key = id(old), id(new)
-        if key not in self._cache:
-            # Keep references: after garbage collection, other objects could have the same ids.
-            self._cache[key] = old, new, _compute_delta(old.seconds_by_user, new.seconds_by_user)
-        return self._cache[key][2]
-
-
-def _compute_delta(old: Mapping[str, float], new: Mapping[str, float]) -> Mapping[str, float] | None:
-    if not old.keys() <= new.keys():
-        return None
-    rows = zip(new, new.values(), map(old.get, new), strict=True)
-    return {
-        user_id: seconds - (previous or 0.0) for user_id, seconds, previous in rows if seconds != previous
-    }
-
-
-def _add_deltas(left: Mapping[str, float], right: Mapping[str, float]) -> Mapping[str, float]:
-    if not left or not right:
-        return left or right
-    total = dict(left)
-    accumulate(total, right.items())
-    return total

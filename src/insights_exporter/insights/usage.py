@@ -8,34 +8,33 @@ from datetime import UTC, datetime
 from typing import Final
 
 from insights_exporter.coder.time_ranges import Window
-from insights_exporter.insights.normalization import (
-    BUILTIN_APPS,
-    EMPTY_ACTIVITY,
-    EMPTY_LATENCY,
-    EMPTY_REPORT,
-    ActivityReport,
-    LatencyReport,
-    NormalizedResponse,
-    UsageReport,
-    accumulate,
-    sum_by_username,
-)
 from insights_exporter.insights.query_plan import DAY, InsightsEndpoint, Query, QueryPlan
+from insights_exporter.insights.reports import (
+    BUILTIN_APPS,
+    EMPTY_REPORT,
+    AppMetadata,
+    UsageReport,
+    combine_apps,
+    with_unused_apps,
+    with_unused_options,
+)
 from insights_exporter.insights.template_state import (
     ActivityStatus,
     CachedUsage,
     ChangeDetector,
     InputFingerprint,
+    NormalizedResponse,
     TemplateState,
 )
-from insights_exporter.insights.totals import DeltaCache
-from insights_exporter.insights.usage_rows import (
-    AppMetadata,
-    combine_apps,
-    with_unused_apps,
-    with_unused_options,
+from insights_exporter.insights.users import (
+    EMPTY_ACTIVITY,
+    EMPTY_LATENCY,
+    ActivityReport,
+    LatencyReport,
+    UsernameIndex,
+    accumulate,
+    sum_by_username,
 )
-from insights_exporter.insights.usernames import UsernameIndex
 from insights_exporter.snapshot import (
     Parameter,
     TemplateKey,
@@ -69,7 +68,8 @@ class UsageBuilder:
 
     Users that ``user_filter`` rejects count in sums only; None admits all users. ``on_clamped`` receives the
     number of totals that newly decreased. ``pending`` collects the templates whose totals wait for a
-    response, with the reason; the deployment's key is None.
+    response, with the reason; the deployment's key is None. ``updated_at`` collects the time of the oldest
+    data in each window.
     """
 
     plan: QueryPlan
@@ -78,8 +78,8 @@ class UsageBuilder:
     on_clamped: Callable[[int], None]
     max_staleness: float
     is_warm: bool
-    delta_cache: DeltaCache = field(default_factory=DeltaCache)
     pending: dict[TemplateKey | None, str] = field(default_factory=dict)
+    updated_at: dict[str, datetime] = field(default_factory=dict)
 
     def build(
         self,
@@ -157,7 +157,9 @@ class UsageBuilder:
             if cached is None or window.end - window.start <= DAY or not is_current:
                 state.usage_cache.pop(window.name, None)
                 return None
+            self._note_age(window, min(cached.validated_at, cached.usage.end))
             return self._with_current_usernames(cached)
+        validated_at = self._validate(window, state, detector)
         report, activities = responses.report, responses.activity_parts
         latency = responses.latency.by_username(self.usernames, self.user_filter)
         username_fingerprint = self._username_fingerprint
@@ -166,11 +168,11 @@ class UsageBuilder:
             (window.start, parameters, username_fingerprint),
         )
         if cached is not None and cached.fingerprint == fingerprint:
-            cached.validated_at = self._validated_at(window, state, detector)
+            cached.validated_at = validated_at
             return cached.usage
         reported_parameters = () if report is None else report.parameters
         parameter_fingerprint = InputFingerprint((reported_parameters,), (parameters,))
-        users, seconds = self._user_seconds(cached, activities)
+        users, seconds = self._user_seconds(activities)
         usage = WindowUsage(
             window=window.name,
             start=window.start.astimezone(UTC),
@@ -191,14 +193,14 @@ class UsageBuilder:
             responses.latency,
             username_fingerprint,
             usage,
-            self._validated_at(window, state, detector),
+            validated_at,
         )
         return usage
 
     def _with_current_usernames(self, cached: CachedUsage) -> WindowUsage:
         """Return the previous usage of a window under current usernames."""
         if cached.username_fingerprint != self._username_fingerprint:
-            users, _ = self._user_seconds(None, cached.activity)
+            users, _ = self._user_seconds(cached.activity)
             latency = cached.latency.by_username(self.usernames, self.user_filter)
             cached.usage = replace(cached.usage, activity=users, latency=latency)
             cached.username_fingerprint = self._username_fingerprint
@@ -207,16 +209,22 @@ class UsageBuilder:
     def _age(self, cached: CachedUsage) -> float:
         return (self.plan.now - cached.validated_at).total_seconds()
 
-    def _validated_at(self, window: Window, state: TemplateState, detector: ChangeDetector) -> datetime:
-        """Return up to when all responses of a window were known to be current."""
+    def _validate(self, window: Window, state: TemplateState, detector: ChangeDetector) -> datetime:
+        """Return up to when all responses of a window were known to be current, and note the oldest one."""
         queries = self.plan.window_queries[window]
-        keys = [
-            query.key
-            for query in (queries.report, queries.latency, *queries.report_parts, *queries.activity_parts)
-            if detector.activity_in(query) is not ActivityStatus.NONE
-        ]
-        cached = [state.response_cache[key] for key in keys if key in state.response_cache]
-        return min((one.validated_at for one in cached), default=self.plan.now)
+        validated_at = updated_at = self.plan.now
+        for query in (queries.report, queries.latency, *queries.report_parts, *queries.activity_parts):
+            cached = state.response_cache.get(query.key)
+            if cached is None or detector.activity_in(query) is ActivityStatus.NONE:
+                continue
+            validated_at = min(validated_at, cached.validated_at)
+            if cached.fetched_at < updated_at and detector.may_have_changed(query, cached.fetched_at):
+                updated_at = cached.fetched_at
+        self._note_age(window, updated_at)
+        return validated_at
+
+    def _note_age(self, window: Window, updated_at: datetime) -> None:
+        self.updated_at[window.name] = min(updated_at, self.updated_at.get(window.name, updated_at))
 
     def _known_apps(self, state: TemplateState, apps: AppMetadata) -> AppMetadata:
         """Return all known apps of the template; the same object while they are unchanged."""
@@ -273,37 +281,29 @@ class UsageBuilder:
             and state.totals_fingerprint == fingerprint
         ):
             return state.totals
-        update = anchored_totals.update(unsettled_days, known_apps=known_apps, delta_cache=self.delta_cache)
+        update = anchored_totals.update(unsettled_days, known_apps=known_apps)
         if update.decrease_count:
             self.on_clamped(update.decrease_count)
         state.totals = Totals(
             since=anchored_totals.since,
             seconds=update.seconds,
             apps=update.apps,
-            users=self._total_users(state, update.user_deltas),
+            users=self._total_users(state),
         )
         state.totals_fingerprint = fingerprint
         state.totals_username_fingerprint = self._username_fingerprint
         return state.totals
 
-    def _total_users(self, state: TemplateState, user_deltas: Mapping[str, float] | None) -> dict[str, float]:
+    def _total_users(self, state: TemplateState) -> dict[str, float]:
         """Return the totals by username."""
-        if (
-            user_deltas is not None
-            and state.totals is not None
-            and state.totals_username_fingerprint == self._username_fingerprint
-        ):
-            return self._apply_deltas(state.totals.users, user_deltas)
-        totals = state.anchored_totals
-        usernames = totals.resolved_usernames.resolve(totals.user_totals.values, self.usernames)
-        return self._filter_users(sum_by_username(totals.user_totals.values, usernames))
+        return self._filter_users(sum_by_username(state.anchored_totals.user_totals.values, self.usernames))
 
     def _previous_totals(self, state: TemplateState) -> Totals | None:
         updated_at = state.totals_updated_at
         if updated_at is not None and (self.plan.now - updated_at).total_seconds() > self.max_staleness:
             state.totals, state.totals_fingerprint, state.totals_updated_at = None, None, None
         if state.totals is not None and state.totals_username_fingerprint != self._username_fingerprint:
-            state.totals = replace(state.totals, users=self._total_users(state, None))
+            state.totals = replace(state.totals, users=self._total_users(state))
             state.totals_username_fingerprint = self._username_fingerprint
         return state.totals
 
@@ -337,28 +337,12 @@ class UsageBuilder:
         """The inputs that determine usernames, and which users are exported."""
         return InputFingerprint((self.usernames.version,), (self.user_filter,))
 
-    def _user_seconds(
-        self, cached: CachedUsage | None, activities: tuple[ActivityReport, ...]
-    ) -> tuple[dict[str, float], float]:
+    def _user_seconds(self, activities: tuple[ActivityReport, ...]) -> tuple[dict[str, float], float]:
         """Return the seconds of each user by name, and of all users."""
-        if cached is not None and cached.username_fingerprint == self._username_fingerprint:
-            deltas = self.delta_cache.delta(cached.activity, activities)
-            if deltas is not None:
-                users = self._apply_deltas(cached.usage.activity, deltas)
-                return users, cached.usage.seconds + sum(deltas.values())
-        users = activities[0].by_username(self.usernames)
-        for activity in activities[1:]:
-            accumulate(users, activity.by_username(self.usernames).items())
-        return self._filter_users(users), sum(users.values())
-
-    def _apply_deltas(self, previous: Mapping[str, float], deltas: Mapping[str, float]) -> dict[str, float]:
-        """Return the previous seconds by username plus the changes by user id."""
-        users, user_filter = dict(previous), self.user_filter
-        for user_id, seconds in deltas.items():
-            username = self.usernames.username(user_id)
-            if user_filter is None or user_filter(username):
-                users[username] = users.get(username, 0.0) + seconds
-        return users
+        users: dict[str, float] = {}
+        for activity in activities:
+            accumulate(users, activity.seconds_by_user.items())
+        return self._filter_users(sum_by_username(users, self.usernames)), sum(users.values())
 
     def _filter_users(self, users: dict[str, float]) -> dict[str, float]:
         user_filter = self.user_filter

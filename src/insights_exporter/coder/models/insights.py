@@ -138,6 +138,7 @@ class UserLatency(Struct, frozen=True, gc=False):
     user_id: Id
     username: Text = ""
     latency_ms: ConnectionLatency = ConnectionLatency()
+    template_ids: list[Text] = []
 
     @property
     def p50_seconds(self) -> float | None:

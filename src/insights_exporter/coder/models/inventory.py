@@ -24,6 +24,9 @@ __all__ = [
     "App",
     "Build",
     "BuildTime",
+    "Group",
+    "GroupMember",
+    "Job",
     "ParameterOption",
     "RelayLatency",
     "Resource",
@@ -121,14 +124,21 @@ class Resource(Struct, frozen=True, gc=False):
     agents: list[Agent] = []
 
 
+class Job(Struct, frozen=True, gc=False):
+    """The provisioner job of a build."""
+
+    status: Text = ""
+
+
 class Build(Struct, frozen=True, gc=False):
-    """The latest build of a workspace."""
+    """The latest build of a workspace; ``status`` combines transition and status of the job."""
 
     status: Text = ""
     transition: Text = ""
     created_at: Time | None = None
     deadline: Time | None = None
     daily_cost: Count = 0
+    job: Job = Job()
     resources: list[Resource] = []
 
     def __post_init__(self) -> None:
@@ -201,3 +211,26 @@ class RichParameter(Struct, frozen=True, gc=False):
     icon: Text = ""
     default_value: Text = ""
     options: list[ParameterOption] = []
+
+
+class GroupMember(Struct, frozen=True, gc=False):
+    """A member of a group."""
+
+    id: Id
+    username: Text = ""
+
+
+class Group(Struct, frozen=True, gc=False):
+    """A group of an organization; the group of all its members has the organization's id.
+
+    ``total_member_count`` includes members that the account may not read.
+    """
+
+    id: Id
+    name: Text = ""
+    display_name: Text = ""
+    organization_id: Text = ""
+    organization_name: Text = ""
+    members: list[GroupMember] = []
+    total_member_count: Count = 0
+    quota_allowance: Count = 0
