@@ -7,6 +7,7 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from insights_exporter.app.application import Application
@@ -15,6 +16,7 @@ from insights_exporter.config.settings import (
     AgentStatsSettings,
     AgentStatsSource,
     CoderSettings,
+    CostSettings,
     LogSettings,
     PollSettings,
     ServerSettings,
@@ -27,7 +29,7 @@ from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.api.http_server import serve as serve_simulator
 from insights_exporter.simulator.api.http_server import serve_metrics
 from insights_exporter.simulator.demo_deployment import DEMO_TOKEN, demo_deployment
-from insights_exporter.simulator.generated_world import Size
+from insights_exporter.simulator.generated_world import Size, generate_world
 from insights_exporter.simulator.postgres import populate_database
 
 __all__ = ["DemoSize", "demo", "simulate"]
@@ -49,7 +51,15 @@ class DemoSize:
         for flag, value in (("--templates", self.templates), ("--users", self.users)):
             if value < 1:
                 raise ConfigError(f"{flag}: expected at least 1, got {value}")
-        return demo_deployment(Size(templates=self.templates, users=self.users), seed=self.seed)
+        size = Size(templates=self.templates, users=self.users)
+        world = generate_world(
+            size,
+            seed=self.seed,
+            today=datetime.now(UTC).date(),
+            joined=self.users // 8,
+            left=self.users // 20,
+        )
+        return demo_deployment(size, world=world)
 
 
 async def demo(size: DemoSize, options: argparse.Namespace) -> int:
@@ -84,6 +94,9 @@ _MAX_STALENESS: Final = 1800.0
 """Seconds for which the demo serves old data, or the interval if it is longer."""
 
 
+_DEMO_COST: Final = CostSettings(price_per_unit=0.04, currency="EUR")
+
+
 def _demo_settings(coder_url: str, metrics_url: str, options: argparse.Namespace) -> Settings:
     return Settings(
         coder=CoderSettings(url=coder_url, token=LiteralSecret(Secret(DEMO_TOKEN))),
@@ -99,6 +112,7 @@ def _demo_settings(coder_url: str, metrics_url: str, options: argparse.Namespace
             interval=min(_AGENT_STATS_INTERVAL, options.interval),
             metrics_url=f"{metrics_url}/metrics",
         ),
+        cost=_DEMO_COST,
         server=ServerSettings(host=options.host, port=options.port),
     )
 

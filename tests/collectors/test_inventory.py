@@ -258,6 +258,17 @@ async def test_dormancy_does_not_change_the_status_of_a_workspace() -> None:
     assert [row.deleting_at for row in workspaces] == [datetime(2026, 2, 1, tzinfo=UTC), None]
 
 
+async def test_workspace_has_transition_and_job_status_of_its_latest_build() -> None:
+    harness = InventoryHarness()
+    build = {"status": "failed", "transition": "stop", "job": {"status": "canceled"}}
+    harness.coder.workspace_list = [workspace("w", "go", latest_build=build), workspace("x", "go")]
+
+    assert [(row.transition, row.job_status) for row in (await harness.poll()).workspaces] == [
+        ("stop", "canceled"),
+        ("", ""),
+    ]
+
+
 async def test_workspace_has_autostop_cost_and_prebuild_flag() -> None:
     harness = InventoryHarness()
     build = {"status": "running", "deadline": "2026-01-14T18:00:00Z", "daily_cost": 12}

@@ -184,6 +184,20 @@ def test_a_conflict_between_keys_is_reported_beside_other_problems(tmp_path: Pat
         ("poll: {max_staleness: 60}", "poll.max_staleness: expected at least poll.interval (300 s)"),
         ("privacy: {users: hashed}", "privacy.hash_key: expected a key (hash_key_file"),
         ("privacy: {hash_key: short}", "privacy.hash_key: expected at least 16 characters, got 5 characters"),
+        (
+            "privacy: {min_group_size: 5}",
+            (
+                "privacy.min_group_size: expected 0 or 1 with users: named "
+                "(a series per user describes one person), or users: off, got 5"
+            ),
+        ),
+        (
+            "privacy: {users: hashed, hash_key: sixteen-characters, min_group_size: 2}",
+            (
+                "privacy.min_group_size: expected 0 or 1 with users: hashed "
+                "(a series per user describes one person)"
+            ),
+        ),
         ("agent_stats: {source: postgres}", "agent_stats.dsn: expected a connection string"),
         ("poll: {interval: .inf}", "poll.interval: expected seconds > 0"),
         ("poll: {interval: -1}", "poll.interval: expected seconds > 0"),

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from insights_exporter.coder.time_ranges import parse_window
-from insights_exporter.config.settings import CoderSettings, InsightsSettings
+from insights_exporter.config.settings import CoderSettings, CostSettings, InsightsSettings
 from insights_exporter.config.types import api_base_url
 from insights_exporter.secrets import LiteralSecret, Secret
 
@@ -75,6 +75,22 @@ def test_invalid_url_is_rejected_without_password(text: str) -> None:
 def test_invalid_setting_is_rejected_by_name(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=f"^1 validation error.*\n{next(iter(bad))}\n"):
         CoderSettings(url="https://coder.example.com", token=TOKEN, **bad)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"price_per_unit": 0.0, "currency": "EUR"},
+        {"price_per_unit": float("inf"), "currency": "EUR"},
+        {"price_per_unit": 1.0, "currency": "euro"},
+        {"price_per_unit": 1.0},
+        {"currency": "EUR"},
+    ],
+    ids=str,
+)
+def test_a_price_is_positive_and_has_a_currency_code(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        CostSettings(**bad)
 
 
 def test_settings_are_immutable() -> None:

@@ -5,7 +5,9 @@ State that must survive a configuration reload, such as caches, lives in a state
 
 from insights_exporter.collectors.base import CoderApi, CollectResult
 from insights_exporter.collectors.deployment import DeploymentCollector, DeploymentState
+from insights_exporter.collectors.group_usage import count_group_usage
 from insights_exporter.collectors.inventory import InventoryCollector, InventoryState
+from insights_exporter.collectors.onboarding import observe_onboarding
 
 __all__ = [
     "CoderApi",
@@ -14,4 +16,6 @@ __all__ = [
     "DeploymentState",
     "InventoryCollector",
     "InventoryState",
+    "count_group_usage",
+    "observe_onboarding",
 ]

@@ -16,6 +16,7 @@ from insights_exporter.coder.client import Interval, Section
 from insights_exporter.coder.models import AuthorizationCheck
 from insights_exporter.coder.pagination import Rows
 from insights_exporter.coder.versions import Feature, ServerVersion
+from insights_exporter.config.settings import PollSettings
 from insights_exporter.errors import (
     AuthError,
     DeadlineExceeded,
@@ -30,9 +31,11 @@ from insights_exporter.telemetry import Telemetry
 
 __all__ = [
     "FATAL_ERRORS",
+    "CachedList",
     "CoderApi",
     "CollectResult",
     "ErrorReporter",
+    "InsightsApi",
     "ReportedErrors",
     "is_expired",
     "is_refresh_due",
@@ -59,13 +62,45 @@ MAX_CONCURRENT: Final = 4
 not leave a connection idle."""
 
 
-class CoderApi(Protocol):
-    """The API requests of the collectors; each raises a subclass of UpstreamError, or SecretError."""
+class InsightsApi(Protocol):
+    """The insights endpoints; each request raises a subclass of UpstreamError, or SecretError."""
 
     @property
     def version(self) -> ServerVersion | None:
         """The server's version; None while unknown."""
         ...
+
+    def is_unsupported(self, feature: Feature) -> bool:
+        """Return whether the server's version is known and lacks the feature."""
+        ...
+
+    async def template_insights(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        template_ids: Sequence[str] = (),
+        interval: Interval | None = None,
+        sections: Sequence[Section] = ("report",),
+    ) -> models.TemplateInsights:
+        """Return users, apps and parameters of a range."""
+        ...
+
+    async def user_activity(
+        self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()
+    ) -> models.UserActivityReport:
+        """Return each active user's time in a range."""
+        ...
+
+    async def user_latency(
+        self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()
+    ) -> models.UserLatencyReport:
+        """Return each active user's connection latency in a range."""
+        ...
+
+
+class CoderApi(InsightsApi, Protocol):
+    """The API requests of the collectors; each raises a subclass of UpstreamError, or SecretError."""
 
     @property
     def clock_skew(self) -> float | None:
@@ -74,10 +109,6 @@ class CoderApi(Protocol):
 
     def with_timeout(self, seconds: float) -> CoderApi:
         """Return a view whose requests together may take that many seconds from now."""
-        ...
-
-    def is_unsupported(self, feature: Feature) -> bool:
-        """Return whether the server's version is known and lacks the feature."""
         ...
 
     async def build_info(self) -> models.BuildInfo:
@@ -112,36 +143,16 @@ class CoderApi(Protocol):
         """Return the workspaces that the account may list."""
         ...
 
+    async def groups(self) -> Rows[models.Group]:
+        """Return the groups of all organizations that the account may read."""
+        ...
+
     async def deployment_stats(self) -> models.DeploymentStats:
         """Return current build statuses of all workspaces."""
         ...
 
     async def rich_parameters(self, version_id: str) -> Rows[models.RichParameter]:
         """Return the parameters that a template version declares."""
-        ...
-
-    async def template_insights(
-        self,
-        start: datetime,
-        end: datetime,
-        *,
-        template_ids: Sequence[str] = (),
-        interval: Interval | None = None,
-        sections: Sequence[Section] = ("report",),
-    ) -> models.TemplateInsights:
-        """Return users, apps and parameters of a range."""
-        ...
-
-    async def user_activity(
-        self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()
-    ) -> models.UserActivityReport:
-        """Return each active user's time in a range."""
-        ...
-
-    async def user_latency(
-        self, start: datetime, end: datetime, *, template_ids: Sequence[str] = ()
-    ) -> models.UserLatencyReport:
-        """Return each active user's connection latency in a range."""
         ...
 
 
@@ -194,6 +205,56 @@ class ErrorReporter:
     def finish(self) -> None:
         """End the run: forget the errors that did not recur."""
         self._reported.keys &= self._current_keys
+
+
+@dataclass(slots=True)
+class CachedList(Generic[T]):
+    """The last successful response of a list.
+
+    ``validated_at`` is when the list was last fetched or still within its refresh interval.
+    """
+
+    rows: Sequence[T] = ()
+    fetched_at: datetime | None = None
+    validated_at: datetime | None = None
+
+    async def refresh(
+        self,
+        fetch: Callable[[], Awaitable[Sequence[T]]],
+        now: datetime,
+        reporter: ErrorReporter,
+        *,
+        resource: str,
+        max_staleness: float,
+    ) -> Sequence[T]:
+        """Fetch the list; after an error return the last one until it is older than ``max_staleness``."""
+        try:
+            rows = await fetch()
+        except ExporterError as error:
+            reporter.report(error, resource=resource)
+            if is_expired(self.validated_at, now=now, max_age=max_staleness):
+                self.rows, self.fetched_at, self.validated_at = (), None, None
+        else:
+            self.rows = self.rows if self.rows == rows else rows
+            self.fetched_at = self.validated_at = now
+        return self.rows
+
+    async def refresh_hourly(
+        self,
+        fetch: Callable[[], Awaitable[Sequence[T]]],
+        now: datetime,
+        reporter: ErrorReporter,
+        *,
+        resource: str,
+        poll: PollSettings,
+    ) -> Sequence[T]:
+        """Fetch the list once in ``poll.refresh_interval``; in between return the last one."""
+        if self.fetched_at is not None and not is_refresh_due(
+            resource, last_refresh=self.fetched_at, now=now, interval=poll.refresh_interval
+        ):
+            self.validated_at = now
+            return self.rows
+        return await self.refresh(fetch, now, reporter, resource=resource, max_staleness=poll.max_staleness)
 
 
 def is_expired(collected_at: datetime | None, *, now: datetime, max_age: float) -> bool:

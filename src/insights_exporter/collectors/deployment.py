@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from insights_exporter.coder.models import PERMISSION_CHECKS
 from insights_exporter.collectors.base import (
+    CachedList,
     CoderApi,
     CollectResult,
     ErrorReporter,
     ReportedErrors,
-    is_expired,
     is_refresh_due,
 )
 from insights_exporter.config.settings import PollSettings
@@ -38,8 +38,8 @@ LICENSE_FEATURES: Final = (
 class DeploymentState:
     """State that survives a reload: the last data and the reported errors."""
 
-    users: Mapping[str, int] = field(default_factory=dict)
-    users_at: datetime | None = None
+    users: CachedList[tuple[str, int]] = field(default_factory=CachedList[tuple[str, int]])
+    """Status and number of users."""
     license_limits: Mapping[str, float] = field(default_factory=dict)
     license_used: Mapping[str, float] = field(default_factory=dict)
     fetched_at: datetime | None = None
@@ -83,7 +83,7 @@ class DeploymentCollector:
             version=build_info.version,
             dashboard_url=build_info.dashboard_url or build_info.external_url,
             deployment_id=build_info.deployment_id,
-            users=self.state.users,
+            users=dict(self.state.users.rows),
             license_limits=self.state.license_limits,
             license_used=self.state.license_used,
         )
@@ -133,17 +133,16 @@ class DeploymentCollector:
     async def _fetch_user_counts(
         self, coder: CoderApi, now: datetime, reporter: ErrorReporter, permissions: Mapping[str, bool]
     ) -> None:
-        """Count users by status; after an error the last counts stay until ``max_staleness``."""
+        """Count users by status hourly; after an error the last counts stay until ``max_staleness``."""
+
+        async def fetch() -> Sequence[tuple[str, int]]:
+            try:
+                return [(status, await coder.user_count(status)) for status in USER_STATUSES]
+            except (Forbidden, NotFoundOrForbidden):
+                return ()
+
         if not permissions.get("users", False):
             # The permission metric already shows the missing permission.
-            self.state.users, self.state.users_at = {}, None
+            self.state.users = CachedList()
             return
-        try:
-            self.state.users = {status: await coder.user_count(status) for status in USER_STATUSES}
-            self.state.users_at = now
-        except (Forbidden, NotFoundOrForbidden):
-            self.state.users, self.state.users_at = {}, None
-        except ExporterError as error:
-            reporter.report(error, resource="users")
-            if is_expired(self.state.users_at, now=now, max_age=self._poll.max_staleness):
-                self.state.users, self.state.users_at = {}, None
+        await self.state.users.refresh_hourly(fetch, now, reporter, resource="user counts", poll=self._poll)

@@ -1,18 +1,19 @@
-"""Collector of the inventory: templates with parameters, users, and workspaces with agents and apps."""
+"""Collector of the inventory: templates, users, groups, and workspaces with agents and apps."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from insights_exporter.coder import models
 from insights_exporter.coder.models import none_if_zero_time
 from insights_exporter.collectors.base import (
     FATAL_ERRORS,
+    CachedList,
     CoderApi,
     CollectResult,
     ErrorReporter,
@@ -22,7 +23,9 @@ from insights_exporter.collectors.base import (
     merge_options,
     run_limited,
 )
+from insights_exporter.collectors.groups import GroupCollector, GroupState
 from insights_exporter.config.settings import PollSettings
+from insights_exporter.config.teams import Team
 from insights_exporter.errors import ExporterError, Forbidden, NotFoundOrForbidden, UnsupportedEndpoint
 from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import (
@@ -38,9 +41,7 @@ from insights_exporter.snapshot import (
 )
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["InventoryCollector", "InventoryState"]
-
-T = TypeVar("T")
+__all__ = ["InventoryCollector", "InventoryState", "merge_parameters", "select_templates"]
 
 BATCH_SIZE = 250
 """The number of workspaces that are converted before other tasks of the event loop run."""
@@ -54,18 +55,6 @@ EARLY_REFRESH_SHARE: Final = 0.01
 On a large deployment single workspaces start and stop all the time. A list of fewer than 100 workspaces is
 cheap and refreshed after every change.
 """
-
-
-@dataclass(slots=True)
-class CachedList(Generic[T]):
-    """The last successful response of a list.
-
-    ``validated_at`` is when the list was last fetched or still within its refresh interval.
-    """
-
-    rows: Sequence[T] = ()
-    fetched_at: datetime | None = None
-    validated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +74,7 @@ class InventoryState:
     workspaces: CachedList[Workspace] = field(default_factory=CachedList[Workspace])
     workspace_inputs: WorkspaceInputs | None = None
     """The inputs of the cached workspaces besides the rows of the list."""
+    groups: GroupState = field(default_factory=GroupState)
     status_counts: Mapping[str, int] | None = None
     """Workspaces of the deployment by build status when the list was fetched; None if unknown."""
     status_counts_denied_at: datetime | None = None
@@ -97,7 +87,7 @@ class InventoryState:
 
 
 class InventoryCollector:
-    """Collects templates, users and workspaces."""
+    """Collects templates, users, workspaces and groups."""
 
     name = "inventory"
 
@@ -108,11 +98,13 @@ class InventoryCollector:
         filters: Filters,
         telemetry: Telemetry,
         state: InventoryState | None = None,
+        teams: Sequence[Team] = (),
     ) -> None:
         self._poll = poll
         self._filters = filters
         self._telemetry = telemetry
         self.state = state if state is not None else InventoryState()
+        self._groups = GroupCollector(poll=poll, filters=filters, teams=teams, state=self.state.groups)
 
     async def collect(self, coder: CoderApi, *, now: datetime) -> CollectResult[Inventory]:
         """Return the inventory that the token may read.
@@ -122,26 +114,18 @@ class InventoryCollector:
         reporter = ErrorReporter(self.name, telemetry=self._telemetry, reported=self.state.reported_errors)
         try:
             rows = await coder.templates()
-            template_rows = self._select_templates(rows)
+            template_rows = select_templates(rows, self._filters)
             await self._fetch_parameters(coder, template_rows, reporter)
             templates = tuple(self._template(row, key) for key, row in template_rows.items())
             users = await self._fetch_users(coder, now, reporter)
             workspaces = await self._fetch_workspaces(coder, now, reporter, template_rows, users)
+            groups = await self._groups.collect(coder, users, now=now, reporter=reporter)
         finally:
             reporter.finish()
-        inventory = Inventory(templates, workspaces, users, templates_complete=not rows.dropped)
+        inventory = Inventory(templates, workspaces, users, groups, templates_complete=not rows.dropped)
         return CollectResult(inventory, reporter.error_count)
 
     # Templates
-
-    def _select_templates(self, rows: Iterable[models.Template]) -> dict[TemplateKey, models.Template]:
-        """Return the exported templates; of two with the same name the newer one wins."""
-        selected: dict[TemplateKey, models.Template] = {}
-        for row in sorted(rows, key=_creation_order, reverse=True):
-            key = TemplateKey(row.organization_name or row.organization_id, row.name)
-            if key not in selected and self._filters.allows_template(key):
-                selected[key] = row
-        return dict(sorted(selected.items()))
 
     async def _fetch_parameters(
         self, coder: CoderApi, template_rows: dict[TemplateKey, models.Template], reporter: ErrorReporter
@@ -165,7 +149,7 @@ class InventoryCollector:
             else:
                 # An incomplete response is not kept for the version; the next poll requests it again.
                 if not rows.dropped:
-                    parameters_by_version[version_id] = _merge_parameters(rows)
+                    parameters_by_version[version_id] = merge_parameters(rows)
 
         new_versions = {
             row.active_version_id: key
@@ -211,20 +195,12 @@ class InventoryCollector:
     # Users and workspaces
 
     async def _fetch_users(self, coder: CoderApi, now: datetime, reporter: ErrorReporter) -> Sequence[User]:
-        cached = self.state.users
-        interval = self._poll.refresh_interval
-        if cached.fetched_at is not None and not is_refresh_due(
-            "users", last_refresh=cached.fetched_at, now=now, interval=interval
-        ):
-            cached.validated_at = now
-            return cached.rows
-
         async def fetch() -> Sequence[User]:
             return tuple(
                 _account(row) for row in await coder.users() if self._filters.allows_user(row.username)
             )
 
-        return await self._fetch_list(cached, fetch, now, reporter, resource="users")
+        return await self.state.users.refresh_hourly(fetch, now, reporter, resource="users", poll=self._poll)
 
     async def _fetch_workspaces(
         self,
@@ -261,7 +237,9 @@ class InventoryCollector:
                     workspaces.append(_workspace(row, key, inputs.server_version))
             return tuple(workspaces)
 
-        rows = await self._fetch_list(cached, fetch, now, reporter, resource="workspaces")
+        rows = await cached.refresh(
+            fetch, now, reporter, resource="workspaces", max_staleness=self._poll.max_staleness
+        )
         if cached.fetched_at == now:
             state.workspace_inputs, state.status_counts = inputs, counts
         return rows
@@ -295,27 +273,6 @@ class InventoryCollector:
             return None
         return {status: getattr(stats, status) or 0 for status in BUILD_STATUSES}
 
-    async def _fetch_list(
-        self,
-        cached: CachedList[T],
-        fetch: Callable[[], Awaitable[Sequence[T]]],
-        now: datetime,
-        reporter: ErrorReporter,
-        *,
-        resource: str,
-    ) -> Sequence[T]:
-        """Fetch a list; after an error return the last one until ``max_staleness``."""
-        try:
-            rows = await fetch()
-        except ExporterError as error:
-            reporter.report(error, resource=resource)
-            if is_expired(cached.validated_at, now=now, max_age=self._poll.max_staleness):
-                cached.rows, cached.fetched_at, cached.validated_at = (), None, None
-        else:
-            cached.rows = cached.rows if cached.rows == rows else rows
-            cached.fetched_at = cached.validated_at = now
-        return cached.rows
-
 
 def _has_changed(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -> bool:
     """Return whether enough workspaces changed their build status; False if a count is unknown."""
@@ -327,6 +284,16 @@ def _has_changed(before: Mapping[str, int] | None, after: Mapping[str, int] | No
     return changed > EARLY_REFRESH_SHARE * sum(before.values())
 
 
+def select_templates(rows: Iterable[models.Template], filters: Filters) -> dict[TemplateKey, models.Template]:
+    """Return the exported templates; of two with the same name the newer one wins."""
+    selected: dict[TemplateKey, models.Template] = {}
+    for row in sorted(rows, key=_creation_order, reverse=True):
+        key = TemplateKey(row.organization_name or row.organization_id, row.name)
+        if key not in selected and filters.allows_template(key):
+            selected[key] = row
+    return dict(sorted(selected.items()))
+
+
 def _creation_order(row: models.Template) -> tuple[float, str]:
     created_at = none_if_zero_time(row.created_at)
     return (created_at.timestamp() if created_at is not None else 0.0, row.id)
@@ -336,7 +303,7 @@ def _to_utc(timestamp: datetime | None) -> datetime | None:
     return None if timestamp is None else timestamp.astimezone(UTC)
 
 
-def _merge_parameters(rows: Iterable[models.RichParameter]) -> tuple[Parameter, ...]:
+def merge_parameters(rows: Iterable[models.RichParameter]) -> tuple[Parameter, ...]:
     """Return each parameter once, with the options of all its declarations."""
     by_name: dict[str, Parameter] = {}
     for row in rows:
@@ -361,6 +328,8 @@ def _account(row: models.User) -> User:
         avatar_url=row.avatar_url,
         status=row.status,
         last_seen=_to_utc(row.last_seen),
+        created_at=_to_utc(none_if_zero_time(row.created_at)),
+        is_service_account=row.is_service_account,
     )
 
 
@@ -379,6 +348,8 @@ def _workspace(row: models.Workspace, key: TemplateKey, server_version: str) -> 
         deleting_at=_to_utc(none_if_zero_time(row.deleting_at)),
         has_autostop=none_if_zero_time(row.latest_build.deadline) is not None,
         daily_cost=row.latest_build.daily_cost,
+        transition=row.latest_build.transition,
+        job_status=row.latest_build.job.status,
     )
 
 

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from insights_exporter.config.output_settings import (
+    MIN_SECRET_LENGTH,
+    LogFormat,
+    LogSettings,
+    OtlpProtocol,
+    OtlpSettings,
+    ServerSettings,
+)
+from insights_exporter.config.teams import TeamSettings
 from insights_exporter.config.types import (
     CoderUrl,
     CurrencyCode,
@@ -24,8 +33,8 @@ from insights_exporter.config.types import (
     PositiveSeconds,
     ReadableFile,
     SecretText,
+    SettingsSection,
     ShellPattern,
-    Text,
     WindowName,
     invalid,
     unique,
@@ -49,11 +58,9 @@ __all__ = [
     "PrivacySettings",
     "ServerSettings",
     "Settings",
+    "TeamSettings",
     "UsernameMode",
 ]
-
-MIN_SECRET_LENGTH = 16
-"""Characters of a key or token below which a brute-force search is feasible."""
 
 
 class UsernameMode(StrEnum):
@@ -72,31 +79,7 @@ class AgentStatsSource(StrEnum):
     CODERD_METRICS = "coderd_metrics"
 
 
-class OtlpProtocol(StrEnum):
-    """Transport of OTLP pushes, named as in the OpenTelemetry specification."""
-
-    HTTP = "http/protobuf"
-    GRPC = "grpc"
-
-
-class LogFormat(StrEnum):
-    """Format of log lines."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class _Section(BaseModel):
-    """Base of all sections: immutable, without unknown keys.
-
-    Defaults are validated, too: a changed key can conflict with the default of another one.
-    Errors never contain the input, which may hold a secret.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
-
-
-class CoderSettings(_Section):
+class CoderSettings(SettingsSection):
     """Connection to the Coder deployment."""
 
     url: CoderUrl = Field(description="URL of the deployment. `CODER_URL` is used if this key is not set.")
@@ -140,7 +123,7 @@ class CoderSettings(_Section):
         return value
 
 
-class PollSettings(_Section):
+class PollSettings(SettingsSection):
     """Schedule of polls: each starts `offset` plus up to `jitter` after a multiple of `interval`."""
 
     interval: PositiveSeconds = Field(
@@ -165,6 +148,13 @@ class PollSettings(_Section):
         le=12,
         description="Read the list of workspaces, which is expensive for Coder, at every n-th poll. "
         "After a change of more than 1 % of the build statuses, the next poll reads it.",
+    )
+    max_api_time_ratio: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Maximum time that Coder spends on requests, as a share of the time, averaged over an "
+        "hour. Before it is exceeded, data of templates is refreshed less often.",
     )
     max_staleness: PositiveSeconds = Field(
         default=1800.0,
@@ -201,7 +191,7 @@ class PollSettings(_Section):
         return value
 
 
-class InsightsSettings(_Section):
+class InsightsSettings(SettingsSection):
     """Time ranges of Template Insights."""
 
     windows: Annotated[tuple[WindowName, ...], AfterValidator(unique)] = Field(
@@ -225,7 +215,7 @@ class InsightsSettings(_Section):
     )
 
 
-class NameFilter(_Section):
+class NameFilter(SettingsSection):
     """Allow and deny lists of shell patterns."""
 
     allow: Annotated[tuple[ShellPattern, ...], AfterValidator(unique)] = Field(
@@ -236,7 +226,7 @@ class NameFilter(_Section):
     )
 
 
-class FilterSettings(_Section):
+class FilterSettings(SettingsSection):
     """Filters of organizations, templates and users."""
 
     organizations: NameFilter = Field(default=NameFilter(), description="Filter of organizations by name.")
@@ -247,7 +237,7 @@ class FilterSettings(_Section):
     users: NameFilter = Field(default=NameFilter(), description="Filter of users by username.")
 
 
-class PrivacySettings(_Section):
+class PrivacySettings(SettingsSection):
     """Personal data in exported series."""
 
     users: UsernameMode = Field(
@@ -261,6 +251,24 @@ class PrivacySettings(_Section):
         default=False,
         description="Export parameter values that are not declared options: any text that users type.",
     )
+    min_group_size: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Fewest people that an exported number may describe. Other numbers are withheld. "
+        "Works councils often ask for 5. Requires `users: off` above 1. 0 disables the minimum.",
+    )
+
+    @field_validator("min_group_size")
+    @classmethod
+    def _minimum_needs_hidden_users(cls, value: int, info: ValidationInfo) -> int:
+        users = info.data.get("users", UsernameMode.OFF)
+        if value > 1 and users is not UsernameMode.OFF:
+            raise invalid(
+                f"0 or 1 with users: {users} (a series per user describes one person), or users: off",
+                str(value),
+            )
+        return value
 
     @field_validator("hash_key")
     @classmethod
@@ -275,7 +283,7 @@ class PrivacySettings(_Section):
         return self.users is UsernameMode.NAMED
 
 
-class LimitSettings(_Section):
+class LimitSettings(SettingsSection):
     """Limits of cardinality."""
 
     series_per_family: int = Field(
@@ -292,7 +300,7 @@ class LimitSettings(_Section):
     )
 
 
-class CostSettings(_Section):
+class CostSettings(SettingsSection):
     """Price of the units in which Coder's quota counts the daily cost of workspaces."""
 
     price_per_unit: PositiveNumber | None = Field(
@@ -310,7 +318,7 @@ class CostSettings(_Section):
         return value
 
 
-class AgentStatsSettings(_Section):
+class AgentStatsSettings(SettingsSection):
     """Source of agent reports, which latency histograms and sessions need."""
 
     source: AgentStatsSource = Field(default=AgentStatsSource.NONE, description="Source of agent reports.")
@@ -331,6 +339,11 @@ class AgentStatsSettings(_Section):
         le=100_000_000,
         description="Reports per query while a backlog is read, in whole minutes.",
     )
+    by_client: bool = Field(
+        default=False,
+        description="Count sessions by client program, such as `cursor`, in place of its app family, such "
+        "as `vscode`. Only newer servers report clients.",
+    )
     metrics_url: HttpUrl | None = Field(
         default=None,
         description="URL of coderd's own metrics. Without it, the debug route of the API is read, "
@@ -348,57 +361,7 @@ class AgentStatsSettings(_Section):
         return value
 
 
-class ServerSettings(_Section):
-    """HTTP server of the exporter."""
-
-    host: Text = Field(default="127.0.0.1", description="Listen address.")
-    port: int = Field(default=9766, ge=0, le=65535, description="Listen port. 0 selects a free port.")
-    web_config_file: ReadableFile | None = Field(
-        default=None, description="TLS and basic auth, in the format of Prometheus' exporter-toolkit."
-    )
-    bearer_token: Annotated[
-        SecretSource | None, SecretText("a token of at least 16 characters", MIN_SECRET_LENGTH)
-    ] = Field(default=None, description="Bearer token that a scrape can send instead of a password.")
-    public_metrics: bool = Field(default=False, description="Serve `/metrics` without authentication.")
-    public_page: bool = Field(default=False, description="Serve the landing page without authentication.")
-    enable_reload: bool = Field(
-        default=False, description="Allow `POST /-/reload` to reload the configuration."
-    )
-
-
-class OtlpSettings(_Section):
-    """Push by OTLP. The standard `OTEL_EXPORTER_OTLP_*` variables supply the keys that are not set."""
-
-    enabled: bool = Field(default=False, description="Push after each poll.")
-    endpoint: HttpUrl | None = Field(
-        default=None, description="URL of the receiver. `/v1/metrics` is appended over HTTP if it is missing."
-    )
-    protocol: OtlpProtocol | None = Field(
-        default=None, description="Transport of pushes. Default: `http/protobuf`."
-    )
-    headers: Annotated[SecretSource | None, SecretText("pairs such as name=value")] = Field(
-        default=None, description="Headers of push requests."
-    )
-    timeout: PositiveSeconds | None = Field(
-        default=None, description="Timeout of one push request with its retries. Default: 10 seconds."
-    )
-    exponential_histograms: bool = Field(
-        default=False,
-        description="Push latency as exponential histograms. The dashboards do not support them.",
-    )
-    resource_attributes: Mapping[Text, Text] = Field(
-        default_factory=dict, description="OpenTelemetry resource attributes of this exporter."
-    )
-
-
-class LogSettings(_Section):
-    """Log on standard error."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Minimum level.")
-    format: LogFormat = Field(default=LogFormat.TEXT, description="Format of lines.")
-
-
-class Settings(_Section):
+class Settings(SettingsSection):
     """Configuration of insights-exporter."""
 
     coder: CoderSettings
@@ -408,6 +371,7 @@ class Settings(_Section):
     privacy: PrivacySettings = PrivacySettings()
     limits: LimitSettings = LimitSettings()
     cost: CostSettings = CostSettings()
+    teams: TeamSettings = TeamSettings()
     agent_stats: AgentStatsSettings = AgentStatsSettings()
     server: ServerSettings = ServerSettings()
     otlp: OtlpSettings = OtlpSettings()

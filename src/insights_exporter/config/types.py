@@ -12,7 +12,9 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     ValidationInfo,
@@ -40,6 +42,7 @@ __all__ = [
     "PositiveSeconds",
     "ReadableFile",
     "SecretText",
+    "SettingsSection",
     "ShellPattern",
     "Text",
     "WindowName",
@@ -123,6 +126,16 @@ class SecretText:
     ) -> dict[str, Any]:
         """Return the schema of the literal form with a mark for ``schema.json_schema``."""
         return {"type": "string", "minLength": self.min_length, THREE_FORMS: True}
+
+
+class SettingsSection(BaseModel):
+    """Base of all sections of the settings: immutable, without unknown keys.
+
+    Defaults are validated, too: a changed key can conflict with the default of another one.
+    Errors never contain the input, which may hold a secret.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
 
 def invalid(expected: str, found: str) -> PydanticCustomError:

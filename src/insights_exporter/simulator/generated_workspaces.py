@@ -1,4 +1,4 @@
-"""Prebuilt workspaces and parameter values of a generated world."""
+"""Agents, prebuilt workspaces and parameter values of a generated world."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from insights_exporter.simulator.incidents import Incident, latency_factor, unhealthy_apps
 from insights_exporter.simulator.model import PREBUILDS_USER, Agent, Parameter, Template, Workspace
+from insights_exporter.simulator.population import Region
 from insights_exporter.simulator.seeded_random import hash64, uniform, weighted_choice
 
-__all__ = ["CURRENT_VERSION", "OLD_VERSION", "parameter_values", "prebuilt_workspaces"]
+__all__ = ["CURRENT_VERSION", "OLD_VERSION", "generated_agent", "parameter_values", "prebuilt_workspaces"]
 
 CURRENT_VERSION: Final = "v2.35.1+5e7d2c4"
 OLD_VERSION: Final = "v2.31.0+1b2c3d4"
@@ -47,6 +49,34 @@ def prebuilt_workspaces(templates: Sequence[Template], now: datetime) -> Iterabl
                 is_prebuild=True,
                 daily_cost=template.daily_cost,
             )
+
+
+def generated_agent(  # noqa: PLR0913 - keyword only.
+    agent_id: str,
+    *,
+    template: Template,
+    region: Region,
+    incidents: Sequence[Incident],
+    now: datetime,
+    keys: tuple[int, int, int],
+) -> Agent:
+    """Return the agent of a running workspace; ``keys`` are the seed and the indexes of user and template."""
+    seed, user, template_index = keys
+    connected = uniform(seed, 63, user, template_index) > 0.03
+    relay_latency = None
+    if connected:
+        relay_latency = round(region.relay_latency_ms * (0.9 + 0.3 * uniform(seed, 64, user)), 3)
+        relay_latency *= latency_factor(incidents, region.name, now)
+    unhealthy = unhealthy_apps(incidents, now)
+    return Agent(
+        agent_id,
+        "main",
+        "connected" if connected else "disconnected",
+        OLD_VERSION if uniform(seed, 65, user, template_index) < 0.08 else CURRENT_VERSION,
+        region.relay,
+        relay_latency,
+        {app.slug: "unhealthy" if app.slug in unhealthy else "healthy" for app in template.apps},
+    )
 
 
 def parameter_values(seed: int, user: int, parameters: Sequence[Parameter], period: int) -> dict[str, str]:

@@ -11,14 +11,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
+from insights_exporter.simulator.careers import Career, with_careers
 from insights_exporter.simulator.generated_workspaces import (
-    CURRENT_VERSION,
-    OLD_VERSION,
+    generated_agent,
     parameter_values,
     prebuilt_workspaces,
 )
-from insights_exporter.simulator.model import Agent, Build, Workspace
-from insights_exporter.simulator.population import Region, generate_population, service_account
+from insights_exporter.simulator.incidents import (
+    AppOutage,
+    Incident,
+    SlowRegion,
+    latency_factor,
+    outage_mask,
+)
+from insights_exporter.simulator.model import Build, Workspace
+from insights_exporter.simulator.population import (
+    Region,
+    generate_groups,
+    generate_population,
+    service_account,
+)
 from insights_exporter.simulator.seeded_random import hash64, uniform, weighted_choice
 from insights_exporter.simulator.usage import (
     MINUTES_PER_DAY,
@@ -55,33 +67,18 @@ class Size:
     active_templates: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SlowRegion:
-    """Multiplies the latencies of a region by ``factor`` from ``start`` to ``end``."""
-
-    region: str
-    start: datetime
-    end: datetime
-    factor: float
-
-
-@dataclass(frozen=True, slots=True)
-class AppOutage:
-    """Makes an app unhealthy and unusable from ``start`` to ``end``."""
-
-    slug: str
-    start: datetime
-    end: datetime
-
-
 @dataclass(slots=True)
 class GeneratedWorld(World):
-    """A generated world; after a change of ``incidents`` call ``clear_caches``."""
+    """A generated world; after a change of ``incidents`` call ``clear_caches``.
+
+    ``careers`` holds the users who joined or left recently by index.
+    """
 
     seed: int = 1
     regions: Sequence[Region] = ()
     active_templates: int = 0
-    incidents: list[SlowRegion | AppOutage] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    careers: Mapping[int, Career] = field(default_factory=dict)
     usage_stats_disabled_at: datetime | None = None
     _parameter_cache: dict[tuple[int, int, bool, int], Mapping[str, str]] = field(
         default_factory=dict, repr=False
@@ -98,7 +95,8 @@ class GeneratedWorld(World):
 
     def templates_of(self, user: int) -> tuple[int, ...]:
         """Return the indexes of the templates of a user's workspaces, the main one first."""
-        if not self.active_templates:
+        career = self.careers.get(user)
+        if not self.active_templates or (career is not None and not career.has_workspace):
             return ()
         template_indexes = range(self.active_templates)
         first = weighted_choice(template_indexes, self.seed, 1, user)
@@ -109,6 +107,9 @@ class GeneratedWorld(World):
         return (first,)
 
     def _is_workday(self, user: int, day: date) -> bool:
+        career = self.careers.get(user)
+        if career is not None and not career.works_on(day):
+            return False
         if (day.month, day.day) in _HOLIDAYS or hash64(self.seed, 21, user, day.isocalendar().week) % 13 == 0:
             return False
         diligence = 0.15 + 0.85 * uniform(self.seed, 22, user) ** 0.4
@@ -165,7 +166,9 @@ class GeneratedWorld(World):
 
     def _clip_to_day(self, masks: _MinuteMasks, day: date) -> _MinuteMasks:
         """Return the minutes on the day itself, without outages."""
-        clipped = {slug: mask & _DAY_MASK & ~self._outage_mask(slug, day) for slug, mask in masks.items()}
+        clipped = {
+            slug: mask & _DAY_MASK & ~outage_mask(self.incidents, slug, day) for slug, mask in masks.items()
+        }
         return {slug: mask for slug, mask in clipped.items() if mask}
 
     def _session_masks(
@@ -191,29 +194,12 @@ class GeneratedWorld(World):
             noise = uniform(self.seed, 53, user, day_number * 48 + bucket)
             value = base * (0.9 + 0.2 * noise + (1.5 * (noise - 0.97) / 0.03 if noise > 0.97 else 0.0))
             if self.incidents:
-                value *= self._latency_factor(region, day_start(day) + timedelta(minutes=30 * bucket))
+                value *= latency_factor(
+                    self.incidents, region.name, day_start(day) + timedelta(minutes=30 * bucket)
+                )
             # Coder's column has single precision.
             latency_by_half_hour[bucket] = _FLOAT32.unpack(_FLOAT32.pack(value))[0]
         return latency_by_half_hour
-
-    def _latency_factor(self, region: Region, moment: datetime) -> float:
-        """Return the product of the factors of a region's current incidents."""
-        factor = 1.0
-        for incident in self.incidents:
-            if (
-                isinstance(incident, SlowRegion)
-                and incident.region == region.name
-                and incident.start <= moment < incident.end
-            ):
-                factor *= incident.factor
-        return factor
-
-    def _outage_mask(self, slug: str, day: date) -> int:
-        mask = 0
-        for incident in self.incidents:
-            if isinstance(incident, AppOutage) and incident.slug == slug:
-                mask |= minutes_before(day, incident.end) & ~minutes_before(day, incident.start)
-        return mask
 
     def workspaces(self, now: datetime) -> Sequence[Workspace]:
         """Return one workspace per user and template, then the prebuilt ones.
@@ -248,7 +234,19 @@ class GeneratedWorld(World):
         random_value = uniform(self.seed, 61, user, template_index)
         is_running = runs_dormant if is_dormant else is_active or random_value < 0.05
         status = (
-            "running" if is_running else "failed" if random_value > 0.98 and not is_dormant else "stopped"
+            "running"
+            if is_running
+            else "failed"
+            if random_value > 1 - template.failure_rate and not is_dormant
+            else "stopped"
+        )
+        agent = generated_agent(
+            agent_id,
+            template=template,
+            region=self._region(user),
+            incidents=self.incidents,
+            now=now,
+            keys=(self.seed, user, template_index),
         )
         deadline = None
         if is_running and template.default_ttl and uniform(self.seed, 66, user, template_index) > 0.1:
@@ -264,7 +262,7 @@ class GeneratedWorld(World):
             last_used,
             dormant_at,
             outdated=self._is_outdated(user, template_index),
-            agents=(self._agent(agent_id, user, template_index, now),) if is_running else (),
+            agents=(agent,) if is_running else (),
             # Every second template deletes dormant workspaces.
             deleting_at=dormant_at + timedelta(days=10) if dormant_at and template_index % 2 == 0 else None,
             deadline=deadline,
@@ -278,35 +276,13 @@ class GeneratedWorld(World):
             return "side"
         return "dev" if user % 3 else "main"
 
-    def _agent(self, agent_id: str, user: int, template: int, now: datetime) -> Agent:
-        region = self._region(user)
-        connected = uniform(self.seed, 63, user, template) > 0.03
-        relay_latency = None
-        if connected:
-            relay_latency = round(region.relay_latency_ms * (0.9 + 0.3 * uniform(self.seed, 64, user)), 3)
-            relay_latency *= self._latency_factor(region, now)
-        unhealthy_apps = {
-            incident.slug
-            for incident in self.incidents
-            if isinstance(incident, AppOutage) and incident.start <= now < incident.end
-        }
-        return Agent(
-            agent_id,
-            "main",
-            "connected" if connected else "disconnected",
-            OLD_VERSION if uniform(self.seed, 65, user, template) < 0.08 else CURRENT_VERSION,
-            region.relay,
-            relay_latency,
-            {
-                app.slug: "unhealthy" if app.slug in unhealthy_apps else "healthy"
-                for app in self.templates[template].apps
-            },
-        )
-
     def builds(
         self, start: datetime, end: datetime, templates: frozenset[int] | None = None
     ) -> Iterable[Build]:
-        """Yield one build per workday and workspace, 40 seconds before its first minute."""
+        """Yield one build per workday and workspace, 40 seconds before its first minute.
+
+        A build that fails precedes some of them by five minutes.
+        """
         if end <= start:
             return
         day, last = start.astimezone(UTC).date(), end.astimezone(UTC).date()
@@ -314,8 +290,12 @@ class GeneratedWorld(World):
             for user_day in self.usage(day, templates):
                 for workday_number, start_minute in self._workday_starts(user_day, day):
                     created = day_start(day) + timedelta(minutes=start_minute, seconds=-40)
+                    build = self._build(user_day, workday_number, created)
                     if start <= created < end:
-                        yield self._build(user_day, workday_number, created)
+                        yield build
+                    created -= timedelta(minutes=5)
+                    if start <= created < end and self._fails_first(user_day, workday_number):
+                        yield replace(build, number=build.number - 1, created_at=created, is_failed=True)
             day += timedelta(days=1)
 
     def _workday_starts(self, user_day: UserDay, day: date) -> Iterable[tuple[int, int]]:
@@ -350,7 +330,14 @@ class GeneratedWorld(World):
             values = self._parameter_cache[cache_key] = parameter_values(
                 self.seed, user_day.user, parameters, period
             )
-        return Build(template, workspace_id, workday_number, created, values, parameters)
+        median, _ = template.build_ms.get("start", (60_000, 120_000))
+        seconds = median / 1000 * (0.7 + 0.8 * uniform(self.seed, 67, user_day.user, workday_number))
+        # Odd numbers are left to builds that fail.
+        return Build(template, workspace_id, 2 * workday_number, created, values, parameters, seconds=seconds)
+
+    def _fails_first(self, user_day: UserDay, workday_number: int) -> bool:
+        keys = user_day.user, user_day.template, workday_number
+        return uniform(self.seed, 68, *keys) < self.templates[user_day.template].failure_rate
 
     def _region(self, user: int) -> Region:
         return self.regions[user % len(self.regions)]
@@ -360,7 +347,13 @@ class GeneratedWorld(World):
         return uniform(self.seed, 62, user, template) < 0.2
 
     def last_seen(self, user: int, now: datetime) -> datetime | None:
-        """Return the start of the last workday within 90 days; None without one."""
+        """Return the start of the last workday within 90 days; None without one.
+
+        A new user who does not work was last seen when the account was created, or never.
+        """
+        career = self.careers.get(user)
+        if career is not None and not career.works:
+            return career.joined_at if career.signs_in else None
         if self.users[user].status != "active":
             return self.users[user].created_at + timedelta(days=40)
         now = now.astimezone(UTC)
@@ -380,9 +373,14 @@ def _merge_overnight(today: _MinuteMasks, previous_day: _MinuteMasks) -> _Minute
     return {slug: today.get(slug, 0) | overnight.get(slug, 0) for slug in {**today, **overnight}}
 
 
-def generate_world(size: Size = Size(), *, seed: int = 1) -> GeneratedWorld:
-    """Return a world of that size."""
+def generate_world(
+    size: Size = Size(), *, seed: int = 1, today: date | None = None, joined: int = 0, left: int = 0
+) -> GeneratedWorld:
+    """Return a world of that size; ``joined`` users are new and ``left`` ones stopped before ``today``."""
     organizations, templates, users, regions = generate_population(size.templates, size.users, seed=seed)
+    careers: Mapping[int, Career] = {}
+    if today is not None:
+        users, careers = with_careers(users, today, joined=joined, left=left)
     # One template in four has no usage.
     active_count = (
         max(1, size.templates - size.templates // 4)
@@ -394,7 +392,9 @@ def generate_world(size: Size = Size(), *, seed: int = 1) -> GeneratedWorld:
         templates,
         users,
         service_accounts=(service_account(organizations),),
+        groups=generate_groups(organizations, users, seed=seed),
         seed=seed,
         regions=regions,
+        careers=careers,
         active_templates=min(active_count, len(templates)),
     )

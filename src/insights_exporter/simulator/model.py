@@ -16,6 +16,7 @@ __all__ = [
     "App",
     "Build",
     "ClientApp",
+    "Group",
     "Organization",
     "Parameter",
     "ParameterOption",
@@ -69,6 +70,21 @@ class Organization:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A group of an organization; ``member_ids`` are user ids.
+
+    The group of all members of an organization has the organization's id and the name ``Everyone``.
+    """
+
+    id: str
+    organization: Organization
+    name: str
+    display_name: str = ""
+    member_ids: tuple[str, ...] = ()
+    quota_allowance: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class App:
     """A custom app of a template; an external app is a link without usage or health."""
 
@@ -107,7 +123,7 @@ class Template:
 
     ``previous_parameters`` are those of an older version, which outdated workspaces run. ``default_ttl`` is
     the time after which a workspace stops; None disables autostop. ``daily_cost`` is the cost of a running
-    workspace.
+    workspace. ``failure_rate`` is the share of builds that fail.
     """
 
     id: str
@@ -125,6 +141,7 @@ class Template:
     build_ms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     default_ttl: timedelta | None = timedelta(hours=8)
     daily_cost: int = 0
+    failure_rate: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +201,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A build of a workspace with its parameter values.
+    """A start of a workspace with its parameter values; ``seconds`` is how long it took.
 
     ``parameters`` are those of the version that was built; empty means the template's current ones.
     """
@@ -195,6 +212,8 @@ class Build:
     created_at: datetime
     values: Mapping[str, str]
     parameters: tuple[Parameter, ...] = ()
+    is_failed: bool = False
+    seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

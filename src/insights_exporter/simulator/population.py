@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from insights_exporter.simulator.model import (
     DEFAULT_CREATED_AT,
     App,
+    Group,
     Organization,
     Parameter,
     ParameterOption,
@@ -16,7 +18,7 @@ from insights_exporter.simulator.model import (
 )
 from insights_exporter.simulator.seeded_random import hash64, uniform
 
-__all__ = ["SERVICE_ACCOUNT_NAME", "Region", "generate_population", "service_account"]
+__all__ = ["SERVICE_ACCOUNT_NAME", "Region", "generate_groups", "generate_population", "service_account"]
 
 SERVICE_ACCOUNT_NAME = "exporter"
 """The username of the exporter's account."""
@@ -32,6 +34,10 @@ class Region:
     latency_ms: float
     relay_latency_ms: float
 
+
+_EVERYONE_ALLOWANCE = 24
+_TEAMS = (("payments", "Payments", 10), ("ml-platform", "ML platform", 20), ("web", "", 0))
+"""Name, display name and quota allowance of the teams in the first organization."""
 
 _REGIONS = (
     Region("europe", "Embedded Relay", 420, 38.0, 9.0),
@@ -123,6 +129,8 @@ def _template(index: int, count: int, organizations: tuple[Organization, ...], s
         build_ms={"start": (start, start * 2 + 7_000), "stop": (start // 6, start // 3)},
         default_ttl=None if index % 5 == 2 else timedelta(hours=10),
         daily_cost=10 + 5 * (index % 4),
+        # The last template with usage of the default deployment has a defect.
+        failure_rate=0.3 if index == 5 else 0.02,
     )
 
 
@@ -179,6 +187,43 @@ def _user(index: int, organizations: tuple[Organization, ...], seed: int) -> Use
         DEFAULT_CREATED_AT + timedelta(days=index % 300),
         region=_REGIONS[index % len(_REGIONS)].name,
     )
+
+
+def generate_groups(
+    organizations: Sequence[Organization], users: Sequence[User], *, seed: int
+) -> tuple[Group, ...]:
+    """Return the groups of each organization: one of all members, and teams that overlap.
+
+    Every user is in one team of the first organization, and one in five is in the second team, too.
+    """
+    everyone = tuple(
+        Group(
+            organization.id,
+            organization,
+            "Everyone",
+            member_ids=tuple(user.id for user in users if organization.id in user.organizations),
+            quota_allowance=_EVERYONE_ALLOWANCE,
+        )
+        for organization in organizations
+    )
+    members: dict[int, list[str]] = {index: [] for index in range(len(_TEAMS))}
+    for index, user in enumerate(users):
+        team = index % len(_TEAMS)
+        members[team].append(user.id)
+        if team != 1 and uniform(seed, 92, index) < 0.2:
+            members[1].append(user.id)
+    teams = (
+        Group(
+            _id(7, index),
+            organizations[0],
+            name,
+            display_name,
+            tuple(members[index]),
+            quota_allowance=allowance,
+        )
+        for index, (name, display_name, allowance) in enumerate(_TEAMS)
+    )
+    return (*everyone, *teams)
 
 
 def service_account(organizations: tuple[Organization, ...]) -> User:

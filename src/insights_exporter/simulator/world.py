@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from threading import Lock
 
-from insights_exporter.simulator.model import AgentReport, Build, Organization, Template, User, Workspace
+from insights_exporter.simulator.model import (
+    AgentReport,
+    Build,
+    Group,
+    Organization,
+    Template,
+    User,
+    Workspace,
+)
 from insights_exporter.simulator.rollup import ClientResolver, RollupDelay, UsageRollup, client_from_family
 from insights_exporter.simulator.usage import MINUTES_PER_DAY, UserDay, day_start, minute_mask, split_days
 
@@ -73,6 +81,7 @@ class World(ABC):
     templates: tuple[Template, ...]
     users: tuple[User, ...]
     service_accounts: tuple[User, ...] = ()
+    groups: tuple[Group, ...] = ()
     usage_stats_enabled: bool = True
     rollup_delay: RollupDelay | None = None
     _day_cache: OrderedDict[date, _DayUsage] = field(default_factory=OrderedDict, repr=False)

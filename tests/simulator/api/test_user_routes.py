@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -134,3 +136,82 @@ async def test_renamed_user_has_one_name_everywhere() -> None:
     assert activity == before | {"username": "new-name"}
     assert (latency["user_id"], latency["username"]) == (before["user_id"], "new-name")
     assert workspaces
+
+
+async def test_groups_list_everyone_and_teams_with_members() -> None:
+    async with api_client(simulated_deployment(user_limit=25)) as client:
+        response = await client("/groups")
+    groups = {(group["organization_name"], group["name"]): group for group in response.body}
+    everyone, payments = groups["acme", "Everyone"], groups["acme", "payments"]
+
+    assert everyone["id"] == everyone["organization_id"]
+    assert everyone["total_member_count"] == len(everyone["members"]) == 20
+    assert payments["display_name"] == "Payments"
+    assert {member["id"] for member in payments["members"]} < {member["id"] for member in everyone["members"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        ({}, 403, "Template RBAC is a Premium feature. Contact sales!"),
+        ({"user_limit": 25, "open_source": True}, 404, "Route not found."),
+        ({"user_limit": 25, "version": "v2.14.0"}, 404, "Route not found."),
+    ],
+    ids=["no licence", "open source", "old version"],
+)
+async def test_groups_need_a_licence_and_its_edition(
+    options: dict[str, Any], status: int, message: str
+) -> None:
+    async with api_client(simulated_deployment(**options)) as client:
+        response = await client("/groups")
+
+    assert response.error[:2] == (status, message)
+
+
+async def test_groups_of_other_organizations_are_not_listed() -> None:
+    deployment = simulated_deployment(user_limit=25)
+    deployment.accounts.update(
+        "exporter", roles=frozenset(), organization_roles={"research": frozenset({"organization-admin"})}
+    )
+    async with api_client(deployment) as client:
+        response = await client("/groups")
+
+    assert [group["organization_name"] for group in response.body] == ["research"]
+
+
+# Users by status
+
+
+async def test_user_status_counts_end_at_midnight_of_the_time_zone() -> None:
+    """The last of 61 points is today's midnight, so a change of today is missing."""
+    async with api_client(simulated_deployment()) as client:
+        utc = (await client("/insights/user-status-counts")).body["status_counts"]
+        berlin = (await client("/insights/user-status-counts", {"timezone": "Europe/Berlin"})).body
+        west = (await client("/insights/user-status-counts", {"tz_offset": "-5"})).body
+
+    assert sum(rows[-1]["count"] for rows in utc.values()) == 20
+    assert {len(rows) for rows in utc.values()} == {61}
+    assert {rows[-1]["date"] for rows in utc.values()} == {"2026-11-24T00:00:00Z"}
+    assert berlin["status_counts"]["active"][-1]["date"] == "2026-11-24T00:00:00+01:00"
+    assert west["status_counts"]["active"][-1]["date"] == "2026-11-24T00:00:00-05:00"
+
+
+@pytest.mark.parametrize(
+    ("query", "message", "detail"),
+    [
+        (
+            {"timezone": "Europe/Berlin", "tz_offset": "1"},
+            'Provide either "timezone" or "tz_offset", not both.',
+            "",
+        ),
+        ({"timezone": "Mars/Olympus"}, "Invalid timezone.", "unknown time zone Mars/Olympus"),
+        ({"offset": "1"}, "Query parameters have invalid values.", ""),
+    ],
+)
+async def test_invalid_status_count_queries_are_rejected(
+    query: Mapping[str, str], message: str, detail: str
+) -> None:
+    async with api_client(simulated_deployment()) as client:
+        response = await client("/insights/user-status-counts", query)
+
+    assert response.error == (400, message, detail)

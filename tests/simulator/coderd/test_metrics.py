@@ -284,3 +284,73 @@ async def test_duplicate_metrics_return_status_500() -> None:
 
     assert status == 500
     assert "collected before" in text
+
+
+def build(number: int, *, seconds: float = 40.0, is_failed: bool = False) -> Build:
+    go = template(0, "go")
+    return Build(go, "workspace-1", number, START + number * MINUTE, {}, is_failed=is_failed, seconds=seconds)
+
+
+def test_builds_are_counted_since_the_start_by_result() -> None:
+    world = scripted_world(template(0, "go"), users=("ada",))
+    world.scripted_builds = [build(-1), build(1, is_failed=True), build(2), build(3), build(9)]
+    metrics = CoderdMetrics(world, START)
+    totals = [
+        values_by_labels(
+            metrics.render(START + minute * MINUTE),
+            "coderd_workspace_builds_total",
+            "template_name",
+            "status",
+        )
+        for minute in (0, 2, 5)
+    ]
+
+    assert totals == [
+        {},
+        {("go", "failed"): 1},
+        {("go", "failed"): 1, ("go", "success"): 2},
+    ]
+
+
+def test_durations_of_builds_are_cumulative_histograms() -> None:
+    world = scripted_world(template(0, "go"), users=("ada",))
+    world.scripted_builds = [build(1, seconds=25.0), build(2, seconds=50.0), build(3, is_failed=True)]
+    exposition = CoderdMetrics(world, START).render(START + 5 * MINUTE)
+    name = "coderd_template_workspace_build_duration_seconds"
+
+    assert values_by_labels(exposition, f"{name}_bucket", "le") == {
+        ("1",): 0,
+        ("10",): 0,
+        ("30",): 0,
+        ("60",): 1,
+        ("300",): 2,
+        ("600",): 2,
+        ("1800",): 2,
+        ("3600",): 2,
+        ("+Inf",): 2,
+    }
+    # An agent is ready 20 seconds after its build.
+    assert values_by_labels(exposition, f"{name}_sum") == {(): 25 + 50 + 2 * 20}
+    assert values_by_labels(exposition, "coderd_provisionerd_job_timings_seconds_count", "status") == {
+        ("failed",): 1,
+        ("success",): 2,
+    }
+
+
+def test_a_restart_resets_builds() -> None:
+    world = scripted_world(template(0, "go"), users=("ada",))
+    world.scripted_builds = [build(1)]
+    metrics = CoderdMetrics(world, START)
+    metrics.render(START + 5 * MINUTE)
+    metrics.restart(START + 6 * MINUTE)
+
+    assert "coderd_workspace_builds_total" not in metrics.render(START + 7 * MINUTE)
+
+
+def test_older_releases_have_no_durations_by_template() -> None:
+    world = scripted_world(template(0, "go"), users=("ada",))
+    world.scripted_builds = [build(1)]
+    exposition = CoderdMetrics(world, START, build_durations=False).render(START + 5 * MINUTE)
+
+    assert "coderd_template_workspace_build_duration_seconds" not in exposition
+    assert "coderd_provisionerd_job_timings_seconds" in exposition

@@ -20,19 +20,22 @@ SITE_ROLES: Mapping[str, frozenset[str]] = {
             "template:read",
             "template:view_insights",
             "user:read",
+            "group:read",
             "organization:read",
             "deployment_stats:read",
             "deployment_config:read",
         }
     ),
-    "template-admin": frozenset({"template:*", "user:read", "organization:read", "workspace:read"}),
-    "user-admin": frozenset({"user:*", "organization:read"}),
+    "template-admin": frozenset(
+        {"template:*", "user:read", "group:read", "organization:read", "workspace:read"}
+    ),
+    "user-admin": frozenset({"user:*", "group:*", "organization:read"}),
     "member": frozenset(),
 }
 """Permissions of each site role, as ``resource:action``."""
 
 ORGANIZATION_ROLES: Mapping[str, frozenset[str]] = {
-    "organization-admin": frozenset({"template:*", "workspace:*", "organization:*", "user:read"}),
+    "organization-admin": frozenset({"template:*", "workspace:*", "organization:*", "user:read", "group:*"}),
     "organization-template-admin": frozenset({"template:*", "workspace:read", "organization:read"}),
     "organization-auditor": frozenset({"template:read", "template:view_insights", "organization:read"}),
 }

@@ -52,7 +52,10 @@ class SimulatedDeployment:
             options = self.options.metrics
             started = self.now() - options.uptime
             has_organization_label = self.supports(Capability.ORGANIZATION_LABEL)
-            self._metrics = CoderdMetrics(self.world, started, options, has_organization_label)
+            has_build_durations = self.supports(Capability.RECENT_FIELDS)
+            self._metrics = CoderdMetrics(
+                self.world, started, options, has_organization_label, has_build_durations
+            )
         return self._metrics
 
     def supports(self, capability: Capability) -> bool:

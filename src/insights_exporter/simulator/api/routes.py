@@ -60,6 +60,7 @@ ROUTES: Final = (
     Route("/users/me/organizations", inventory_routes.my_organizations),
     Route("/users/{user}", user_routes.user),
     Route("/users", user_routes.users),
+    Route("/groups", user_routes.groups),
     Route("/authcheck", system_routes.authcheck, "POST"),
     Route("/organizations", inventory_routes.organizations),
     Route("/organizations/{id}/templates", inventory_routes.organization_templates),

@@ -6,12 +6,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from insights_exporter.simulator.api.deployment import RequestContext, format_timestamp
-from insights_exporter.simulator.api.errors import ApiError, ErrorBody, forbidden, not_found
+from insights_exporter.simulator.api.errors import (
+    ApiError,
+    ErrorBody,
+    forbidden,
+    not_found,
+    route_not_found,
+)
 from insights_exporter.simulator.api.query_params import parse_search
 from insights_exporter.simulator.api.version import Capability
-from insights_exporter.simulator.model import User
+from insights_exporter.simulator.model import Group, User
 
-__all__ = ["me", "user", "users"]
+__all__ = ["groups", "me", "user", "users"]
 
 
 def me(context: RequestContext) -> Any:
@@ -72,6 +78,46 @@ def users(context: RequestContext) -> Any:
     return {
         "users": [_listed_user_payload(context, index, user) for index, user in page],
         "count": len(rows) if page else 0,
+    }
+
+
+def groups(context: RequestContext) -> Any:
+    """Handle ``GET /groups``, which needs a licence and lists what the account may read."""
+    options = context.deployment.options
+    if options.open_source or not context.deployment.supports(Capability.ALL_GROUPS):
+        raise route_not_found()
+    if options.user_limit is None:
+        raise ApiError(403, ErrorBody("Template RBAC is a Premium feature. Contact sales!"))
+    users_by_id = {user.id: user for user in context.world.users if not user.deleted}
+    return [
+        _group_payload(context, group, [users_by_id[key] for key in group.member_ids if key in users_by_id])
+        for group in context.world.groups
+        if context.account.can_in_organization(group.organization.name, "group", "read")
+    ]
+
+
+def _group_payload(context: RequestContext, group: Group, members: list[User]) -> dict[str, Any]:
+    # Members are users with fewer fields.
+    names = ("id", "username", "name", "email", "created_at", "status", "login_type", "avatar_url")
+    indexes = {user.id: index for index, user in enumerate(context.world.users)}
+    payloads = [
+        _user_payload(
+            context, user, last_seen=None, status=context.world.account_status(indexes[user.id], context.now)
+        )
+        for user in members
+    ]
+    return {
+        "id": group.id,
+        "name": group.name,
+        "display_name": group.display_name,
+        "organization_id": group.organization.id,
+        "organization_name": group.organization.name,
+        "organization_display_name": group.organization.display_name,
+        "members": [{name: payload[name] for name in names if name in payload} for payload in payloads],
+        "total_member_count": len(members),
+        "avatar_url": "",
+        "quota_allowance": group.quota_allowance,
+        "source": "user",
     }
 
 

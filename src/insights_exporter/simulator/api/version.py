@@ -21,6 +21,7 @@ class Capability(Enum):
 
     ALL_TEMPLATES = ((2, 13, 0),)
     ORGANIZATION_NAMES = ((2, 14, 0),)
+    ALL_GROUPS = ((2, 15, 0),)
     USER_STATUS_COUNTS = ((2, 19, 0),)
     DEPRECATED_HIDDEN = ((2, 23, 0),)
     BEARER_HEADER = ((2, 25, 0),)

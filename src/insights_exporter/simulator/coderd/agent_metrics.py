@@ -11,10 +11,13 @@ from insights_exporter.simulator.options import AGGREGATION_LABELS, MetricsOptio
 from insights_exporter.simulator.usage import SESSION_FAMILIES
 from insights_exporter.simulator.world import World
 
-__all__ = ["AgentStatsMetrics", "agent_status_metrics", "pushed_agent_metrics"]
+__all__ = ["RELAYED_LATENCY_MS", "AgentStatsMetrics", "agent_status_metrics", "pushed_agent_metrics"]
 
 _FAMILY_BY_CLIENT = {one.name.replace("-", "_"): one.family for one in CLIENT_APPS}
 _AGENT_LABELS = ("agent_name", "username", "workspace_name")
+RELAYED_LATENCY_MS = 200.0
+"""Latency in milliseconds from which a connection goes through a relay."""
+
 _DEFAULT_AGENT_NAME = "main"
 """The name of an agent that no longer exists."""
 
@@ -168,8 +171,14 @@ def agent_status_metrics(workspaces: Sequence[Workspace]) -> list[MetricVec]:
     return [up, connections, latencies, apps]
 
 
-def pushed_agent_metrics(workspaces: Sequence[Workspace], options: MetricsOptions) -> list[MetricVec]:
-    """Return metrics that agents push; with fewer labels they are summed."""
+def pushed_agent_metrics(
+    workspaces: Sequence[Workspace], options: MetricsOptions, reports: Iterable[AgentReport]
+) -> list[MetricVec]:
+    """Return metrics that agents push; with fewer labels they are summed.
+
+    The connections of the newest report of an agent are its peers. Those that are slow go through a relay.
+    """
+    newest = {report.agent_id: report for report in reports}
     label_names = tuple(label for label in AGGREGATION_LABELS if label in options.aggregate_agent_stats_by)
     peers = MetricVec(
         "coderd_agentstats_currently_reachable_peers",
@@ -189,7 +198,10 @@ def pushed_agent_metrics(workspaces: Sequence[Workspace], options: MetricsOption
             "template_name": workspace.template.name,
         }
         labels = tuple(label_values[label] for label in label_names)
-        peers.add(1, *labels, "p2p")
-        peers.add(0, *labels, "derp")
+        report = newest.get(agent.id)
+        count = 0 if report is None else report.connection_count
+        is_relayed = report is not None and report.latency_ms >= RELAYED_LATENCY_MS
+        peers.add(0 if is_relayed else count, *labels, "p2p")
+        peers.add(count if is_relayed else 0, *labels, "derp")
         scripts.add(2 + len(workspace.name), *labels, "true")
     return [peers, scripts]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from decimal import Decimal
 
-__all__ = ["DuplicateMetricError", "MetricVec", "format_metrics"]
+__all__ = ["DuplicateMetricError", "HistogramVec", "MetricVec", "format_metrics"]
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
@@ -67,6 +68,39 @@ class MetricVec:
                 if pairs
                 else (f"{self.name} {_format_float(self.values[labels])}")
             )
+
+
+class HistogramVec(MetricVec):
+    """A labelled histogram; ``bounds`` are the upper bounds of its buckets, without ``+Inf``."""
+
+    def __init__(
+        self, name: str, help_text: str, labels: Iterable[str], *, bounds: tuple[float, ...]
+    ) -> None:
+        super().__init__(name, help_text, labels, metric_type="histogram")
+        self._bounds = (*bounds, math.inf)
+        self._counts: dict[tuple[str, ...], list[int]] = {}
+
+    def observe(self, value: float, *labels: str) -> None:
+        """Count an observation; ``values`` holds the sums."""
+        counts = self._counts.setdefault(labels, [0] * len(self._bounds))
+        for index, bound in enumerate(self._bounds):
+            counts[index] += value <= bound
+        self.add(value, *labels)
+
+    def lines(self) -> Iterable[str]:
+        """Yield the lines of the family with sorted labels."""
+        if not self.values:
+            return
+        yield f"# HELP {self.name} {self.help}"
+        yield f"# TYPE {self.name} {self.type}"
+        order = sorted(range(len(self.labels)), key=self.labels.__getitem__)
+        for labels in sorted(self.values, key=lambda label_values: [label_values[index] for index in order]):
+            pairs = ",".join(f'{self.labels[index]}="{labels[index].translate(_ESCAPES)}"' for index in order)
+            for bound, count in zip(self._bounds, self._counts[labels], strict=True):
+                le = "+Inf" if bound == math.inf else _format_float(bound)
+                yield f'{self.name}_bucket{{{pairs},le="{le}"}} {count}'
+            yield f"{self.name}_sum{{{pairs}}} {_format_float(self.values[labels])}"
+            yield f"{self.name}_count{{{pairs}}} {self._counts[labels][-1]}"
 
 
 def format_metrics(vectors: Iterable[MetricVec]) -> str:
