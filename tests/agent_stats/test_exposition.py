@@ -14,6 +14,7 @@ from insights_exporter.metrics.catalogue.agent_stats import (
     AGENT_STATS_FAMILIES,
     CONNECTION_LATENCY,
     USER_APP_SESSION,
+    USER_PEER_CONNECTIONS,
 )
 from insights_exporter.metrics.encoder import FamilySamples, Format
 from insights_exporter.metrics.families import build_families
@@ -158,6 +159,11 @@ async def test_served_usernames_are_hashed_once(
     }
 
     expected = {policy.pseudonymize(user) for user in ("ada", "grace", "alan")}
-    assert usernames == {CONNECTION_LATENCY.name: expected, USER_APP_SESSION.name: expected}
+    assert usernames == {
+        CONNECTION_LATENCY.name: expected,
+        USER_APP_SESSION.name: expected,
+        # Only the source coderd_metrics has peers.
+        USER_PEER_CONNECTIONS.name: set(),
+    }
     exponential = next(item for item in rendered if item.family is CONNECTION_LATENCY).exponential_buckets
     assert {labels[-1] for labels, _ in exponential or ()} == expected

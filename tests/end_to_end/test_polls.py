@@ -11,7 +11,7 @@ from insights_exporter.config.settings import InsightsSettings, Settings
 from insights_exporter.simulator.api import fault_injection
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.demo_deployment import demo_deployment
-from insights_exporter.simulator.generated_world import Size
+from insights_exporter.simulator.generated_world import Size, generate_world
 from insights_exporter.simulator.options import ApiOptions
 from insights_exporter.snapshot import Snapshot, TemplateUsage
 from insights_exporter.telemetry import Telemetry
@@ -172,3 +172,39 @@ async def test_organization_token_sees_its_templates() -> None:
 
     assert organizations == {"acme"}
     assert sum(usage.windows[2].seconds for usage in snapshot.insights.value.templates) > 0
+
+
+async def test_groups_and_new_accounts_take_one_request_an_hour() -> None:
+    """Everything but the list of groups is counted from data that the poll has anyway."""
+    clock = FakeClock(datetime(2026, 11, 24, 9, 3, tzinfo=UTC))
+    size = Size(4, 24)
+    world = generate_world(size, today=clock.now().date(), joined=4, left=1)
+    deployment = demo_deployment(size, options=ApiOptions(rate_limit=0, user_limit=30), world=world)
+    async with polling(deployment, clock) as poller:
+        snapshot = await poller.poll_once()
+        for _ in range(11):
+            clock.advance(300)
+            await poller.poll_once()
+
+    everyone = next(group for group in snapshot.groups if group.name == "Everyone")
+    month = next(window for window in everyone.windows if window.window == "30d")
+    assert snapshot.insights is not None
+    deployment_month = next(
+        window for window in snapshot.insights.value.deployment.windows if window.window == "30d"
+    )
+    assert (everyone.members, month.active_users) == (24, deployment_month.active_users)
+    assert month.seconds == deployment_month.seconds
+    assert snapshot.onboarding is not None
+    assert snapshot.onboarding.stages == {
+        "created": 4,
+        "signed_in": 3,
+        "created_workspace": 2,
+        "used_workspace": 1,
+    }
+    assert {reason: len(names) for reason, names in snapshot.onboarding.inactive.items()} == {
+        "never_signed_in": 1,
+        "no_workspace": 1,
+        "unused_workspace": 1,
+        "stopped": 1,
+    }
+    assert deployment.request_counts["/groups"] in {1, 2}

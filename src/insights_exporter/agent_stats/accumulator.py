@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from insights_exporter.agent_stats.aggregate import (
     APP_FAMILIES,
@@ -24,7 +24,7 @@ from insights_exporter.metrics.packed_counts import any_decreased
 from insights_exporter.privacy import Filters, UsernamePolicy
 from insights_exporter.snapshot import AgentStats, LatencyHistogram, TemplateKey
 
-__all__ = ["Accumulator", "CurrentSessions", "PseudonymMap"]
+__all__ = ["CONNECTION_TYPES", "Accumulator", "CurrentPeers", "CurrentSessions", "PseudonymMap"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,6 +36,27 @@ class CurrentSessions:
 
     sessions: dict[tuple[str, str, str], int] = field(default_factory=dict)
     connections: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+CONNECTION_TYPES: Final = ("p2p", "derp")
+"""Direct connections between client and agent, and those through a relay."""
+
+
+@dataclass(slots=True)
+class CurrentPeers:
+    """Reachable peers of agents by (organization, template, connection type), in total and by user."""
+
+    total: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    by_user: dict[tuple[str, str, str], dict[str, float]] = field(default_factory=dict)
+
+    def add(self, template: TemplateKey, user: str | None, peers: Mapping[str, int]) -> None:
+        """Add the peers of an agent; a user without any peer has no series."""
+        for connection_type in dict.fromkeys((*CONNECTION_TYPES, *peers)):
+            key, count = (*template, connection_type), peers.get(connection_type, 0)
+            self.total[key] = self.total.get(key, 0) + count
+            if user is not None and any(peers.values()):
+                users = self.by_user.setdefault(key, {})
+                users[user] = users.get(user, 0.0) + count
 
 
 class Accumulator:
@@ -59,6 +80,8 @@ class Accumulator:
         self.committed = Aggregate()
         self.uncommitted = Aggregate()
         self.current_sessions = CurrentSessions()
+        self.current_peers: CurrentPeers | None = None
+        """None if the source has no peers."""
         self.late_rows = LateRowDetector()
         self.since: datetime | None = None
         self.cursor = ""
@@ -75,6 +98,7 @@ class Accumulator:
     ) -> None:
         """Drop all counts and start counting at ``since``."""
         self.committed, self.uncommitted, self.current_sessions = Aggregate(), Aggregate(), CurrentSessions()
+        self.current_peers = None
         self.late_rows = LateRowDetector(batches)
         self.since, self.identity, self.cursor = since, identity, cursor
         self._previous = None
@@ -140,6 +164,8 @@ class Accumulator:
             },
             received_bytes=self._counter_values(received.items(), previous.received_bytes),
             transmitted_bytes=self._counter_values(transmitted.items(), previous.transmitted_bytes),
+            peer_connections=self._peer_counts(),
+            user_peer_connections={} if self.current_peers is None else self.current_peers.by_user,
             exponential=self.exponential,
         )
         self._previous = stats
@@ -148,6 +174,12 @@ class Accumulator:
     def _session_counts(self) -> dict[tuple[str, str, str], int]:
         zeros = {(*template, app): 0 for template in self.templates for app in APP_FAMILIES}
         return zeros | self.current_sessions.sessions
+
+    def _peer_counts(self) -> dict[tuple[str, str, str], int]:
+        if self.current_peers is None:
+            return {}
+        zeros = {(*template, one): 0 for template in self.templates for one in CONNECTION_TYPES}
+        return zeros | self.current_peers.total
 
     def _with_known_templates(self, templates: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
         return dict.fromkeys(chain(self.templates, templates))

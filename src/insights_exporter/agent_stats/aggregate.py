@@ -27,18 +27,16 @@ __all__ = [
     "BUCKET_COUNT",
     "NO_EXPONENTIAL_BUCKETS",
     "SESSION_COUNT_COLUMNS",
-    "UNKNOWN_APP_FAMILY",
     "Aggregate",
     "AppKey",
     "HistogramCounts",
-    "app_family",
     "bucket_index",
     "bucket_number",
     "get_or_create_counts",
     "merge_histograms",
     "merge_sums",
     "rename_users",
-    "sum_by_app_family",
+    "sum_sessions",
     "zip_users",
 ]
 
@@ -247,23 +245,6 @@ def _merge_exponential_buckets(
     return result
 
 
-UNKNOWN_APP_FAMILY: Final = "unknown"
-"""The family of all clients that are not listed here."""
-
-_CLIENTS_BY_APP_FAMILY: Final[Mapping[str, tuple[str, ...]]] = {
-    "vscode": (
-        *("vscode", "vscode_insiders", "vscode_web", "code_server", "cursor", "windsurf", "positron"),
-        *("vscodium", "codium", "antigravity", "trae", "kiro", "devin"),
-    ),
-    "jetbrains": ("jetbrains",),
-    "reconnecting-pty": ("reconnecting_pty",),
-    "ssh": ("ssh", "zed"),
-    "sftp": ("sftp",),
-}
-_APP_FAMILY_BY_CLIENT: Final = {
-    client: name for name, clients in _CLIENTS_BY_APP_FAMILY.items() for client in clients
-}
-
 APP_FAMILIES: Final = ("vscode", "jetbrains", "reconnecting-pty", "ssh")
 """The families that every agent reports; their series are 0 without sessions."""
 
@@ -276,16 +257,11 @@ SESSION_COUNT_COLUMNS: Final = (
 """Columns of the older table schema, in the order of ``APP_FAMILIES``."""
 
 
-def app_family(client: str) -> str:
-    """Return the app family of a client that an agent reports."""
-    return _APP_FAMILY_BY_CLIENT.get(client.lower().replace("-", "_"), UNKNOWN_APP_FAMILY)
-
-
-def sum_by_app_family(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Return the open sessions by app family, without families that have none."""
+def sum_sessions(counts: Iterable[tuple[str, int]], app_of: Callable[[str], str]) -> dict[str, int]:
+    """Return the open sessions by app, without apps that have none; ``app_of`` maps a client to its app."""
     sessions: dict[str, int] = {}
     for client, count in counts:
         if count > 0:
-            app = app_family(client)
+            app = app_of(client)
             sessions[app] = sessions.get(app, 0) + count
     return sessions

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from insights_exporter.agent_stats.aggregate import app_family, bucket_number
+from insights_exporter.agent_stats.aggregate import bucket_number
+from insights_exporter.app_families import app_family
 from insights_exporter.simulator.generated_world import Size, generate_world
 from insights_exporter.simulator.model import AgentReport
 from insights_exporter.simulator.rollup import percentile

@@ -408,3 +408,91 @@ def test_workspace_lookup_ignores_case_and_rejects_duplicates() -> None:
     assert workspace_index.template("EVE", "DEV") == java
     assert workspace_index.template("ada", "x") is None
     assert workspace_index.template("ada", "other") is None
+
+
+def relayed_world() -> ScriptedWorld:
+    """Return a world in which ada connects directly, and bo is slow and connects through a relay."""
+    world = scripted_world(template(0, "go"), users=("ada", "bo"))
+    for owner, latency_ms in enumerate((20.0, 400.0)):
+        workspace = world.add_workspace(f"dev-{owner}", owner=owner)
+        for index in range(40):
+            world.add_report(
+                workspace,
+                START + timedelta(seconds=30 * index),
+                latency_ms=latency_ms,
+                connections=2,
+                received=index,
+            )
+    return world
+
+
+async def test_connections_are_counted_by_type_and_user() -> None:
+    sampled = CoderdMetricsHarness(relayed_world())
+    await sampled.sample()
+
+    stats = await sampled.samples(3)
+
+    assert stats.peer_connections == {(*GO, "p2p"): 2, (*GO, "derp"): 2}
+    assert stats.user_peer_connections == {
+        (*GO, "p2p"): {"ada": 2, "bo": 0},
+        (*GO, "derp"): {"ada": 0, "bo": 2},
+    }
+
+
+async def test_connections_are_zero_after_all_clients_left() -> None:
+    sampled = CoderdMetricsHarness(relayed_world())
+    await sampled.sample()
+    await sampled.samples(2)
+
+    sampled.clock.advance(3600)
+    stats = await sampled.samples(2)
+
+    assert stats.peer_connections == {(*GO, "p2p"): 0, (*GO, "derp"): 0}
+    assert stats.user_peer_connections == {}
+
+
+async def test_users_of_connections_are_hidden_with_users_off() -> None:
+    sampled = CoderdMetricsHarness(relayed_world(), users=UsernameMode.OFF)
+    await sampled.sample()
+
+    stats = await sampled.samples(2)
+
+    assert stats.peer_connections == {(*GO, "p2p"): 2, (*GO, "derp"): 2}
+    assert stats.user_peer_connections == {}
+
+
+async def test_without_the_family_of_peers_no_connections_are_reported() -> None:
+    sampled = CoderdMetricsHarness(relayed_world())
+
+    async def page_without_peers() -> str:
+        page = sampled.coderd.render(sampled.clock.now())
+        return "".join(line for line in page.splitlines(keepends=True) if "reachable_peers" not in line)
+
+    sampled.fetch = page_without_peers
+    await sampled.sample()
+
+    assert (await sampled.samples(2)).peer_connections == {}
+
+
+@pytest.mark.parametrize(
+    ("by_client", "apps"),
+    [(False, {"vscode": 1, "unknown": 5}), (True, {"cursor": 1, "unknown": 2, "overflow": 3})],
+)
+async def test_sessions_are_counted_by_family_or_client(*, by_client: bool, apps: dict[str, int]) -> None:
+    """The user of this simulated workspace opens VS Code sessions with Cursor."""
+    world = scripted_world(template(0, "go"))
+    workspace = world.add_workspace("dev")
+    for index in range(40):
+        world.add_report(
+            workspace,
+            START + timedelta(seconds=30 * index),
+            received=index,
+            sessions={"vscode": 1, "unknown": 2, "overflow": 3},
+        )
+    sampled = CoderdMetricsHarness(world, options=MetricsOptions(client_sessions=True), by_client=by_client)
+    await sampled.sample()
+
+    stats = await sampled.samples(3)
+
+    assert {app: count for (_, _, app), count in stats.sessions.items() if count} == apps
+    assert {app for _, _, app in stats.session_seconds} == apps.keys()

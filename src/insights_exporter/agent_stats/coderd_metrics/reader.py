@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final, Self
 
-from insights_exporter.agent_stats.accumulator import Accumulator, CurrentSessions
+from insights_exporter.agent_stats.accumulator import Accumulator, CurrentPeers, CurrentSessions
 from insights_exporter.agent_stats.aggregate import Aggregate, bucket_index, bucket_number
 from insights_exporter.agent_stats.coderd_metrics.cursor import ByteGaugeTracker, Bytes, SampleCursor
 from insights_exporter.agent_stats.coderd_metrics.scrape import (
@@ -49,6 +50,7 @@ class CoderdMetricsReader:
 
     ``fetch`` returns the text of a scrape. ``inventory`` returns the latest inventory, None before the first
     poll. ``identity`` identifies the deployment. ``interval`` is the scrape interval in seconds.
+    ``by_client`` counts sessions by client program in place of app family.
     ``on_state_rejected`` receives the reason before a state of another source or deployment is dropped.
     """
 
@@ -60,6 +62,7 @@ class CoderdMetricsReader:
         inventory: Callable[[], Timestamped[Inventory] | None],
         identity: str,
         interval: float,
+        by_client: bool = False,
         clock: Clock,
         telemetry: Telemetry,
         on_state_rejected: Callable[[str], None] = lambda _: None,
@@ -69,6 +72,7 @@ class CoderdMetricsReader:
         self._inventory = inventory
         self._identity = identity
         self._interval = interval
+        self._by_client = by_client
         self._clock = clock
         self._telemetry = telemetry
         self._on_state_rejected = on_state_rejected
@@ -95,6 +99,8 @@ class CoderdMetricsReader:
         self._accumulator.templates = tuple(template.key for template in inventory.templates)
         await self._apply_renames(inventory)
         matches = self._match_workspaces(scrape, workspace_index, inventory)
+        if cursor is None or not cursor.is_other_replica(scrape):
+            self._accumulator.current_peers = self._current_peers(scrape, workspace_index)
         if cursor is None:
             # The age of the first values is unknown, so they are only a baseline.
             self._start_counting(scrape, matches)
@@ -120,11 +126,8 @@ class CoderdMetricsReader:
 
     async def _fetch_scrape(self) -> AgentScrape:
         text = await self._fetch()
-        return (
-            parse_scrape(text)
-            if len(text) < OFFLOAD_ABOVE_CHARS
-            else await asyncio.to_thread(parse_scrape, text)
-        )
+        parse = partial(parse_scrape, text, by_client=self._by_client)
+        return parse() if len(text) < OFFLOAD_ABOVE_CHARS else await asyncio.to_thread(parse)
 
     def _resume_cursor(self) -> SampleCursor | None:
         """Return the cursor of the last scrape; None after a reset."""
@@ -287,6 +290,16 @@ class CoderdMetricsReader:
         self._telemetry.agent_rows_processed("observed", observed_count)
         self._telemetry.agent_rows_processed("unobserved", len(matches) - observed_count)
         return aggregate
+
+    def _current_peers(self, scrape: AgentScrape, workspace_index: WorkspaceIndex) -> CurrentPeers | None:
+        if scrape.peers is None:
+            return None
+        current = CurrentPeers()
+        for agent, peers in scrape.peers.items():
+            key = workspace_index.template(agent[0], agent[1])
+            if key is not None:
+                current.add(key, self._accumulator.pseudonyms.display_name(agent[0]), peers)
+        return current
 
     def _store_cursor(self, cursor: SampleCursor) -> None:
         self._replica_seen_at = self._clock.monotonic()

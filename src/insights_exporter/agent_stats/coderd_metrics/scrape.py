@@ -14,7 +14,7 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from insights_exporter.agent_stats.aggregate import app_family
+from insights_exporter.app_families import app_family, client_name
 from insights_exporter.errors import AgentStatsError, Forbidden, UnsupportedEndpoint
 
 __all__ = [
@@ -42,12 +42,13 @@ _APP_BY_FAMILY_NAME: Final = {
     f"{_AGENT_STATS_PREFIX}session_count_{one}": app_family(one)
     for one in ("vscode", "jetbrains", "reconnecting_pty", "ssh")
 }
+_PEERS: Final = f"{_AGENT_STATS_PREFIX}currently_reachable_peers"
 _COLLECTION_COUNT: Final = "coderd_prometheusmetrics_agentstats_execution_seconds_count"
 _START_TIME: Final = "process_start_time_seconds"
 _AGENT_FAMILIES: Final = frozenset(
     {_LATENCY, _CONNECTIONS, _RECEIVED, _TRANSMITTED, _SESSIONS, *_APP_BY_FAMILY_NAME}
 )
-_PARSED_FAMILIES: Final = _AGENT_FAMILIES | {_COLLECTION_COUNT, _START_TIME}
+_PARSED_FAMILIES: Final = _AGENT_FAMILIES | {_PEERS, _COLLECTION_COUNT, _START_TIME}
 _REQUIRED_LABELS: Final = ("username", "workspace_name", "agent_name")
 
 
@@ -55,7 +56,7 @@ _REQUIRED_LABELS: Final = ("username", "workspace_name", "agent_name")
 class AgentSample:
     """Samples of one agent; ``latency`` is in seconds, None without a measurement.
 
-    ``received`` and ``transmitted`` are the raw byte gauges, ``sessions`` counts by app family.
+    ``received`` and ``transmitted`` are the raw byte gauges, ``sessions`` counts by app family or client.
     """
 
     latency: float | None = None
@@ -74,6 +75,8 @@ class AgentScrape:
     ``collection_count`` is how often coderd has collected agent statistics, ``start_time`` when coderd
     started, in Unix seconds; both are None if the scrape lacks them. ``fingerprint`` changes with every value
     of an agent. ``families`` are the agent families found, ``invalid_values`` counts dropped samples.
+    ``peers`` has the reachable peers of agents by connection type, which agents push at any time; None if the
+    scrape has none.
     """
 
     agents: Mapping[AgentName, AgentSample]
@@ -82,6 +85,7 @@ class AgentScrape:
     fingerprint: str
     families: frozenset[str]
     invalid_values: int = 0
+    peers: Mapping[AgentName, Mapping[str, int]] | None = None
 
     @property
     def detects_restart(self) -> bool:
@@ -89,8 +93,11 @@ class AgentScrape:
         return self.collection_count is not None or self.start_time is not None
 
 
-def parse_scrape(text: str) -> AgentScrape:
-    """Return the parsed scrape; raise AgentStatsError if it is not coderd's or has no agent statistics."""
+def parse_scrape(text: str, *, by_client: bool = False) -> AgentScrape:
+    """Return the parsed scrape, with sessions by app family or by client program.
+
+    Raises AgentStatsError if it is not coderd's or has no agent statistics.
+    """
     if "coderd_" not in text:
         raise AgentStatsError(
             "The response has no metric of coderd. Set agent_stats.metrics_url to coderd's metrics address, "
@@ -116,7 +123,8 @@ def parse_scrape(text: str) -> AgentScrape:
         if name in _PARSED_FAMILIES and not (name.startswith(_SESSIONS) and line.endswith(" 0")):
             # Most session counts are 0, and parsing takes most of the time.
             selected_lines.append(line)
-    return _build_scrape(list(_parse_samples(selected_lines)), digest.hexdigest(), frozenset(families))
+    samples = list(_parse_samples(selected_lines))
+    return _build_scrape(samples, digest.hexdigest(), frozenset(families), by_client=by_client)
 
 
 def _parse_samples(lines: Iterable[str]) -> Iterator[Sample]:
@@ -131,17 +139,23 @@ def _parse_samples(lines: Iterable[str]) -> Iterator[Sample]:
         ) from None
 
 
-def _build_scrape(samples: list[Sample], fingerprint: str, families: frozenset[str]) -> AgentScrape:
+def _build_scrape(
+    samples: list[Sample], fingerprint: str, families: frozenset[str], *, by_client: bool
+) -> AgentScrape:
     agents: dict[AgentName, AgentSample] = {}
     process_values = {
         sample.name: sample.value for sample in samples if sample.name in {_COLLECTION_COUNT, _START_TIME}
     }
     invalid_values = 0
+    peers: dict[AgentName, dict[str, int]] = {}
     for sample in samples:
         if sample.name in process_values:
             continue
+        if sample.name == _PEERS:
+            invalid_values += not _set_peers(peers, sample)
+            continue
         agent_sample = agents.setdefault(_agent_name(sample.labels), AgentSample())
-        invalid_values += not _set_value(agent_sample, sample)
+        invalid_values += not _set_value(agent_sample, sample, by_client=by_client)
     if _COLLECTION_COUNT not in process_values and not agents:
         raise AgentStatsError(
             "coderd does not collect agent statistics. Start it with CODER_PROMETHEUS_ENABLE=true and "
@@ -160,6 +174,7 @@ def _build_scrape(samples: list[Sample], fingerprint: str, families: frozenset[s
         fingerprint=fingerprint,
         families=families,
         invalid_values=invalid_values,
+        peers=peers or None,
     )
 
 
@@ -174,7 +189,7 @@ def _agent_name(labels: Mapping[str, str]) -> AgentName:
     return labels["username"], labels["workspace_name"], labels["agent_name"]
 
 
-def _set_value(agent_sample: AgentSample, sample: Sample) -> bool:
+def _set_value(agent_sample: AgentSample, sample: Sample, *, by_client: bool) -> bool:
     """Set the value of a sample; return False if it is invalid."""
     value = sample.value
     if not math.isfinite(value) or value < 0:
@@ -191,8 +206,18 @@ def _set_value(agent_sample: AgentSample, sample: Sample) -> bool:
         if value:
             agent_sample.legacy_sessions[_APP_BY_FAMILY_NAME[sample.name]] = int(value)
     elif value:
-        app = app_family(sample.labels.get("family") or sample.labels.get("app_name", ""))
+        client, family = sample.labels.get("app_name", ""), sample.labels.get("family")
+        app = client_name(client) if by_client and client else app_family(family or client)
         agent_sample.sessions[app] = agent_sample.sessions.get(app, 0) + int(value)
+    return True
+
+
+def _set_peers(peers: dict[AgentName, dict[str, int]], sample: Sample) -> bool:
+    """Set the peers of an agent by connection type; return False if the sample is invalid."""
+    connection_type = sample.labels.get("connection_type")
+    if not connection_type or not math.isfinite(sample.value) or sample.value < 0:
+        return False
+    peers.setdefault(_agent_name(sample.labels), {})[connection_type] = int(sample.value)
     return True
 
 

@@ -68,6 +68,7 @@ class BatchReader:
         telemetry: Telemetry,
     ) -> None:
         self.batch_rows = self._max_batch_rows = settings.batch_rows
+        self._by_client = settings.by_client
         self._database = database
         self._names = names
         self._accumulator = accumulator
@@ -77,7 +78,7 @@ class BatchReader:
     def set_schema(self, schema: TableSchema) -> None:
         """Use this table schema for later queries."""
         self._schema = schema
-        self.session_column = SessionColumn(schema)
+        self.session_column = SessionColumn(schema, by_client=self._by_client)
         self._group_index = GroupIndex(self._names.identities, self.session_column)
 
     def shrink_batches(self) -> None:

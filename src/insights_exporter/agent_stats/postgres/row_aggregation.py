@@ -16,11 +16,12 @@ from insights_exporter.agent_stats.aggregate import (
     Aggregate,
     AppKey,
     get_or_create_counts,
-    sum_by_app_family,
+    sum_sessions,
 )
 from insights_exporter.agent_stats.postgres import queries
 from insights_exporter.agent_stats.postgres.database import Database
 from insights_exporter.agent_stats.postgres.queries import TableSchema
+from insights_exporter.app_families import app_family, client_name
 from insights_exporter.clock import Clock
 from insights_exporter.interpreter_tuning import yielding
 from insights_exporter.metrics.packed_counts import BITS_PER_COUNT, unpack_counts
@@ -94,10 +95,14 @@ class IdentityMap:
 
 
 class SessionColumn:
-    """Parser of the session column, with a cache: most values occur often."""
+    """Parser of the session column, with a cache: most values occur often.
 
-    def __init__(self, schema: TableSchema) -> None:
+    ``by_client`` counts by client program in place of app family, where the schema has clients.
+    """
+
+    def __init__(self, schema: TableSchema, *, by_client: bool = False) -> None:
         self._schema = schema
+        self._app_of = client_name if by_client else app_family
         self._cache: dict[str, Mapping[str, int]] = {}
 
     def parse_apps(self, text: str) -> Mapping[str, int]:
@@ -117,8 +122,13 @@ class SessionColumn:
             return {app: 1 for bit, app in enumerate(APP_FAMILIES) if bitmask >> bit & 1}
         # COPY escapes a backslash with a backslash.
         counts = msgspec.json.decode(text.replace("\\\\", "\\"))
-        return sum_by_app_family(
-            (app, session_count) for app, session_count in counts.items() if isinstance(session_count, int)
+        return sum_sessions(
+            (
+                (client, session_count)
+                for client, session_count in counts.items()
+                if isinstance(session_count, int)
+            ),
+            self._app_of,
         )
 
     def session_counts(self, text: str) -> Mapping[str, int]:
