@@ -143,8 +143,9 @@ async def test_unchanged_user_series_are_not_encoded_again() -> None:
     blocks.clear()
     await served.publish(snapshot)
     # Two templates are used, in four windows; so is the deployment. Activity and two percentiles per window,
-    # and totals per format, are in groups of 1,500 users. The sessions are one block per format.
-    cached_blocks = -(-1500 // BLOCK_ROWS) * (2 * 4 * (1 + 1 + 1) + 2 * 2 + 4) + 2
+    # and totals per format, are in groups of 1,500 users. Sessions are one block per format, and connections
+    # of users one block.
+    cached_blocks = -(-1500 // BLOCK_ROWS) * (2 * 4 * (1 + 1 + 1) + 2 * 2 + 4) + 3
 
     assert first - len(blocks) == cached_blocks
     assert gzip.decompress(served.body(Format.TEXT, gzip=True)) == expected(snapshot, Format.TEXT, LIMITS)

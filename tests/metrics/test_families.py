@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -414,3 +414,18 @@ def test_pending_totals_name_templates_and_reasons() -> None:
         (*GO, "warming_up"): 1.0,
     }
     assert values_by_labels(warming_up, catalogue.WARM_UP_RATIO) == {(): 0.5}
+
+
+def test_postponed_requests_and_oldest_data_of_windows_are_exported() -> None:
+    insights = Insights(
+        TemplateUsage(None),
+        postponed_requests=12,
+        windows_updated_at={"today": NOW - timedelta(minutes=15), "7d": NOW - timedelta(hours=1)},
+    )
+    families = families_of(Snapshot(NOW, insights=Timestamped(insights, NOW)))
+
+    assert values_by_labels(families, catalogue.POSTPONED_REQUESTS) == {(): 12}
+    assert values_by_labels(families, catalogue.WINDOW_UPDATED) == {
+        ("today",): NOW.timestamp() - 900,
+        ("7d",): NOW.timestamp() - 3600,
+    }

@@ -107,7 +107,7 @@ def test_values_match_events_and_persist_across_scrapes() -> None:
 def test_api_time_ratio_is_request_time_of_last_poll_per_interval() -> None:
     metrics = SelfMetrics(poll_interval=60, process=False)
     before = served_value(metrics, catalogue.API_TIME_RATIO)
-    metrics.config_applied(poll_interval=300)
+    metrics.config_applied(poll_interval=300, max_api_time_ratio=0.1)
     ratios = []
     for request_seconds in ([30.0, 45.0], [15.0], []):
         for seconds in request_seconds:

@@ -12,6 +12,7 @@ from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from insights_exporter import __version__
+from insights_exporter.config.settings import PollSettings
 from insights_exporter.errors import BadResponse, RateLimited, ServerError, Unreachable, all_reasons
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.encoder import EOF, FamilySamples, Format, encode
@@ -39,7 +40,13 @@ class SelfMetrics(Telemetry):
     until the next event. ``process`` adds the ``process_*`` metrics of every Prometheus client.
     """
 
-    def __init__(self, *, poll_interval: float, process: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        poll_interval: float,
+        max_api_time_ratio: float = PollSettings().max_api_time_ratio,
+        process: bool = True,
+    ) -> None:
         self._instruments = Instruments(catalogue.EXPORTER_FAMILIES)
         self._scrape_instruments = Instruments(_SCRAPE_FAMILIES)
         self._process_registry = CollectorRegistry()
@@ -51,7 +58,8 @@ class SelfMetrics(Telemetry):
         self._poll_interval = poll_interval
         self._api_seconds = 0.0
         """Seconds that requests took since the last poll."""
-        self._initialize(poll_interval)
+        self._initialize()
+        self.config_applied(poll_interval=poll_interval, max_api_time_ratio=max_api_time_ratio)
 
     def encode(self, exposition_format: Format) -> bytes:
         """Return the text of all self metrics, without ``EOF``."""
@@ -92,10 +100,9 @@ class SelfMetrics(Telemetry):
             self._encoded_by_format[exposition_format] = revision, encoded
         return encoded
 
-    def _initialize(self, poll_interval: float) -> None:
+    def _initialize(self) -> None:
         """Set constants, and start counters at 0 so that rate() sees the first increase."""
         self._set(catalogue.BUILD_INFO, 1, __version__, platform.python_version())
-        self._set(catalogue.POLL_INTERVAL, poll_interval)
         for result in _RESULTS:
             self._add(catalogue.POLLS, 0, result)
         self._add(catalogue.RATE_LIMIT_WAIT, 0)
@@ -136,10 +143,11 @@ class SelfMetrics(Telemetry):
 
     # Telemetry -------------------------------------------------------------------------------------------
 
-    def config_applied(self, *, poll_interval: float) -> None:
-        """Set the poll interval."""
+    def config_applied(self, *, poll_interval: float, max_api_time_ratio: float) -> None:
+        """Set the poll interval and the limit of Coder's time."""
         self._poll_interval = poll_interval
         self._set(catalogue.POLL_INTERVAL, poll_interval)
+        self._set(catalogue.API_TIME_LIMIT, max_api_time_ratio)
 
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """Count a request to Coder."""
@@ -201,6 +209,10 @@ class SelfMetrics(Telemetry):
             (catalogue.EXPOSITION_BYTES, sizes),
         ):
             self._replace(family, {(name,): count for name, count in counts.items()})
+
+    def small_groups_withheld(self, counts: Mapping[str, int]) -> None:
+        """Set the number of withheld items."""
+        self._replace(catalogue.ITEMS_WITHHELD, {(kind,): count for kind, count in counts.items()})
 
     def scrape_finished(self, code: int, seconds: float) -> None:
         """Count a scrape."""

@@ -27,6 +27,8 @@ from insights_exporter.snapshot import (
     TemplateKey,
     TemplateUsage,
     Timestamped,
+    UnitPrice,
+    User,
     WindowUsage,
     Workspace,
 )
@@ -39,15 +41,15 @@ AGENT = Agent("a", "main", "connected", apps=(App("code", health="healthy"),))
 
 def workspace(**fields: Any) -> Workspace:
     defaults: dict[str, Any] = {"status": "running", "last_used": NOW}
-    return Workspace("w", "dev", "ada", KEY, **(defaults | fields))
+    return Workspace("w", "dev", fields.pop("owner", "ada"), KEY, **(defaults | fields))
 
 
 def values_of(
-    family: Family, *workspaces: Workspace, parameters: tuple[Parameter, ...] = (), insights: Any = None
+    family: Family, *workspaces: Workspace, parameters: tuple[Parameter, ...] = (), **parts: Any
 ) -> Mapping[tuple[str, ...], Any]:
     """Return the values of a family by label values."""
     inventory = Inventory([Template("1", KEY, parameters=parameters), Template("2", EMPTY_KEY)], workspaces)
-    snapshot = Snapshot(NOW, inventory=Timestamped(inventory, NOW), insights=insights)
+    snapshot = Snapshot(NOW, inventory=Timestamped(inventory, NOW), **parts)
     families = build_families(
         snapshot, username_policy=UsernamePolicy(UsernameMode.NAMED), limits=LimitSettings()
     )
@@ -67,6 +69,25 @@ def test_workspaces_are_counted_by_status_of_the_latest_build() -> None:
         (*EMPTY_KEY, "failed"): 0,
     }
     assert values_of(catalogue.WORKSPACES_DORMANT, *rows) == {KEY: 2, EMPTY_KEY: 0}
+
+
+def test_latest_builds_are_counted_by_transition_and_job_status() -> None:
+    """Templates without workspaces have zeros, so that a first failure is an increase."""
+    rows = (
+        workspace(transition="start", job_status="succeeded"),
+        workspace(transition="start", job_status="failed"),
+        workspace(transition="stop", job_status="failed"),
+        workspace(transition="start", job_status="failed", is_prebuild=True),
+        workspace(transition="start"),
+    )
+
+    assert values_of(catalogue.LATEST_BUILDS, *rows) == {
+        (*KEY, "start", "succeeded"): 1,
+        (*KEY, "start", "failed"): 1,
+        (*KEY, "stop", "failed"): 1,
+        (*EMPTY_KEY, "start", "succeeded"): 0,
+        (*EMPTY_KEY, "start", "failed"): 0,
+    }
 
 
 def test_agents_and_apps_of_dormant_workspaces_count_while_these_run() -> None:
@@ -89,12 +110,14 @@ def test_external_apps_have_no_health() -> None:
     "family",
     [
         catalogue.WORKSPACES,
+        catalogue.LATEST_BUILDS,
         catalogue.WORKSPACES_DORMANT,
         catalogue.WORKSPACES_PENDING_DELETION,
         catalogue.WORKSPACES_OUTDATED,
         catalogue.WORKSPACES_WITHOUT_AUTOSTOP,
         catalogue.WORKSPACE_IDLE,
         catalogue.WORKSPACE_DAILY_COST,
+        catalogue.WORKSPACE_IDLE_DAILY_COST,
         catalogue.AGENTS,
         catalogue.AGENTS_OUTDATED,
         catalogue.APP_HEALTH,
@@ -167,6 +190,40 @@ def test_daily_cost_is_absent_without_costs() -> None:
     assert values_of(catalogue.WORKSPACE_DAILY_COST, workspace()) == {}
 
 
+def test_cost_of_idle_workspaces_is_cumulative_by_idle_time() -> None:
+    rows = (
+        workspace(daily_cost=10, last_used=NOW - timedelta(hours=23)),
+        workspace(daily_cost=5, last_used=NOW - timedelta(days=7)),
+        workspace(daily_cost=3, last_used=NOW - timedelta(days=31)),
+        workspace(daily_cost=2, last_used=None),
+        workspace(daily_cost=1, last_used=NOW - timedelta(days=31), status="stopped"),
+    )
+
+    assert values_of(catalogue.WORKSPACE_IDLE_DAILY_COST, *rows) == {
+        (*KEY, "1d"): 8,
+        (*KEY, "7d"): 8,
+        (*KEY, "30d"): 3,
+        (*EMPTY_KEY, "1d"): 0,
+        (*EMPTY_KEY, "7d"): 0,
+        (*EMPTY_KEY, "30d"): 0,
+    }
+
+
+def test_cost_of_idle_workspaces_is_absent_without_costs() -> None:
+    rows = workspace(last_used=NOW - timedelta(days=31))
+
+    assert values_of(catalogue.WORKSPACE_IDLE_DAILY_COST, rows) == {}
+
+
+@pytest.mark.parametrize(
+    ("unit_price", "prices"), [(UnitPrice(0.25, "EUR"), {("EUR",): 0.25}), (None, {})], ids=str
+)
+def test_the_configured_price_of_a_unit_is_served(
+    unit_price: UnitPrice | None, prices: Mapping[tuple[str, ...], float]
+) -> None:
+    assert values_of(catalogue.COST_UNIT_PRICE, unit_price=unit_price) == prices
+
+
 def test_opens_of_builtin_apps_are_absent() -> None:
     """Coder counts no opens of builtin apps and sends 0."""
     apps = (AppUsage("vscode", "builtin", 60.0, 0), AppUsage("code", "app", 60.0, 0))
@@ -192,3 +249,57 @@ def test_items_of_a_default_list_are_defaults(default: str, defaults: set[str]) 
 
     assert len(infos) == 3
     assert {info["parameter_value"] for info in infos if info["is_default"] == "true"} == defaults
+
+
+def user_families_of(*workspaces: Workspace, users: UsernameMode = UsernameMode.NAMED) -> dict[str, Any]:
+    """Return the values of the families about agents of users, by family and label values."""
+    inventory = Inventory(workspaces=workspaces, users=[User("1", "ada"), User("2", "bo")])
+    families = build_families(
+        Snapshot(NOW, inventory=Timestamped(inventory, NOW)),
+        username_policy=UsernamePolicy(users, b"key"),
+        limits=LimitSettings(),
+    )
+    selected = {catalogue.USER_AGENTS, catalogue.USER_AGENT_RELAY_LATENCY}
+    return {samples.family.name: dict(samples) for samples in families.samples if samples.family in selected}
+
+
+def relayed_agent(
+    relay: str, seconds: float | None, *, status: str = "connected", outdated: bool = False
+) -> Agent:
+    return Agent("a", "main", status, "v2.1", outdated, relay, seconds)
+
+
+def test_connected_agents_of_a_user_are_counted_by_relay_and_version() -> None:
+    rows = (
+        workspace(agents=(relayed_agent("Oslo", 0.02), relayed_agent("Oslo", 0.08))),
+        workspace(
+            agents=(relayed_agent("Rio", 0.2, outdated=True), relayed_agent("Rio", 9, status="timeout"))
+        ),
+        workspace(owner="bo", agents=(relayed_agent("", None),)),
+        workspace(status="stopped", agents=(relayed_agent("Rio", 7),)),
+        workspace(is_prebuild=True, agents=(relayed_agent("Rio", 8),)),
+    )
+
+    assert user_families_of(*rows) == {
+        catalogue.USER_AGENTS.name: {
+            ("ada", "Oslo", "v2.1", "false"): 2,
+            ("ada", "Rio", "v2.1", "true"): 1,
+            ("bo", "", "v2.1", "false"): 1,
+        },
+        catalogue.USER_AGENT_RELAY_LATENCY.name: {("ada", "Oslo"): 0.08, ("ada", "Rio"): 0.2},
+    }
+
+
+def test_agents_of_filtered_users_have_no_series() -> None:
+    """The list of users is filtered, the list of workspaces is not."""
+    families = user_families_of(workspace(owner="eve", agents=(relayed_agent("Oslo", 0.02),)))
+
+    assert families == {catalogue.USER_AGENTS.name: {}, catalogue.USER_AGENT_RELAY_LATENCY.name: {}}
+
+
+def test_agents_of_users_are_hashed_or_absent() -> None:
+    row = workspace(agents=(relayed_agent("Oslo", 0.02),))
+    hashed = user_families_of(row, users=UsernameMode.HASHED)
+
+    assert {labels[0][:5] for values in hashed.values() for labels in values} == {"user-"}
+    assert user_families_of(row, users=UsernameMode.OFF) == {}

@@ -11,6 +11,8 @@ from insights_exporter.metrics.catalogue.deployment import *  # noqa: F403 - see
 from insights_exporter.metrics.catalogue.deployment import DEPLOYMENT_FAMILIES
 from insights_exporter.metrics.catalogue.exporter import *  # noqa: F403 - see above.
 from insights_exporter.metrics.catalogue.exporter import EXPORTER_FAMILIES
+from insights_exporter.metrics.catalogue.groups import *  # noqa: F403 - see above.
+from insights_exporter.metrics.catalogue.groups import GROUP_FAMILIES
 from insights_exporter.metrics.catalogue.insights import *  # noqa: F403 - see above.
 from insights_exporter.metrics.catalogue.insights import INSIGHTS_FAMILIES
 from insights_exporter.metrics.catalogue.inventory import *  # noqa: F403 - see above.
@@ -33,6 +35,7 @@ LATENCY_SCALE: Final = 3
 CODER_FAMILIES: Final = (
     *INSIGHTS_FAMILIES,
     *INVENTORY_FAMILIES,
+    *GROUP_FAMILIES,
     *DEPLOYMENT_FAMILIES,
     *AGENT_STATS_FAMILIES,
 )

@@ -56,6 +56,20 @@ CONNECTIONS = _gauge(
     TEMPLATE_LABELS,
     summable=SUM_OVER_TEMPLATES,
 )
+PEER_CONNECTIONS = _gauge(
+    "peer_connections",
+    "Connections between clients and agents of the template by type: p2p is direct, derp through a relay."
+    " Only with the source coderd_metrics, and only of agents that are connected to the scraped replica.",
+    (*TEMPLATE_LABELS, "connection_type"),
+    summable=frozenset((*TEMPLATE_LABELS, "connection_type")),
+)
+USER_PEER_CONNECTIONS = _gauge(
+    "user_peer_connections",
+    "Connections between clients and agents of the user by type: p2p is direct, derp through a relay."
+    " Absent without connections.",
+    (*TEMPLATE_LABELS, *USER_LABELS, "connection_type"),
+    summable=frozenset((*TEMPLATE_LABELS, *USER_LABELS, "connection_type")),
+)
 RECEIVED_BYTES = _counter(
     "agent_received_bytes_total",
     "Bytes that agents of the template received.",

@@ -10,7 +10,9 @@ from insights_exporter.metrics.family import FamilyGroup, MetricType
 _group = FamilyGroup("deployment")
 _gauge = partial(_group.declare, MetricType.GAUGE)
 
-USERS = _gauge("users", "User accounts by status.", ("status",), summable=frozenset(("status",)))
+USERS = _gauge(
+    "users", "User accounts by status; up to one hour old.", ("status",), summable=frozenset(("status",))
+)
 LICENSE_FEATURE_LIMIT = _gauge(
     "license_feature_limit",
     "Limit of a licensed feature, such as user_limit for seats; absent if it is unlimited or not licensed.",

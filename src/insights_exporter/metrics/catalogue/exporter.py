@@ -70,6 +70,10 @@ API_TIME_RATIO = _gauge(
     "Seconds that requests to Coder took from the previous poll to the end of the last one, "
     "divided by the poll interval. Concurrent requests count each, so the ratio can exceed 1.",
 )
+API_TIME_LIMIT = _gauge(
+    "api_time_limit_ratio",
+    "Maximum share of the time that Coder spends on requests, averaged over an hour, as configured.",
+)
 API_RETRIES = _counter(
     "api_retries_total", "Retried requests to Coder by endpoint and reason.", ("endpoint", "reason")
 )
@@ -89,6 +93,14 @@ SERIES_FOLDED = _gauge(
     "Series of the family that its limit folded or dropped.",
     ("family",),
     summable=frozenset(("family",)),
+)
+ITEMS_WITHHELD = _gauge(
+    "items_withheld",
+    "Numbers and groups of numbers withheld because they describe too few people, by kind; absent without"
+    " privacy.min_group_size.",
+    ("kind",),
+    summable=frozenset(("kind",)),
+    required_setting="privacy.min_group_size",
 )
 COUNTER_CORRECTIONS = _counter(
     "corrections_total", "Counters held at their last value because the total in Coder decreased."

@@ -25,6 +25,7 @@ _APPS_PANEL: Final = "App & IDE Usage"
 _ACTIVITY_PANEL: Final = "Activity by user"
 _LATENCY_PANEL: Final = "Latency by user"
 _PARAMETERS_PANEL: Final = "Parameters usage"
+_SLOW_WINDOWS: Final = " Windows of 2 to 7 days are up to one hour old, longer windows up to four hours."
 
 TEMPLATE_ACTIVE_USERS = _gauge(
     "template_active_users",
@@ -66,8 +67,7 @@ TEMPLATE_APP_USAGE_WINDOW = _seconds_gauge(
 )
 TEMPLATE_APP_OPENS = _gauge(
     "template_app_opens",
-    "Times users opened an app of the template in the window; windows of several days are up to one hour"
-    " old.",
+    f"Times users opened an app of the template in the window.{_SLOW_WINDOWS}",
     (*TEMPLATE_LABELS, *APP_LABELS, "window"),
     summable=SUM_OVER_TEMPLATES,
     panel=_APPS_PANEL,
@@ -124,14 +124,14 @@ DEPLOYMENT_USER_ACTIVITY_WINDOW = _seconds_gauge(
 USER_LATENCY_P50 = _seconds_gauge(
     "user_latency_p50_seconds",
     "Median round-trip seconds of the user's connections in the window; absent without a measurement."
-    " Windows of several days are up to one hour old.",
+    f"{_SLOW_WINDOWS}",
     (*TEMPLATE_LABELS, *USER_LABELS, "window"),
     panel=_LATENCY_PANEL,
 )
 USER_LATENCY_P95 = _seconds_gauge(
     "user_latency_p95_seconds",
     "95th percentile of round-trip seconds of the user's connections in the window; absent without a"
-    " measurement. Windows of several days are up to one hour old.",
+    f" measurement.{_SLOW_WINDOWS}",
     (*TEMPLATE_LABELS, *USER_LABELS, "window"),
     panel=_LATENCY_PANEL,
 )
@@ -139,7 +139,7 @@ TEMPLATE_USER_LATENCY = _group.declare(
     MetricType.GAUGE_HISTOGRAM,
     "template_user_latency_seconds",
     "Users of the template by connection latency in the window (gauge histogram; do not apply rate())."
-    " Windows of several days are up to one hour old.",
+    f"{_SLOW_WINDOWS}",
     (*TEMPLATE_LABELS, "statistic", "window"),
     unit="seconds",
     summable=SUM_OVER_TEMPLATES,
@@ -147,15 +147,14 @@ TEMPLATE_USER_LATENCY = _group.declare(
 )
 TEMPLATE_USERS_WITHOUT_LATENCY = _gauge(
     "template_users_without_latency",
-    "Users of the template in the window without a latency measurement; windows of several days are up to one"
-    " hour old.",
+    f"Users of the template in the window without a latency measurement.{_SLOW_WINDOWS}",
     (*TEMPLATE_LABELS, "window"),
     panel=_LATENCY_PANEL,
 )
 TEMPLATE_PARAMETER_WORKSPACES = _gauge(
     "template_parameter_workspaces",
     "Workspaces of the template by parameter value in the window; 0 for declared options without workspaces."
-    " Windows of several days are up to one hour old.",
+    f"{_SLOW_WINDOWS}",
     (*TEMPLATE_LABELS, "parameter_name", "parameter_type", "parameter_value", "window"),
     summable=frozenset((*TEMPLATE_LABELS, "parameter_value")),
     panel=_PARAMETERS_PANEL,
@@ -168,6 +167,16 @@ TOTALS_PENDING = _gauge(
 WARM_UP_RATIO = _gauge(
     "exporter_warm_up_ratio",
     "Share of the needed data that was fetched since the start; 1 once it is complete.",
+)
+POSTPONED_REQUESTS = _gauge(
+    "exporter_postponed_requests",
+    "Requests that the last poll left for a later one: Coder's time or the poll's deadline was used up.",
+)
+WINDOW_UPDATED = _gauge(
+    "exporter_window_updated_timestamp_seconds",
+    "Unix time of the oldest data of any template in the window.",
+    ("window",),
+    unit="seconds",
 )
 COLLECTION_ENABLED = _gauge(
     "collection_enabled", "Whether Coder collects usage statistics: 1 if enabled, 0 if disabled."

@@ -24,11 +24,21 @@ _STATUS_LABELS: Final = (*TEMPLATE_LABELS, "status")
 IDLE_BUCKETS: Final = (3600.0, 28_800.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0)
 """Upper bounds in seconds of the idle time of workspaces: 1 and 8 hours, 1, 3, 7 and 30 days."""
 
+IDLE_COST_BOUNDS: Final = {"1d": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0}
+"""Values of the label ``idle`` and their seconds; each is a bound of the idle time, too."""
+
 WORKSPACES = _gauge(
     "workspaces",
     "Workspaces of the template by status of the latest build; without prebuilt ones.",
     _STATUS_LABELS,
     summable=frozenset(_STATUS_LABELS),
+)
+LATEST_BUILDS = _gauge(
+    "workspace_latest_builds",
+    "Workspaces of the template by transition of the latest build (start, stop, delete) and by status of its"
+    " job, such as succeeded or failed.",
+    (*TEMPLATE_LABELS, "transition", "status"),
+    summable=frozenset((*TEMPLATE_LABELS, "transition", "status")),
 )
 WORKSPACES_DORMANT = _gauge(
     "workspaces_dormant",
@@ -68,6 +78,19 @@ WORKSPACE_DAILY_COST = _gauge(
     _STATUS_LABELS,
     summable=frozenset(_STATUS_LABELS),
 )
+WORKSPACE_IDLE_DAILY_COST = _gauge(
+    "workspace_idle_daily_cost",
+    "Daily cost of the template's running workspaces without use for the time `idle` or longer, in units of"
+    " Coder's quota; absent without costs.",
+    (*TEMPLATE_LABELS, "idle"),
+    summable=SUM_OVER_TEMPLATES,
+)
+COST_UNIT_PRICE = _gauge(
+    "cost_unit_price",
+    "Price of one unit of Coder's quota in the currency, as configured.",
+    ("currency",),
+    required_setting="cost.price_per_unit",
+)
 PREBUILT_WORKSPACES = _gauge(
     "prebuilt_workspaces",
     "Prebuilt workspaces of the template by status of the latest build; no other family counts them.",
@@ -100,6 +123,18 @@ AGENT_RELAY_LATENCY = _group.declare(
     unit="seconds",
     summable=frozenset(("derp_region",)),
 )
+USER_AGENTS = _gauge(
+    "user_agents",
+    "Connected agents in running workspaces of the user by preferred relay and version; outdated is true if"
+    " the version differs from the server's.",
+    (*USER_LABELS, "derp_region", "version", "outdated"),
+    summable=frozenset((*USER_LABELS, "derp_region", "version", "outdated")),
+)
+USER_AGENT_RELAY_LATENCY = _seconds_gauge(
+    "user_agent_relay_latency_seconds",
+    "Seconds to the preferred relay from the user's slowest connected agent that prefers it.",
+    (*USER_LABELS, "derp_region"),
+)
 TEMPLATE_BUILD_P50 = _seconds_gauge(
     "template_build_p50_seconds",
     "Median seconds of the template's latest builds by transition; absent without builds.",
@@ -124,7 +159,10 @@ TEMPLATE_CREATED = _seconds_gauge(
     "template_created_timestamp_seconds", "Unix time at which the template was created.", TEMPLATE_LABELS
 )
 APP_INFO = _info(
-    "app_info", "Display name and icon of the app; always 1.", (*APP_LABELS, "display_name", "icon")
+    "app_info",
+    "Display name, icon and family of the app; always 1. Client programs of one kind share a family, such as"
+    " vscode; apps of templates have the family workspace_app.",
+    (*APP_LABELS, "display_name", "icon", "family"),
 )
 USER_INFO = _info(
     "user_info",

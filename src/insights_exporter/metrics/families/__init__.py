@@ -11,6 +11,7 @@ from insights_exporter.metrics.derivation_cache import DerivationCache
 from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.metrics.families.agent_stats import agent_stats_families
 from insights_exporter.metrics.families.deployment import deployment_families
+from insights_exporter.metrics.families.groups import group_families, onboarding_families
 from insights_exporter.metrics.families.insights import insights_families
 from insights_exporter.metrics.families.inventory import inventory_families
 from insights_exporter.metrics.label_values import LabelValues
@@ -88,9 +89,25 @@ def _snapshot_samples(snapshot: Snapshot, values: LabelValues, *, free_text: boo
         inventory = snapshot.inventory or Timestamped(Inventory(), snapshot.collected_at)
         coder_url = snapshot.deployment.value.dashboard_url if snapshot.deployment else ""
         yield from inventory_families(
-            inventory, insights_data, values, free_text=free_text, coder_url=coder_url
+            inventory,
+            insights_data,
+            values,
+            free_text=free_text,
+            coder_url=coder_url,
+            unit_price=snapshot.unit_price,
+            agent_apps=_agent_apps(snapshot),
         )
+        yield from group_families(snapshot.groups, values)
+        yield from onboarding_families(snapshot.onboarding, values)
     if snapshot.deployment:
         yield from deployment_families(snapshot.deployment.value, values)
     if snapshot.agent_stats:
         yield from agent_stats_families(snapshot.agent_stats.value, values)
+
+
+def _agent_apps(snapshot: Snapshot) -> set[str]:
+    """Return the apps of agent statistics, of which Coder's Insights may have no row."""
+    if snapshot.agent_stats is None:
+        return set()
+    stats = snapshot.agent_stats.value
+    return {app for _, _, app in (*stats.app_latency, *stats.sessions)}

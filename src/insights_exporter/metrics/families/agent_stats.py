@@ -50,7 +50,7 @@ def agent_stats_families(stats: AgentStats, values: LabelValues) -> Iterator[Fam
     if not values.username_policy.hides_users:
         yield user_series(
             catalogue.USER_APP_SESSION,
-            _session_seconds(stats, values),
+            _user_values(stats.session_seconds, values, "app"),
             values,
             since=since,
             username_labels=values["username"],
@@ -61,6 +61,18 @@ def agent_stats_families(stats: AgentStats, values: LabelValues) -> Iterator[Fam
     )
     yield float_series(catalogue.SESSIONS, open_sessions)
     yield float_series(catalogue.CONNECTIONS, _by_template(stats.connections, values))
+    peers = (
+        ((*values.template(TemplateKey(organization, template)), values["connection_type"][one]), count)
+        for (organization, template, one), count in stats.peer_connections.items()
+    )
+    yield float_series(catalogue.PEER_CONNECTIONS, peers)
+    if not values.username_policy.hides_users:
+        yield user_series(
+            catalogue.USER_PEER_CONNECTIONS,
+            _user_values(stats.user_peer_connections, values, "connection_type"),
+            values,
+            username_labels=values["username"],
+        )
     yield float_series(catalogue.RECEIVED_BYTES, _by_template(stats.received_bytes, values), since=since)
     yield float_series(
         catalogue.TRANSMITTED_BYTES, _by_template(stats.transmitted_bytes, values), since=since
@@ -89,10 +101,13 @@ def _app_latency(
         yield labels, histogram
 
 
-def _session_seconds(stats: AgentStats, values: LabelValues) -> Iterator[UserValues]:
-    for (organization, template, app), seconds in stats.session_seconds.items():
+def _user_values(
+    values_by_key: Mapping[tuple[str, str, str], Mapping[str, float]], values: LabelValues, label: str
+) -> Iterator[UserValues]:
+    """Yield the values by user of each template and value of ``label``."""
+    for (organization, template, text), values_by_user in values_by_key.items():
         names = values.template(TemplateKey(organization, template))
-        yield (*names, "", values["app"][app]), seconds
+        yield (*names, "", values[label][text]), values_by_user
 
 
 def _by_template(

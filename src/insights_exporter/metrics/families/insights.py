@@ -84,6 +84,9 @@ def insights_families(data: Insights, values: LabelValues, *, free_text: bool) -
     yield float_series(catalogue.TEMPLATE_PARAMETER_WORKSPACES, parameters)
     yield float_series(catalogue.TOTALS_PENDING, _pending_totals(data, values))
     yield float_series(catalogue.WARM_UP_RATIO, [((), data.warm_up_ratio)])
+    yield float_series(catalogue.POSTPONED_REQUESTS, [((), data.postponed_requests)])
+    updated_at = (((values["window"][name],), at.timestamp()) for name, at in data.windows_updated_at.items())
+    yield float_series(catalogue.WINDOW_UPDATED, updated_at)
     enabled = data.collection_enabled
     yield float_series(catalogue.COLLECTION_ENABLED, [((), None if enabled is None else float(enabled))])
 
@@ -190,9 +193,11 @@ def _users_without_latency(usages: _TemplateUsages, values: LabelValues) -> Iter
             yield labels_and_window, values.derivations.get_or_compute(key, window, _count_without_latency)
 
 
-def _count_without_latency(window: WindowUsage) -> int:
-    """Return the number of users of a window without a latency."""
+def _count_without_latency(window: WindowUsage) -> int | None:
+    """Return the number of users of a window without a latency; None if it is withheld."""
     latency = window.latency
+    if latency.withheld:
+        return None
     if len(latency.p50) == len(latency.users) and window.activity.keys() <= latency.p50.keys():
         return 0
     measured = latency.p50.keys() | latency.p95.keys()

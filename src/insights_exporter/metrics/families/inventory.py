@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from insights_exporter.app_families import WORKSPACE_APP_FAMILY, app_family
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.encoder import FamilySamples, HistogramSample
 from insights_exporter.metrics.families.parameters import parameter_infos
@@ -24,6 +25,7 @@ from insights_exporter.snapshot import (
     Inventory,
     TemplateKey,
     Timestamped,
+    UnitPrice,
     User,
     Workspace,
 )
@@ -32,6 +34,7 @@ __all__ = ["inventory_families"]
 
 # Served as 0 for a template without any, so that alerts see zero and not an absent series.
 _WORKSPACE_STATUSES = ("running", "stopped", "failed")
+_BUILD_STATUSES = ("succeeded", "failed")
 _PREBUILT_STATUSES = ("running",)
 _AGENT_STATUSES = ("connected", "connecting", "disconnected", "timeout")
 
@@ -40,19 +43,26 @@ _PENDING_DELETION = timedelta(days=7)
 _Counts = Counter[tuple[str, ...]]
 
 
-def inventory_families(
+def inventory_families(  # noqa: PLR0913 - keyword only.
     inventory: Timestamped[Inventory],
     insights: Insights | None,
     values: LabelValues,
     *,
     free_text: bool,
     coder_url: str = "",
+    unit_price: UnitPrice | None = None,
+    agent_apps: Iterable[str] = (),
 ) -> Iterator[FamilySamples]:
-    """Yield the inventory families in catalogue order; ``coder_url`` is the base of avatar URLs."""
+    """Yield the inventory families in catalogue order.
+
+    ``coder_url`` is the base of avatar URLs, ``agent_apps`` are the apps of agent statistics.
+    """
     data = inventory.value
-    keys = [template.key for template in data.templates]
+    keys = [template.key for template in data.templates if template.key not in data.withheld_templates]
     workspaces = [workspace for workspace in data.workspaces if not workspace.is_prebuild]
     yield from _workspace_families(workspaces, keys, values, inventory.at)
+    prices = [] if unit_price is None else [((unit_price.currency,), unit_price.amount)]
+    yield float_series(catalogue.COST_UNIT_PRICE, prices)
     prebuilt = [workspace for workspace in data.workspaces if workspace.is_prebuild]
     yield float_series(
         catalogue.PREBUILT_WORKSPACES,
@@ -63,6 +73,12 @@ def inventory_families(
     yield float_series(catalogue.AGENTS_OUTDATED, _outdated_agents(agents, keys, values).items())
     yield float_series(catalogue.APP_HEALTH, _app_health(agents, values).items())
     yield histogram_series(catalogue.AGENT_RELAY_LATENCY, _relay_latencies(agents, values))
+    if not values.username_policy.hides_users:
+        user_agents = _user_agents(workspaces, data.users, values)
+        yield float_series(catalogue.USER_AGENTS, _agents_by_user(user_agents, values).items())
+        yield float_series(
+            catalogue.USER_AGENT_RELAY_LATENCY, _relay_latency_by_user(user_agents, values).items()
+        )
     yield float_series(catalogue.TEMPLATE_BUILD_P50, _build_durations(data, values, lambda build: build.p50))
     yield float_series(catalogue.TEMPLATE_BUILD_P95, _build_durations(data, values, lambda build: build.p95))
     if not values.username_policy.hides_users:
@@ -74,7 +90,7 @@ def inventory_families(
         if template.created_at is not None
     )
     yield float_series(catalogue.TEMPLATE_CREATED, created)
-    yield info_series(catalogue.APP_INFO, _app_infos(data, insights, values))
+    yield info_series(catalogue.APP_INFO, _app_infos(data, insights, agent_apps, values))
     if not values.username_policy.hides_users:
         yield info_series(catalogue.USER_INFO, _user_infos(data.users, values, coder_url))
     yield info_series(catalogue.PARAMETER_INFO, parameter_infos(data, insights, values, free_text=free_text))
@@ -99,6 +115,7 @@ def _workspace_families(
     """Yield the families of workspaces, which exclude prebuilt ones."""
     counts = _workspaces_by_status(workspaces, keys, values, _WORKSPACE_STATUSES)
     yield float_series(catalogue.WORKSPACES, counts.items())
+    yield float_series(catalogue.LATEST_BUILDS, _latest_builds(workspaces, keys, values).items())
     running = [workspace for workspace in workspaces if workspace.status == "running"]
     deleted_before = collected_at + _PENDING_DELETION
     for family, matching in (
@@ -117,6 +134,9 @@ def _workspace_families(
         bounds=catalogue.IDLE_BUCKETS,
     )
     yield float_series(catalogue.WORKSPACE_DAILY_COST, _daily_costs(workspaces, counts, values).items())
+    yield float_series(
+        catalogue.WORKSPACE_IDLE_DAILY_COST, _idle_costs(running, keys, values, collected_at).items()
+    )
 
 
 def _workspaces_by_status(
@@ -132,6 +152,24 @@ def _workspaces_by_status(
     return counts
 
 
+def _latest_builds(
+    workspaces: Iterable[Workspace], keys: Iterable[TemplateKey], values: LabelValues
+) -> _Counts:
+    counts: _Counts = Counter(
+        {(*values.template(key), "start", status): 0 for key in keys for status in _BUILD_STATUSES}
+    )
+    counts.update(
+        (
+            *values.template(workspace.key),
+            values["transition"][workspace.transition],
+            values["status"][workspace.job_status],
+        )
+        for workspace in workspaces
+        if workspace.job_status
+    )
+    return counts
+
+
 def _workspaces_by_template(
     workspaces: Iterable[Workspace], keys: Iterable[TemplateKey], values: LabelValues
 ) -> _Counts:
@@ -143,14 +181,37 @@ def _workspaces_by_template(
 def _idle_histograms(
     running: Iterable[Workspace], keys: Iterable[TemplateKey], values: LabelValues, collected_at: datetime
 ) -> Iterator[HistogramSample]:
-    """Yield the idle times of running workspaces by template; the clocks may differ, so 0 is the minimum."""
+    """Yield the idle times of running workspaces by template."""
     idle_times: dict[tuple[str, ...], list[float]] = {values.template(key): [] for key in keys}
     for workspace in running:
-        if workspace.last_used is not None:
-            idle = max(0.0, (collected_at - workspace.last_used).total_seconds())
+        if (idle := _idle_seconds(workspace, collected_at)) is not None:
             idle_times.setdefault(values.template(workspace.key), []).append(idle)
     for labels, observations in idle_times.items():
         yield labels, count_by_bucket(observations, catalogue.IDLE_BUCKETS)
+
+
+def _idle_seconds(workspace: Workspace, collected_at: datetime) -> float | None:
+    """Return the time since the last use, None for never; the clocks may differ, so 0 is the minimum."""
+    if workspace.last_used is None:
+        return None
+    return max(0.0, (collected_at - workspace.last_used).total_seconds())
+
+
+def _idle_costs(
+    running: Iterable[Workspace], keys: Iterable[TemplateKey], values: LabelValues, collected_at: datetime
+) -> _Counts:
+    """Return the cost by template and minimum idle time; empty without costs."""
+    costs: _Counts = Counter(
+        {(*values.template(key), idle): 0 for key in keys for idle in catalogue.IDLE_COST_BOUNDS}
+    )
+    has_costs = False
+    for workspace in running:
+        has_costs = has_costs or bool(workspace.daily_cost)
+        idle_seconds = _idle_seconds(workspace, collected_at)
+        for idle, bound in catalogue.IDLE_COST_BOUNDS.items():
+            if idle_seconds is not None and idle_seconds >= bound:
+                costs[*values.template(workspace.key), idle] += workspace.daily_cost
+    return costs if has_costs else Counter()
 
 
 def _daily_costs(workspaces: Iterable[Workspace], counts: _Counts, values: LabelValues) -> _Counts:
@@ -200,6 +261,42 @@ def _relay_latencies(
         yield (region,), count_by_bucket(latencies)
 
 
+def _user_agents(
+    workspaces: Iterable[Workspace], users: Iterable[User], values: LabelValues
+) -> list[tuple[str, Agent]]:
+    """Return the connected agents of running workspaces with the served username of their owner.
+
+    The list of users has no user that a filter excludes.
+    """
+    names = {user.username: values.username_labels[user.username] for user in users}
+    return [
+        (name, agent)
+        for workspace in workspaces
+        if workspace.status == "running" and (name := names.get(workspace.owner)) is not None
+        for agent in workspace.agents
+        if agent.status == "connected"
+    ]
+
+
+def _agents_by_user(user_agents: Iterable[tuple[str, Agent]], values: LabelValues) -> _Counts:
+    relays, versions = values["derp_region"], values["version"]
+    return Counter(
+        (name, relays[agent.relay], versions[agent.version], "true" if agent.outdated else "false")
+        for name, agent in user_agents
+    )
+
+
+def _relay_latency_by_user(
+    user_agents: Iterable[tuple[str, Agent]], values: LabelValues
+) -> dict[tuple[str, ...], float]:
+    slowest: dict[tuple[str, ...], float] = {}
+    for name, agent in user_agents:
+        if agent.relay and agent.relay_latency is not None:
+            labels = name, values["derp_region"][agent.relay]
+            slowest[labels] = max(agent.relay_latency, slowest.get(labels, 0.0))
+    return slowest
+
+
 def _build_durations(
     data: Inventory, values: LabelValues, get_value: Callable[[BuildDuration], float | None]
 ) -> Iterator[OptionalFloatSample]:
@@ -224,24 +321,28 @@ def _template_infos(data: Inventory, values: LabelValues) -> Iterable[tuple[str,
     return rows.values()
 
 
-def _app_infos(data: Inventory, insights: Insights | None, values: LabelValues) -> Iterable[tuple[str, ...]]:
-    """Return names and icons, each app once: the first that is named wins."""
+def _app_infos(
+    data: Inventory, insights: Insights | None, agent_apps: Iterable[str], values: LabelValues
+) -> Iterable[tuple[str, ...]]:
+    """Return names, icons and families, each app once: the first that is named wins."""
     apps = [
-        (app.slug, app.type, app.display_name, app.icon)
+        (app.slug, app.type, app.display_name, app.icon, app.family)
         for use in ((insights.deployment, *insights.templates) if insights else ())
         for window in use.windows
         for app in window.apps
     ]
     apps += [
-        (app.slug, "app", app.display_name, app.icon)
+        (app.slug, "app", app.display_name, app.icon, WORKSPACE_APP_FAMILY)
         for workspace in data.workspaces
         for agent in workspace.agents
         for app in agent.apps
     ]
     rows: dict[tuple[str, str], tuple[str, ...]] = {}
-    for slug, kind, name, icon in sorted(dict.fromkeys(apps), key=lambda app: not app[2]):
+    apps += [(app, "builtin", "", "", app_family(app)) for app in agent_apps]
+    for slug, kind, name, icon, family in sorted(dict.fromkeys(apps), key=lambda app: not app[2]):
         key = values["app"][slug], values["app_type"][kind]
-        rows.setdefault(key, (*key, values["display_name"][name], values["icon"][icon]))
+        descriptive = values["display_name"][name], values["icon"][icon], values["family"][family]
+        rows.setdefault(key, (*key, *descriptive))
     return rows.values()
 
 
