@@ -17,6 +17,7 @@ from tools.chart.rules import bundle_rules
 
 _DEFAULT = str(VALUE_FILES / "default-values.yaml")
 _ALERTS = str(VALUE_FILES / "alerts-values.yaml")
+_REPORT = ("--values", _DEFAULT, "--set", "report.enabled=true")
 
 
 def test_goldens_are_what_helm_renders(helm: Path) -> None:
@@ -113,6 +114,51 @@ def test_an_existing_claim_belongs_to_a_deployment_that_recreates_its_pod(helm: 
     )
 
     assert workload["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_a_report_is_written_to_a_volume(helm: Path) -> None:
+    text = render(helm, *_REPORT)
+    (job,) = _kind(text, "CronJob")
+    (claim,) = _kind(text, "PersistentVolumeClaim")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    output = container["args"][container["args"].index("--output") + 1]
+    (mount,) = (one for one in container["volumeMounts"] if one["mountPath"] == output)
+    (volume,) = (one for one in pod["volumes"] if one["name"] == mount["name"])
+
+    assert " ".join(container["args"]).startswith(
+        "report --config /etc/insights-exporter/exporter.yaml --month previous --format html"
+    )
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert job["spec"]["schedule"] == "0 6 2 * *"
+
+
+def test_tables_of_a_month_have_a_folder_of_their_own(helm: Path) -> None:
+    (job,) = _kind(render(helm, *_REPORT, "--set", "report.format=csv"), "CronJob")
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+
+    assert container["args"][-2:] == ["--output", "/var/lib/insights-exporter/reports/{period}"]
+
+
+def test_containers_of_the_site_start_after_the_report(helm: Path) -> None:
+    text = render(helm, *_REPORT, "--set-json", 'report.extraContainers=[{"name": "mail"}]')
+    (job,) = _kind(text, "CronJob")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+    assert [one["name"] for one in pod["initContainers"]] == ["report"]
+    assert [one["name"] for one in pod["containers"]] == ["mail"]
+
+
+def test_a_report_uses_an_existing_claim(helm: Path) -> None:
+    text = render(helm, *_REPORT, "--set", "report.persistence.existingClaim=archive")
+    (job,) = _kind(text, "CronJob")
+    volumes = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
+
+    assert _kind(text, "PersistentVolumeClaim") == []
+    assert [one["persistentVolumeClaim"] for one in volumes if one["name"] == "reports"] == [
+        {"claimName": "archive"}
+    ]
 
 
 def test_a_parent_chart_may_use_it_under_a_condition(helm: Path) -> None:

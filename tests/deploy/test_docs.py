@@ -19,6 +19,7 @@ _PAGES: Final = sorted(
         *(ROOT / "docs/install").glob("*.md"),
         ROOT / "docs/install.md",
         ROOT / "docs/releasing.md",
+        ROOT / "docs/report.md",
         CHART / "README.md",
         ROOT / "deploy/kubernetes/README.md",
     ]

@@ -77,6 +77,23 @@ def test_paths_fit_together() -> None:
         assert service["ProtectSystem"] == "strict"
 
 
+def test_reports_are_written_to_a_folder_of_their_unit() -> None:
+    service = _read(_FOLDER / "insights-exporter-report.service")["Service"]
+    output = re.search(r"--output (\S+)", service["ExecStart"])
+
+    assert output is not None
+    assert str(Path(output[1]).relative_to("/var/lib")) in service["StateDirectory"].split()
+
+
+def test_report_of_the_last_month_starts_when_the_month_is_over_in_every_time_zone() -> None:
+    """The last day of a month ends at 12:00 UTC of the next day in the westernmost offset."""
+    timer = _read(_FOLDER / "insights-exporter-report.timer")["Timer"]
+    day, time, zone = timer["OnCalendar"].split()
+
+    assert (day, time, zone) == ("*-*-02", "06:00:00", "UTC")
+    assert "--month previous" in _read(_FOLDER / "insights-exporter-report.service")["Service"]["ExecStart"]
+
+
 def test_users_and_folders_are_declared() -> None:
     users = (_FOLDER / "insights-exporter.sysusers.conf").read_text(encoding="utf-8")
     folders = (_FOLDER / "insights-exporter.tmpfiles.conf").read_text(encoding="utf-8")
