@@ -22,6 +22,10 @@ several, with scraped and with pushed metrics, with user names, hashed names or 
 agent statistics. Without agent statistics, latency alerts use Coder's percentiles of today, which change
 more slowly.
 
+A user is slow when the p50 is 300 ms or more, as on Coder's page and on the dashboards. Alerts on slow users
+leave out those whose p50 is usual for them. Two alerts watch the p95, the slowest twentieth of the round
+trips: `TemplateP95High` and `AppLatencyHigh`.
+
 No alert pages for one user or one sample. `critical` needs a reaction now, `warning` today, `info` in the
 next days.
 

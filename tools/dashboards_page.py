@@ -66,8 +66,11 @@ intervals is not shown, so that old numbers do not stay in normal colours.
 
 ## Definitions
 
-- A user is **slow** when the p50 of the window is 300 ms or more, which is red on Coder's page. Shares of
-  slow users always use this definition. Only a user's p50 has Coder's colours; a p95 has none.
+- A user is **slow** when the p50 is 300 ms or more, which is red on Coder's page. Dashboards use the p50 of
+  the window; alerts use the p50 of 15 minutes, and leave out users whose p50 is usual for them. Only a user's
+  p50 has Coder's colours. A **p95** is a plain number: the slowest twentieth of the round trips. The alert
+  CoderInsightsTemplateP95High watches it.
+- In a tie, a table shows the first value in alphabetical order, such as the most chosen option.
 - Panels with *deployment* in the title, or in a row of that name, ignore the selection of templates.
 - Panels that need history say so: the seat forecast needs four weeks, utilization seven days, and the
   comparison with the month before 30 days. Everything else is complete from the first poll on.

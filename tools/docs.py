@@ -22,6 +22,7 @@ from insights_exporter.config.schema import (
 )
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family
+from insights_exporter.report.document import json_schema as report_json_schema
 from tools.alerts_page import alerts_page
 from tools.dashboards_page import dashboards_page
 from tools.generated_files import write_or_check
@@ -107,7 +108,7 @@ coder:
 
 _COLLECTOR_SECTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "insights": ("Insights", "Usage of templates, from Coder's Insights API."),
-    "inventory": ("Inventory", "Templates, workspaces, agents, apps and users."),
+    "inventory": ("Inventory", "Templates, workspaces, agents, apps, users, groups and onboarding."),
     "deployment": ("Deployment", "Version, user accounts and license."),
     "agent_stats": (
         "Agent statistics",
@@ -123,6 +124,7 @@ def pages(folder: Path) -> dict[Path, str]:
         "metrics.md": metrics_page(),
         "configuration.md": configuration_page(),
         "exporter.schema.json": json_schema(),
+        "report.schema.json": report_json_schema(),
         "alerts.md": alerts_page(_HEADER),
         "dashboards.md": dashboards_page(_HEADER),
     }

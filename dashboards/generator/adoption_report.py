@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dashboards.generator import units
+from dashboards.generator import cost_panels, group_panels, onboarding_panels, units
 from dashboards.generator.dashboard import GridRow, Row, dashboard_json
 from dashboards.generator.deployment_overview import no_users_in_window
 from dashboards.generator.panels import LIMIT_LINE, Panel, PanelInfo, time_series_panel
@@ -50,10 +50,21 @@ def build() -> dict[str, Any]:
         GridRow(9, [(12, _users_and_accounts()), (12, _adoption_over_time())]),
         GridRow(9, [(12, _daily_hours()), (12, _hours_per_user_over_time())]),
     ]
+    onboarding = [
+        GridRow(8, [(10, onboarding_panels.new_accounts()), (14, onboarding_panels.accounts_without_use())]),
+    ]
+    cost = [
+        GridRow(7, [(24, group_panels.teams())]),
+        GridRow(4, [(12, cost_panels.cost_stats()), (12, cost_panels.idle_cost_stats())]),
+        GridRow(9, [(24, cost_panels.cost_by_template())]),
+        GridRow(8, [(24, cost_panels.cost_by_status())]),
+    ]
     rows = [
         status_row(no_users_in_window()),
         Row("Adoption in the window", adoption),
         Row("Month against month", [GridRow(10, [(24, _month_comparison())])]),
+        Row("Onboarding", onboarding),
+        Row("Groups, teams and cost", cost),
         Row("Over time", trends),
     ]
     return dashboard_json(ADOPTION_REPORT, multi_template_variables(window=_MONTH), rows, time_from="now-90d")
@@ -250,15 +261,15 @@ def _month_comparison() -> Panel:
         TEMPLATE_COLUMN,
         Column(source="A", title="Users", unit=units.USERS, width=70),
         Column(source="B", title="Users before", unit=units.USERS, no_value=_NEEDS_MONTH),
-        trend_column("C", "Users change"),
+        trend_column("C", "Users, change"),
         Column(source="D", title="Hours", unit=units.HOURS, width=90),
         Column(source="E", title="Hours before", unit=units.HOURS, no_value=_NEEDS_MONTH),
-        trend_column("F", "Hours change"),
+        trend_column("F", "Hours, change"),
         Column(source="G", title="Workspaces", unit=units.count_of("workspaces")),
         Column(
             source="H", title="Workspaces before", unit=units.count_of("workspaces"), no_value=_NEEDS_MONTH
         ),
-        trend_column("I", "Workspaces change"),
+        trend_column("I", "Workspaces, change"),
     ]
     description = (
         "The last 30 days against the 30 days before: distinct users, hours, and workspaces of any status. "

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dashboards.generator import units, workspace_panels
+from dashboards.generator import build_panels, forecast_panels, group_panels, units, workspace_panels
 from dashboards.generator.dashboard import GridRow, Row, dashboard_json
 from dashboards.generator.deployment_overview import no_users_in_window
 from dashboards.generator.panels import (
     LIMIT_LINE,
     Panel,
     PanelInfo,
-    bar_chart_panel,
-    fixed_color,
     time_series_panel,
 )
 from dashboards.generator.queries import QUERY, SELECTED_TEMPLATES, forecast, inventory, usage
@@ -27,10 +25,11 @@ from dashboards.generator.tables import (
     custom_table_panel,
     table_panel,
 )
-from dashboards.generator.targets import range_query, table_query
-from dashboards.generator.theme import ACCENT, AMBER, RED, TRANSPARENT, ThresholdSteps
+from dashboards.generator.targets import range_query
+from dashboards.generator.theme import ACCENT, AMBER, RED, TRANSPARENT, ThresholdSteps, nothing_found
 from dashboards.generator.units import Unit
 from dashboards.generator.variables import multi_template_variables
+from insights_exporter.bundle.alerts.thresholds import Thresholds
 from insights_exporter.bundle.promql import Expr
 from insights_exporter.bundle.registry import CAPACITY_PLANNING
 from insights_exporter.metrics import catalogue
@@ -41,7 +40,12 @@ _SEATS_LEFT_STEPS: Final[ThresholdSteps] = ((None, RED), (1, AMBER), (10, TRANSP
 _DAYS_LEFT_STEPS: Final[ThresholdSteps] = ((None, RED), (30, AMBER), (90, TRANSPARENT))
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _NEEDS_HISTORY: Final = f"After {forecast.HISTORY_WEEKS} weeks"
-_FORECAST_WEEKS: Final = 4
+_METER_NAMES: Final = {
+    "ai_governance_user_limit": "Users of AI features",
+    "managed_agent_limit": "Managed agents",
+    "agent_runtime_hours": "Hours of agents",
+}
+_METER_STEPS: Final[ThresholdSteps] = ((None, ACCENT), (0.8, AMBER), (Thresholds().license_share, RED))
 _FORECAST_DAYS: Final = 90
 
 
@@ -49,7 +53,15 @@ def build() -> dict[str, Any]:
     """Return the dashboard."""
     seats = [
         GridRow(4, [(8, panel) for panel in (_seats_now(), _seats_ahead(), _load())]),
-        GridRow(9, [(12, _weekly_users()), (12, _seats_over_time())]),
+        GridRow(
+            9,
+            [
+                (10, forecast_panels.weekly_users()),
+                (5, forecast_panels.weekly_users_forecast()),
+                (9, _seats_over_time()),
+            ],
+        ),
+        GridRow(6, [(24, _license_meters())]),
     ]
     load = [
         GridRow(9, [(12, _concurrent_users()), (12, _peaks_by_template())]),
@@ -60,15 +72,23 @@ def build() -> dict[str, Any]:
             9, [(12, workspace_panels.workspaces_by_status()), (12, workspace_panels.agents_by_status())]
         ),
         GridRow(9, [(24, workspace_panels.reclaimable_workspaces())]),
-        GridRow(
-            10, [(14, workspace_panels.least_used_templates()), (10, workspace_panels.build_durations())]
-        ),
+        GridRow(6, [(24, group_panels.budgets())]),
+        GridRow(10, [(24, workspace_panels.least_used_templates())]),
+    ]
+    latest_builds = [
+        GridRow(10, [(14, build_panels.latest_builds()), (10, workspace_panels.build_durations())]),
+    ]
+    coderd_builds = [
+        GridRow(9, [(12, build_panels.build_results()), (12, build_panels.failed_builds())]),
+        GridRow(9, [(24, build_panels.build_times())]),
     ]
     rows = [
         status_row(no_users_in_window()),
         Row("Seats and growth of the deployment", seats),
         Row("Load, selected templates", load),
         Row("Workspaces, selected templates", workspaces),
+        Row("Builds, selected templates", latest_builds),
+        Row("Builds, if coderd is scraped", coderd_builds, collapsed=True),
     ]
     return dashboard_json(CAPACITY_PLANNING, multi_template_variables(), rows, time_from="now-28d")
 
@@ -91,6 +111,47 @@ def _seats_now() -> Panel:
         ),
     ]
     return stat_panel("Seats", stats)
+
+
+def _license_meters() -> Panel:
+    used, limit, last_week = (
+        inventory.license_meters(catalogue.LICENSE_FEATURE_USED),
+        inventory.license_meters(catalogue.LICENSE_FEATURE_LIMIT),
+        inventory.license_meters(catalogue.LICENSE_FEATURE_USED, ago="7d"),
+    )
+    queries = [
+        used,
+        limit,
+        usage.ratio(used, limit),
+        Expr(f"({used} - {last_week})", used.labels, frozenset()),
+    ]
+    amount = units.count_of("units of the meter")
+    columns = [
+        Column(source="feature", title="Meter", min_width=200, value_mappings=_METER_NAMES),
+        Column(source="A", title="Used", unit=amount, width=110),
+        Column(source="B", title="Limit", unit=amount, width=110, no_value="unlimited"),
+        Column(
+            source="C",
+            title="Share of the limit",
+            unit=units.SHARE,
+            cell_style=CellStyle.GAUGE,
+            steps=_METER_STEPS,
+            max_value=1,
+            no_value="",
+        ),
+        Column(source="D", title="Change in 7 days", unit=amount, width=140, no_value="needs 7 d"),
+    ]
+    description = (
+        "Metered features of the licence besides seats, as Coder counts them, and their change in a week. "
+        "An alert fires at 90 % of a limit."
+    )
+    panel_info = PanelInfo(
+        title="Licence meters",
+        description=description,
+        unit=amount,
+        no_value=nothing_found("The licence has no other meters"),
+    )
+    return table_panel(panel_info, queries, columns, sort="Share of the limit", base=used)
 
 
 def _seats_ahead() -> Panel:
@@ -145,61 +206,6 @@ def _load() -> Panel:
         ),
     ]
     return stat_panel("Concurrent users of templates", stats)
-
-
-def _weekly_users() -> Panel:
-    users = usage.active_users_by_ago(catalogue.DEPLOYMENT_ACTIVE_USERS, usage.WEEK_BUCKETS, {})
-    start = usage.bucket_start_times(users, usage.WEEK_BUCKETS)
-    weeks = range(1, _FORECAST_WEEKS + 1)
-    ahead = forecast.weekly_users_forecast(weeks)
-    first_start = f"time() - time() % 86400 - {usage.WEEK_BUCKETS.newest_start_days * 86400}"
-    next_starts = usage.label_values_as_vector(
-        "ago", ((f"-{week}", f"({first_start} + {week * 7 * 86400}) * 1000") for week in weeks)
-    )
-    targets = [
-        table_query(text)
-        for text in (
-            users,
-            f"{start} or ({next_starts}) and on (ago) ({ahead.low})",
-            ahead.low,
-            f"({ahead.high}) - on (ago) ({ahead.low})",
-        )
-    ]
-    names = {
-        "Value #B": "Week of",
-        "Value #A": "Active users",
-        "Value #C": "Forecast, low end",
-        "Value #D": "Range up to the high end",
-    }
-    organize_options = {
-        "excludeByName": {"Time": True, "ago": True},
-        "indexByName": {name: index for index, name in enumerate(names)},
-        "renameByName": names,
-    }
-    convert_options = {"conversions": [{"targetField": "Week of", "destinationType": "time"}], "fields": {}}
-    description = (
-        "Distinct users of any template in each of the last twelve complete weeks, and a forecast of four "
-        "weeks: the trend of the last eight weeks plus and minus twice the standard error, at most the "
-        "active accounts. The forecast appears once each of the last four weeks had users."
-    )
-    return bar_chart_panel(
-        PanelInfo(title="Weekly users and forecast", description=description, unit=units.USERS),
-        targets,
-        x_field="Week of",
-        color=ACCENT,
-        stacked=True,
-        overrides=[
-            ("Week of", {"unit": "time:MMM D", "noValue": " "}),
-            ("Forecast, low end", fixed_color("semi-dark-blue")),
-            ("Range up to the high end", fixed_color("super-light-blue")),
-        ],
-        transformations=[
-            ("merge", {}),
-            ("organize", organize_options),
-            ("convertFieldType", convert_options),
-            ("sortBy", {"fields": {}, "sort": [{"field": "Week of"}]}),
-        ],
-    )
 
 
 def _seats_over_time() -> Panel:

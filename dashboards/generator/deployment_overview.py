@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dashboards.generator import units
 from dashboards.generator.dashboard import GridRow, Row, dashboard_json
-from dashboards.generator.panels import LIMIT_LINE, Panel, PanelInfo, time_series_panel
+from dashboards.generator.panels import APP_FAMILY_NAMES, LIMIT_LINE, Panel, PanelInfo, time_series_panel
 from dashboards.generator.queries import QUERY, SELECTED_TEMPLATES, WINDOW, inventory, latency, usage
 from dashboards.generator.queries.usage import TEMPLATE_LABELS
 from dashboards.generator.stats import Stat, stat_panel
@@ -32,13 +32,14 @@ from dashboards.generator.theme import (
 from dashboards.generator.usage_panels import active_users_panel
 from dashboards.generator.variables import multi_template_variables
 from insights_exporter.bundle.alerts.thresholds import Thresholds
-from insights_exporter.bundle.promql import share
+from insights_exporter.bundle.promql import Expr, share
 from insights_exporter.bundle.registry import DEPLOYMENT_OVERVIEW
 from insights_exporter.metrics import catalogue
 
 __all__ = ["build", "no_users_in_window"]
 
 _OBJECTIVE: Final = Thresholds().objective
+_NEEDS_WEEK: Final = "needs 7 d"
 _TEMPLATE_LEGEND: Final = "{{organization_name}} / {{template_name}}"
 
 
@@ -51,7 +52,7 @@ def build() -> dict[str, Any]:
     trends = [
         GridRow(9, [(12, _weekly_users()), (12, _users_by_template())]),
         GridRow(9, [(12, _users_by_app()), (12, _slow_users_over_time())]),
-        GridRow(9, [(12, _active_users_over_time()), (12, _relay_latency())]),
+        GridRow(9, [(8, _active_users_over_time()), (8, _users_by_app_family()), (8, _relay_latency())]),
     ]
     rows = [
         status_row(no_users_in_window()),
@@ -127,16 +128,13 @@ def _quality() -> Panel:
 
 def _templates() -> Panel:
     apps = QUERY.latest(catalogue.TEMPLATE_APP_USAGE_WINDOW, **SELECTED_TEMPLATES, **WINDOW).binary_op("> 0")
-    week, week_before = (
-        usage.hours(SELECTED_TEMPLATES, *TEMPLATE_LABELS, window="7d", offset=offset) for offset in ("", "7d")
-    )
     queries = [
         usage.users(SELECTED_TEMPLATES),
         usage.relative_change(
             usage.weekly_users(SELECTED_TEMPLATES, "0"), usage.weekly_users(SELECTED_TEMPLATES, "1")
         ),
         usage.hours(SELECTED_TEMPLATES, *TEMPLATE_LABELS),
-        usage.relative_change(week, week_before),
+        _hours_change(),
         apps.count(*TEMPLATE_LABELS),
         latency.quantile("0.5", "p50", SELECTED_TEMPLATES, *TEMPLATE_LABELS).binary_op("* 1000"),
         latency.slow_share(SELECTED_TEMPLATES, *TEMPLATE_LABELS),
@@ -148,9 +146,9 @@ def _templates() -> Panel:
         ORGANIZATION_COLUMN,
         TEMPLATE_COLUMN,
         Column(source="A", title="Users", unit=units.USERS, width=70),
-        trend_column("B", "Users, week"),
+        trend_column("B", "Users, change", width=120),
         Column(source="C", title="Hours", unit=units.HOURS, width=90),
-        trend_column("D", "Hours, week"),
+        trend_column("D", "Hours, change", width=120, no_value=_NEEDS_WEEK),
         Column(source="E", title="Apps used", unit=units.count_of("apps"), width=95),
         p95_column("F", "Median user", width=110),
         share_column("G", "Slow users", SLOW_SHARE_STEPS),
@@ -160,13 +158,23 @@ def _templates() -> Panel:
     ]
     description = (
         "Users, hours and apps in the window; users of the last complete week and hours of the last seven "
-        "days against the week before (hours after seven days of history); p50 of the median user; current "
-        "workspaces, agents and apps. A name opens Template Insights."
+        "days against the week before (hours after seven days of history; 100% after a week without hours); "
+        "p50 of the median user; current workspaces, agents and apps. A name opens Template Insights."
     )
     unit = units.count_of("users, hours, milliseconds and counts")
     return table_panel(
         PanelInfo(title="Templates", description=description, unit=unit), queries, columns, sort="Users"
     )
+
+
+def _hours_change() -> Expr:
+    """Return the change of hours against the week before; absent only without seven days of history."""
+    week, week_before = (
+        usage.hours(SELECTED_TEMPLATES, *TEMPLATE_LABELS, window="7d", offset=offset) for offset in ("", "7d")
+    )
+    change = usage.relative_change(week, week_before)
+    unused_before = f"({week_before} == 0) * 0 + ({week} > bool 0)"
+    return Expr(f"({change} or {unused_before})", TEMPLATE_LABELS, frozenset())
 
 
 def _weekly_users() -> Panel:
@@ -208,6 +216,24 @@ def _users_by_template() -> Panel:
     )
 
 
+def _users_by_app_family() -> Panel:
+    concurrent = usage.concurrent_users(catalogue.DEPLOYMENT_APP_USAGE, {}, "job", "app", "app_type")
+    by_family = f"sum by (family) ({usage.with_app_info(concurrent, 'family')})"
+    for family, name in APP_FAMILY_NAMES.items():
+        by_family = f'label_replace({by_family}, "family", "{name}", "family", "{family}")'
+    description = (
+        "Users of all apps of a family at the same time, mean of the hour before. VS Code, Cursor and other "
+        "clients of one kind are a family, so an upgrade of Coder that counts clients separately changes "
+        "nothing here. A user with two apps of a family counts twice."
+    )
+    return time_series_panel(
+        PanelInfo(
+            title="Concurrent users by app family", description=description, unit=units.CONCURRENT_USERS
+        ),
+        [range_query(by_family, "{{family}}")],
+    )
+
+
 def _users_by_app() -> Panel:
     concurrent = usage.concurrent_users(catalogue.DEPLOYMENT_APP_USAGE, {}, "job", "app", "app_type")
     description = (
@@ -224,7 +250,7 @@ def _slow_users_over_time() -> Panel:
     steps: ThresholdSteps = ((None, GREEN), (round(1 - _OBJECTIVE, 6), RED))
     description = (
         f"Slow users of each template as a share of the measured users. {latency.SLOW_USER} Dashed: the "
-        f"objective of {1 - _OBJECTIVE:.0%}."
+        f"objective of {1 - _OBJECTIVE:.0%}; its alerts leave out slow users whose p50 is usual for them."
     )
     slow_share = latency.slow_share(SELECTED_TEMPLATES, *TEMPLATE_LABELS)
     return time_series_panel(

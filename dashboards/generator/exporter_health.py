@@ -55,6 +55,7 @@ def build() -> dict[str, Any]:
     collection = [
         GridRow(8, [(12, _collectors()), (12, _data_age())]),
         GridRow(8, [(8, _polls()), (8, _poll_duration()), (8, _collector_errors())]),
+        GridRow(8, [(8, _api_time()), (8, _window_ages()), (8, _postponed_requests())]),
         GridRow(8, [(24, _recorded_usage())]),
     ]
     rows = [
@@ -226,6 +227,46 @@ def _collector_errors() -> Panel:
         bars=True,
         stacked=True,
     )
+
+
+def _api_time() -> Panel:
+    spent = catalogue.API_TIME_RATIO
+    targets = [
+        range_query(QUERY_PER_REPLICA.latest(spent).max("instance"), "{{instance}}, last poll"),
+        range_query(
+            QUERY_PER_REPLICA.over_time("avg_over_time", spent, "1h").max("instance"), "{{instance}}, 1h"
+        ),
+        range_query(QUERY.latest(catalogue.API_TIME_LIMIT).apply("max"), "limit"),
+    ]
+    description = (
+        "Time that Coder spent on requests, as a share of the poll interval. poll.max_api_time_ratio limits "
+        "the average of an hour."
+    )
+    panel_info = PanelInfo(title="Time of Coder", description=description, unit=units.SHARE)
+    return time_series_panel(panel_info, targets, overrides=[("limit", LIMIT_LINE)])
+
+
+def _window_ages() -> Panel:
+    ages = f"time() - {QUERY.latest(catalogue.WINDOW_UPDATED).max('window')}"
+    description = (
+        "Age of the oldest data of any template by window. Parameters, opens and latency of 2 to 7 days are "
+        "refreshed hourly, those of longer windows every four hours; all data less often near the limit."
+    )
+    return time_series_panel(
+        PanelInfo(title="Age of windows", description=description, unit=units.SECONDS),
+        [range_query(ages, "{{window}}")],
+        fill_opacity=0,
+    )
+
+
+def _postponed_requests() -> Panel:
+    postponed = QUERY_PER_REPLICA.latest(catalogue.POSTPONED_REQUESTS).max("instance")
+    panel_info = PanelInfo(
+        title="Postponed requests",
+        description="Requests that the last poll left for a later one, because Coder's time was used up.",
+        unit=units.count_of("requests"),
+    )
+    return time_series_panel(panel_info, [range_query(postponed, "{{instance}}")])
 
 
 def _recorded_usage() -> Panel:

@@ -39,7 +39,7 @@ def rows() -> list[Row]:
             "Series",
             [
                 GridRow(10, [(12, _series_by_family()), (12, _folded_series())]),
-                GridRow(8, [(12, _counter_corrections()), (12, _exposition_size())]),
+                GridRow(8, [(8, _counter_corrections()), (8, _exposition_size()), (8, _withheld_items())]),
             ],
             collapsed=True,
         ),
@@ -207,6 +207,18 @@ def _exposition_size() -> Panel:
         ),
         [range_query(size, "{{format}}")],
     )
+
+
+def _withheld_items() -> Panel:
+    withheld = QUERY.latest(catalogue.ITEMS_WITHHELD).max("kind").binary_op("> 0")
+    panel_info = PanelInfo(
+        title="Withheld items",
+        description="Templates, apps, groups and values withheld because they describe fewer people than "
+        "`privacy.min_group_size`, by kind.",
+        unit=units.count_of("items"),
+        no_value="Nothing withheld: privacy.min_group_size is not configured, or no group is small",
+    )
+    return time_series_panel(panel_info, [range_query(withheld, "{{kind}}")])
 
 
 def _memory() -> Panel:

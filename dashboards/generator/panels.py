@@ -39,6 +39,7 @@ from insights_exporter.metrics import catalogue
 
 __all__ = [
     "AGENT_COLORS",
+    "APP_FAMILY_NAMES",
     "LIMIT_LINE",
     "SMALL_SHARE_MAPPING",
     "WORKSPACE_COLORS",
@@ -95,9 +96,25 @@ AGENT_COLORS: Final = _fixed_colors(
 WORKSPACE_COLORS: Final = _fixed_colors(running=GREEN_LINE, stopped=GREY, failed=RED_LINE)
 """Colours of the states that the exporter always serves."""
 
+APP_FAMILY_NAMES: Final[Mapping[str, str]] = {
+    "vscode": "VS Code",
+    "jetbrains": "JetBrains",
+    "ssh": "SSH",
+    "sftp": "SFTP",
+    "reconnecting-pty": "Web Terminal",
+    "workspace_app": "Apps of templates",
+    "unknown": "Unknown",
+}
+"""Texts for the values of the label ``family`` of apps."""
+
 _HISTOGRAM_SUFFIX: Final = r"(?:_bucket|_count|_sum)?"
 _LONGEST_FIRST: Final = sorted((family.name for family in catalogue.FAMILIES), key=len, reverse=True)
-_METRIC_NAME: Final = re.compile(rf"\b({'|'.join(_LONGEST_FIRST)}){_HISTOGRAM_SUFFIX}\b|\b(up|process_\w+)\b")
+_OTHER_METRICS: Final = r"up|process_\w+|(?:\w+:)?coderd_\w+?(?:_bucket\b|:\w+|\b)"
+"""Metrics of Prometheus and of coderd, and what recording rules make of them."""
+
+_METRIC_NAME: Final = re.compile(
+    rf"\b({'|'.join(_LONGEST_FIRST)}){_HISTOGRAM_SUFFIX}\b|\b({_OTHER_METRICS})\b"
+)
 
 _MIN_AXIS_MAX: Final = {"none": 1.0, "percentunit": 0.1}
 """Minimum of the upper end of an axis, so that a line at 0 is drawn at the bottom."""
@@ -274,7 +291,8 @@ def bar_chart_panel(  # noqa: PLR0913 - each argument is an option of the panel.
         .group_width(0.9)
         .fill_opacity(80)
         .line_width(0)
-        .show_value(kinds.VisibilityMode.AUTO)
+        # The label of a stacked part would be its height, which is none of the values.
+        .show_value(kinds.VisibilityMode.NEVER if stacked else kinds.VisibilityMode.AUTO)
         .text(common.VizTextDisplayOptions().value_size(13))
         .x_tick_label_max_length(20)
         .x_tick_label_spacing(60)
@@ -314,6 +332,8 @@ def bar_gauge_panel(  # noqa: PLR0913 - each argument is an option of the panel.
         .color_scheme(_color(_COLOR_BY_THRESHOLD))
     )
     if repeat:
+        # Bars of panels side by side have one height, whatever their number.
+        panel = panel.sizing(kinds.BarGaugeSizing.MANUAL).min_viz_height(16).max_viz_height(26)
         panel = panel.repeat(repeat).repeat_direction("h").max_per_row(max_per_row)
     return with_defaults(panel, panel_info, targets, overrides).build()
 

@@ -33,6 +33,7 @@ NO_RESULT: Final = -9999
 """Value of a stat whose query has no result although the data is fresh; a mapping shows the text for it."""
 
 _MISSING: Final = "No data"
+_LINE_TEXT_SIZE: Final = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ def stat_panel(
     *,
     description: str = "",
     no_value: str = NO_DATA,
-    text_size: int | None = None,
+    is_one_line: bool = False,
 ) -> Panel:
     """Return a panel with one cell per number; two cells stay side by side on a phone."""
     texts = [f"**{one.label or one.name}:** {one.description.removesuffix('.')}." for one in stats]
@@ -109,10 +110,15 @@ def stat_panel(
         .graph_mode(kinds.BigValueGraphMode.NONE)
         .color_mode(kinds.BigValueColorMode.BACKGROUND_SOLID)
         .text_mode(kinds.BigValueTextMode.VALUE_AND_NAME)
+        # Name and value of a wide cell would be at its two ends.
+        .wide_layout(is_one_line)
+        .justify_mode(kinds.BigValueJustifyMode.CENTER if is_one_line else kinds.BigValueJustifyMode.AUTO)
         .thresholds(threshold_config(PLAIN_STEPS))
         .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
     )
-    if text_size is not None:
-        panel = panel.text(common.VizTextDisplayOptions().title_size(text_size).value_size(text_size))
+    if is_one_line:
+        panel = panel.text(
+            common.VizTextDisplayOptions().title_size(_LINE_TEXT_SIZE).value_size(_LINE_TEXT_SIZE)
+        )
     overrides = [(one.name, one.properties()) for one in stats]
     return with_defaults(panel, panel_info, [one.target() for one in stats], overrides).build()

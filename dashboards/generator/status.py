@@ -35,7 +35,7 @@ def _status_panel(users: str) -> Panel:
         [*_data_ages(), *_failures(), *_limits(), *([_no_usage(users)] if users else [])],
         description="Is the data fresh and complete? Causes appear while they apply.",
         no_value=_NO_VALUE,
-        text_size=15,
+        is_one_line=True,
     )
     panel.links = [
         _panel_link(health_link(), new_tab=False),

@@ -23,6 +23,7 @@ from dashboards.generator.panels import (
 )
 from dashboards.generator.targets import Target, table_query
 from dashboards.generator.theme import (
+    ACCENT,
     ACCENT_STEPS,
     GREEN,
     LATENCY_MS_STEPS,
@@ -75,7 +76,17 @@ class CellStyle(Enum):
 _MIN_COLUMN_WIDTH: Final = 80
 """Pixels. Grafana's default of 150 pushes the last columns beyond the edge."""
 
+_CHARACTER_WIDTH: Final = 7.5
+_HEADER_PADDING: Final = 18
+_SORT_ARROW: Final = 26
+"""Pixels of a header: a character on average, the padding, and the arrow of the sorted column."""
+
+_MIN_GAUGE_WIDTH: Final = 125
+_MIN_TEXT_WIDTH: Final = 110
+"""Widths with which a phone shows whole names, and a bar beside its number; the table then scrolls."""
+
 _REDUCER: Final = "lastNotNull"
+_FIRST: Final = "firstNotNull"
 
 TREND_STEPS: Final[ThresholdSteps] = ((None, RED), (-0.1, TRANSPARENT), (0.1, GREEN))
 """Changes of less than 10 % have no colour."""
@@ -91,14 +102,16 @@ class Column:
     cell_style: CellStyle = CellStyle.TEXT
     steps: ThresholdSteps = ACCENT_STEPS
     width: int | None = None
+    min_width: int | None = None
     max_value: float | None = None
     no_value: str = "-"
     value_mappings: Mapping[str, str] | None = None
     link: Mapping[str, str] | None = None
     hide_text: bool = False
 
-    def properties(self) -> dict[str, Any]:
+    def properties(self, *, is_sorted: bool = False) -> dict[str, Any]:
         """Return the properties of the column's field."""
+        header_width = round(_CHARACTER_WIDTH * len(self.title)) + _HEADER_PADDING + _SORT_ARROW * is_sorted
         found: dict[str, Any] = {"custom.cellOptions": self.cell_style.options, "noValue": self.no_value}
         if self.unit is not None:
             found |= {"unit": self.unit.id, "custom.align": "right"}
@@ -121,7 +134,9 @@ class Column:
             options = {"from": -1e9, "to": 1e9, "result": {"text": " ", "index": 0}}
             found["mappings"] = [*found.get("mappings", ()), {"type": "range", "options": options}]
         if self.width is not None:
-            found["custom.width"] = self.width
+            found["custom.width"] = max(self.width, header_width)
+        elif self.cell_style is not CellStyle.SHADED_BACKGROUND:
+            found["custom.minWidth"] = self.min_width or max(self._content_width(), header_width)
         if self.value_mappings is not None:
             options = {
                 key: {"text": text, "index": index}
@@ -132,9 +147,14 @@ class Column:
             found["links"] = [dict(self.link)]
         return found
 
+    def _content_width(self) -> int:
+        if self.cell_style is CellStyle.GAUGE:
+            return _MIN_GAUGE_WIDTH
+        return _MIN_COLUMN_WIDTH if self.unit else _MIN_TEXT_WIDTH
+
 
 ORGANIZATION_COLUMN: Final = Column(source="organization_name", title="Organization", width=110)
-TEMPLATE_COLUMN: Final = Column(source="template_name", title="Template", link=template_link())
+TEMPLATE_COLUMN: Final = Column(source="template_name", title="Template", link=template_link(), min_width=115)
 """First columns of a table by template; the name links to Template Insights."""
 
 
@@ -170,13 +190,19 @@ def problem_column(source: str, title: str, noun: str, *, width: int | None = No
 
 
 def share_column(source: str, title: str, steps: ThresholdSteps = ACCENT_STEPS) -> Column:
-    """Return a share as a bar."""
+    """Return a share as a bar; steps without a colour have the accent."""
+    visible_steps = tuple((value, ACCENT if color == TRANSPARENT else color) for value, color in steps)
     return Column(
-        source=source, title=title, unit=units.SHARE, cell_style=CellStyle.GAUGE, steps=steps, max_value=1
+        source=source,
+        title=title,
+        unit=units.SHARE,
+        cell_style=CellStyle.GAUGE,
+        steps=visible_steps,
+        max_value=1,
     )
 
 
-def trend_column(source: str, title: str) -> Column:
+def trend_column(source: str, title: str, *, width: int | None = None, no_value: str = "-") -> Column:
     """Return a relative change, green or red from 10 % on."""
     return Column(
         source=source,
@@ -184,6 +210,8 @@ def trend_column(source: str, title: str) -> Column:
         unit=units.RELATIVE_CHANGE,
         cell_style=CellStyle.COLORED_BACKGROUND,
         steps=TREND_STEPS,
+        width=width,
+        no_value=no_value,
     )
 
 
@@ -195,28 +223,35 @@ def table_panel(  # noqa: PLR0913 - each argument is an option of the table.
     sort: str = "",
     descending: bool = True,
     base: Expr | None = None,
+    tied: Sequence[str] = (),
     always_shown: bool = False,
 ) -> Panel:
     """Return a table whose rows join the results of the queries by their common labels.
 
     ``base`` returns all rows, by default the first query. Where another query has no value for a row, NaN
-    stands for it, so that its column does not disappear.
+    stands for it, so that its column does not disappear. ``tied`` are labels with several values of equal
+    rank per row, such as the most chosen options of a parameter; the row shows the first of them in
+    alphabetical order. Databases order the results of ``topk`` differently.
     """
     queries = [_complete(query, base or queries[0]) for query in queries]
     fields = _field_names(queries, columns)
-    labels = dict.fromkeys(label for query in queries for label in query.labels)
-    group_fields: dict[str, Any] = {label: {"operation": "groupby", "aggregations": []} for label in labels}
-    group_fields |= {
-        field: {"operation": "aggregate", "aggregations": [_REDUCER]}
-        for field in (fields[column.source] for column in columns)
-        if field not in labels
+    shown = [fields[column.source] for column in columns]
+    labels = dict.fromkeys(
+        label for query in queries for label in query.labels if label in shown or label not in tied
+    )
+    group_fields: dict[str, Any] = {
+        label: {"operation": "groupby", "aggregations": []} for label in labels if label not in tied
     }
+    reducers = {field: _FIRST if field in tied else _REDUCER for field in shown if field not in group_fields}
+    group_fields |= {
+        field: {"operation": "aggregate", "aggregations": [reducer]} for field, reducer in reducers.items()
+    }
+    names = {field: f"{field} ({reducer})" for field, reducer in reducers.items()}
     titles_by_field = {
-        field if (field := fields[column.source]) in labels else f"{field} ({_REDUCER})": column.title
-        for column in columns
+        names.get(fields[column.source], fields[column.source]): column.title for column in columns
     }
     organize_options = {
-        "excludeByName": dict.fromkeys((label for label in labels if label not in titles_by_field), True),
+        "excludeByName": dict.fromkeys((label for label in labels if label not in shown), True),
         "indexByName": {field: index for index, field in enumerate(titles_by_field)},
         "renameByName": titles_by_field,
     }
@@ -227,6 +262,9 @@ def table_panel(  # noqa: PLR0913 - each argument is an option of the table.
     ]
     if len(queries) > 1:
         transformations.insert(0, ("merge", {}))
+    # The sort is stable, so the last one decides first. Merged rows keep the order of the results.
+    for field in (field for field in tied if field in shown):
+        transformations.insert(0, ("sortBy", {"fields": {}, "sort": [{"field": field}]}))
     return custom_table_panel(
         panel_info,
         [table_query(query, always_shown=always_shown) for query in queries],
@@ -283,5 +321,5 @@ def custom_table_panel(  # noqa: PLR0913 - each argument is an option of the tab
         panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val=name, options=options))
     if sort:
         panel = panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
-    overrides = [(column.title, column.properties()) for column in columns]
+    overrides = [(column.title, column.properties(is_sorted=column.title == sort)) for column in columns]
     return with_defaults(panel, panel_info, targets, overrides).build()

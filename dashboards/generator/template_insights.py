@@ -7,6 +7,7 @@ from typing import Any
 from dashboards.generator import units
 from dashboards.generator.dashboard import GridRow, Row, dashboard_json
 from dashboards.generator.panels import (
+    APP_FAMILY_NAMES,
     Panel,
     PanelInfo,
     bar_gauge_panel,
@@ -20,7 +21,9 @@ from dashboards.generator.status import status_row
 from dashboards.generator.tables import CellStyle, Column, latency_column, p95_column, table_panel
 from dashboards.generator.targets import heatmap_query, instant_query, range_query
 from dashboards.generator.theme import (
+    ACCENT,
     ACCENT_STEPS,
+    BLUE,
     GREY,
     LATENCY_BANDS,
     LATENCY_SECONDS_STEPS,
@@ -172,13 +175,15 @@ def _latency_by_user() -> Panel:
 def _app_usage() -> Panel:
     app_seconds = usage.app_usage(ONE_TEMPLATE)
     queries = [
-        usage.with_app_icons(usage.with_app_info(app_seconds.binary_op("/ 3600"), "display_name", "icon")),
+        usage.with_app_icons(
+            usage.with_app_info(app_seconds.binary_op("/ 3600"), "display_name", "icon", "family")
+        ),
         usage.app_usage_share(app_seconds),
         usage.app_opens(ONE_TEMPLATE),
     ]
     columns = [
         Column(source="icon_url", title="Icon", cell_style=CellStyle.IMAGE, width=56),
-        Column(source="name", title="App", width=180),
+        Column(source="name", title="App", width=140),
         Column(
             source="B",
             title="Share",
@@ -186,10 +191,12 @@ def _app_usage() -> Panel:
             cell_style=CellStyle.GAUGE,
             steps=ACCENT_STEPS,
             max_value=100,
+            min_width=90,
             value_mappings={"0": "<1%"},
         ),
-        Column(source="A", title="Hours", unit=units.HOURS, width=100),
+        Column(source="A", title="Hours", unit=units.HOURS, width=85),
         Column(source="C", title="Opened", unit=Unit("suffix:times", "times", 0), width=100, no_value=""),
+        Column(source="family", title="Family", width=135, no_value="", value_mappings=APP_FAMILY_NAMES),
     ]
     description = (
         "Time in each used app in the window, its share of all apps, and how often it was opened where Coder "
@@ -267,7 +274,17 @@ def _latency_over_time() -> Panel:
         "p50 of the window for the median user and the 90th percentile of users. Dashed: 150 and 300 ms."
     )
     panel_info = PanelInfo(title="Latency over time", description=description, unit=units.SECONDS)
-    return time_series_panel(panel_info, targets, steps=LATENCY_SECONDS_STEPS, fill_opacity=0)
+    return time_series_panel(
+        panel_info,
+        targets,
+        steps=LATENCY_SECONDS_STEPS,
+        fill_opacity=0,
+        # The palette starts with the colours of fast and fair latencies.
+        overrides=[
+            ("Median user, p50", fixed_color(ACCENT)),
+            ("90th percentile of users, p50", fixed_color(BLUE)),
+        ],
+    )
 
 
 def _open_sessions() -> Panel:

@@ -138,8 +138,8 @@ def _unused_templates() -> Panel:
     columns = [
         ORGANIZATION_COLUMN,
         TEMPLATE_COLUMN,
-        Column(source="C", title="Unused for at least", unit=_DAYS_COLUMN_UNIT, width=150),
-        Column(source="A", title="Workspaces affected", unit=units.count_of("workspaces"), width=160),
+        Column(source="C", title="Unused for", unit=_DAYS_COLUMN_UNIT, width=110),
+        Column(source="A", title="Workspaces", unit=units.count_of("workspaces"), width=110),
         Column(source="B", title="Created", unit=units.TIME_AGO, width=130),
     ]
     description = "Templates without a user in the window, for how many days at least, and their workspaces."
@@ -154,7 +154,7 @@ def _unused_templates() -> Panel:
         usage.created_at(SELECTED_TEMPLATES).and_on(unused, *TEMPLATE_LABELS),
         unused_days.and_on(unused, *TEMPLATE_LABELS),
     ]
-    return table_panel(panel_info, queries, columns, sort="Unused for at least")
+    return table_panel(panel_info, queries, columns, sort="Unused for")
 
 
 def _unused_apps() -> Panel:
@@ -165,8 +165,8 @@ def _unused_apps() -> Panel:
         ORGANIZATION_COLUMN,
         TEMPLATE_COLUMN,
         Column(source="name", title="App"),
-        Column(source="A", title="Unused for at least", unit=_DAYS_COLUMN_UNIT, width=150),
-        Column(source="B", title="Workspaces affected", unit=units.count_of("workspaces"), width=160),
+        Column(source="A", title="Unused for", unit=_DAYS_COLUMN_UNIT, width=110),
+        Column(source="B", title="Workspaces", unit=units.count_of("workspaces"), width=110),
     ]
     description = (
         "All apps of the templates without use in the window, for how many days at least, and the "
@@ -179,7 +179,7 @@ def _unused_apps() -> Panel:
         no_value=nothing_found("No unused apps"),
     )
     queries = [usage.with_app_names(days.and_on(unused, *labels)), _with_affected(unused)]
-    return table_panel(panel_info, queries, columns, sort="Workspaces affected")
+    return table_panel(panel_info, queries, columns, sort="Workspaces")
 
 
 def _unused_options() -> Panel:
@@ -193,8 +193,8 @@ def _unused_options() -> Panel:
         Column(
             source="is_default", title="Default", value_mappings={"true": "default", "false": ""}, width=80
         ),
-        Column(source="A", title="Unused for at least", unit=_DAYS_COLUMN_UNIT, width=150),
-        Column(source="B", title="Workspaces affected", unit=units.count_of("workspaces"), width=160),
+        Column(source="A", title="Unused for", unit=_DAYS_COLUMN_UNIT, width=110),
+        Column(source="B", title="Workspaces", unit=units.count_of("workspaces"), width=110),
     ]
     description = (
         "All declared options without a workspace in the window, for how many days at least, and the "
@@ -207,14 +207,14 @@ def _unused_options() -> Panel:
         no_value=nothing_found("No unused options"),
     )
     named = parameters.with_display_names(days.and_on(unused, *unused.labels), SELECTED_TEMPLATES)
-    return table_panel(panel_info, [named, _with_affected(unused)], columns, sort="Workspaces affected")
+    return table_panel(panel_info, [named, _with_affected(unused)], columns, sort="Workspaces")
 
 
 def _defaults() -> Panel:
     shares = parameters.value_shares(SELECTED_TEMPLATES)
     group = ", ".join(PARAMETER_LABELS)
-    top_value = replace(shares, text=f"topk by ({group}) (1, {shares})")
     top_share = replace(shares.max(*PARAMETER_LABELS), max_operand="")
+    top_values = shares.largest(*PARAMETER_LABELS)
     defaults = parameters.default_values(SELECTED_TEMPLATES)
     value_labels = [label for label in shares.labels if label in defaults.labels]
     default_share = shares.and_on(defaults, *value_labels).max(*PARAMETER_LABELS)
@@ -243,30 +243,41 @@ def _defaults() -> Panel:
         "A value of nearly all workspaces could be the default, or need no parameter."
     )
     panel_info = PanelInfo(title="Most chosen values and defaults", description=description, unit=units.SHARE)
-    named = parameters.with_display_names(top_value, SELECTED_TEMPLATES)
+    named = parameters.with_display_names(top_values, SELECTED_TEMPLATES)
     queries = [
         named.join_info(defaults.max(*PARAMETER_LABELS, "default"), "default"),
         default_share,
         lead,
         workspaces,
     ]
-    return table_panel(panel_info, queries, columns, sort="Lead over default", base=top_share)
+    return table_panel(
+        panel_info,
+        queries,
+        columns,
+        sort="Lead over default",
+        base=top_share,
+        tied=("value", "parameter_value", "option_name", "is_default"),
+    )
 
 
 def _hours_per_app() -> Panel:
     family: Family = catalogue.TEMPLATE_APP_USAGE_WINDOW
     app_seconds = QUERY.latest(family, **SELECTED_TEMPLATES, **WINDOW).binary_op("> 0")
+    shares = app_seconds.share_of_total("job", *TEMPLATE_LABELS)
     columns = [
         ORGANIZATION_COLUMN,
         TEMPLATE_COLUMN,
         Column(source="name", title="App"),
-        Column(source="A", title="Hours", unit=units.HOURS, cell_style=CellStyle.GAUGE),
+        Column(source="A", title="Hours", unit=units.HOURS, width=90),
+        share_column("B", "Share of template"),
     ]
-    description = "Hours in each app of each template in the window. Apps overlap, so do not add them."
-    panel_info = PanelInfo(title="Hours per app", description=description, unit=units.HOURS)
-    return table_panel(
-        panel_info, [usage.with_app_names(app_seconds.binary_op("/ 3600"))], columns, sort="Hours"
+    description = (
+        "Hours in each app of each template in the window, and its share of the hours in all apps of the "
+        "template. Apps overlap, so do not add them."
     )
+    panel_info = PanelInfo(title="Hours per app", description=description, unit=units.HOURS)
+    queries = [usage.with_app_names(app_seconds.binary_op("/ 3600")), shares]
+    return table_panel(panel_info, queries, columns, sort="Hours")
 
 
 def _app_health() -> Panel:

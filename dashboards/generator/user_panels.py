@@ -6,7 +6,14 @@ from typing import Final
 
 from dashboards.generator import units
 from dashboards.generator.panels import Panel, PanelInfo
-from dashboards.generator.queries import QUERY, SELECTED_TEMPLATES, SELECTED_USERS, inventory, latency, usage
+from dashboards.generator.queries import (
+    QUERY,
+    SELECTED_TEMPLATES,
+    SELECTED_USERS,
+    latency,
+    usage,
+    user_agents,
+)
 from dashboards.generator.queries.usage import TEMPLATE_LABELS
 from dashboards.generator.tables import (
     ORGANIZATION_COLUMN,
@@ -19,76 +26,108 @@ from dashboards.generator.tables import (
     share_column,
     table_panel,
 )
-from dashboards.generator.theme import ACCENT_STEPS, NO_USER_NAMES, NO_USER_REPORTS, nothing_found
+from dashboards.generator.theme import (
+    ACCENT_STEPS,
+    AMBER,
+    NO_USER_NAMES,
+    NO_USER_REPORTS,
+    TRANSPARENT,
+    ThresholdSteps,
+    nothing_found,
+)
 from insights_exporter.bundle.promql import Expr, not_equal
 from insights_exporter.metrics import catalogue
 
-__all__ = ["connections", "low_usage", "preferred_apps", "users_without_activity"]
+__all__ = [
+    "LAST_SEEN_COLUMN",
+    "USER_COLUMN",
+    "connections",
+    "last_seen",
+    "low_usage",
+    "preferred_apps",
+    "users_without_activity",
+]
 
 _SELECTION: Final = {**SELECTED_TEMPLATES, "username": SELECTED_USERS}
 _USER_LABELS: Final = (*TEMPLATE_LABELS, "username")
-_USER_COLUMN: Final = Column(source="username", title="User")
-_LAST_SEEN_COLUMN: Final = Column(
+_RELAYED_STEPS: Final[ThresholdSteps] = ((None, TRANSPARENT), (0.5, AMBER))
+USER_COLUMN: Final = Column(source="username", title="User", min_width=100)
+LAST_SEEN_COLUMN: Final = Column(
     source="B", title="Last seen", unit=units.TIME_AGO, width=150, no_value="never"
 )
-_LAST_APP_RANGE: Final = "1d"
 
 
 def connections() -> Panel:
-    """Return one row per user and template: latency, since when it is slow, and what may explain it."""
+    """Return one row per user: latency, since when it is slow, and what may explain it."""
     measured = latency.user_latency(catalogue.USER_LATENCY_P50, _SELECTION)
-    by_app = QUERY.increase(catalogue.USER_APP_SESSION, _LAST_APP_RANGE, **_SELECTION).sum(
-        *_USER_LABELS, "app"
-    )
-    users = ", ".join(_USER_LABELS)
-    main_app = Expr(f"topk by ({users}) (1, {by_app} > 0)", by_app.labels, frozenset())
-    hours = (
-        QUERY.latest(catalogue.USER_ACTIVITY_WINDOW, window="today", **_SELECTION)
-        .max(*_USER_LABELS)
-        .binary_op("/ 3600")
-    )
+    slowest = measured.largest("username")
+    p95 = latency.user_latency(catalogue.USER_LATENCY_P95, _SELECTION)
+    today = latency.user_latency(catalogue.USER_LATENCY_P50, _SELECTION, "today")
+    hours = QUERY.latest(catalogue.USER_ACTIVITY_WINDOW, window="today", **_SELECTION).sum("username")
+    users = measured.max("username")
     queries = [
-        measured.binary_op("* 1000"),
-        latency.user_latency(catalogue.USER_LATENCY_P95, _SELECTION).binary_op("* 1000"),
-        latency.user_latency(catalogue.USER_LATENCY_P50, _SELECTION, "today").binary_op("* 1000"),
+        slowest.binary_op("* 1000"),
+        p95.and_on(slowest, *_USER_LABELS).max("username").binary_op("* 1000"),
+        today.max("username").and_on(users, "username").binary_op("* 1000"),
         latency.slow_since(_SELECTION),
-        usage.with_app_names(main_app.and_on(measured, *_USER_LABELS)).binary_op("/ 3600"),
-        hours.and_on(measured, *_USER_LABELS),
-        _of_template(inventory.outdated_agents(SELECTED_TEMPLATES), measured),
-        _of_template(inventory.agents(SELECTED_TEMPLATES, inventory.DISCONNECTED), measured),
+        user_agents.relayed_share().and_on(users, "username"),
+        user_agents.relay_latency().and_on(users, "username").binary_op("* 1000"),
+        user_agents.agent_versions().and_on(users, "username"),
+        user_agents.outdated_agents().and_on(users, "username"),
+        usage.with_app_names(user_agents.last_apps().and_on(users, "username")).binary_op("/ 3600"),
+        hours.and_on(users, "username").binary_op("/ 3600"),
+        user_agents.relay_regions().and_on(users, "username"),
     ]
     columns = [
-        _USER_COLUMN,
+        USER_COLUMN,
+        latency_column("A", "p50", width=85),
+        p95_column("B", "p95", width=85),
+        latency_column("C", "p50 today", width=100),
+        Column(source="D", title="Slow since", unit=units.TIME_AGO, width=125),
+        Column(
+            source="E",
+            title="Relayed",
+            unit=units.SHARE,
+            cell_style=CellStyle.COLORED_BACKGROUND,
+            steps=_RELAYED_STEPS,
+            width=95,
+            no_value="unknown",
+            value_mappings={"0": "direct", "1": "relayed"},
+        ),
+        Column(source="derp_region", title="Relay", width=120, no_value=""),
+        Column(source="F", title="Relay latency", unit=units.MILLISECONDS, width=115),
+        Column(source="name", title="Last app", width=140, no_value=""),
+        Column(source="J", title="Hours today", unit=units.HOURS, width=110),
+        Column(source="version", title="Agent version", width=140, no_value=""),
+        problem_column("H", "Outdated", "agents", width=95),
         ORGANIZATION_COLUMN,
         TEMPLATE_COLUMN,
-        latency_column("A", "p50", width=90),
-        p95_column("B", "p95", width=90),
-        latency_column("C", "p50 today", width=100),
-        Column(source="D", title="Slow since", unit=units.TIME_AGO, width=130),
-        Column(source="name", title="Main app, last day", width=150, no_value=""),
-        Column(source="F", title="Hours today", unit=units.HOURS, width=100),
-        problem_column("G", "Outdated agents", "agents", width=130),
-        problem_column("H", "Disconnected agents", "agents", width=160),
     ]
     description = (
-        "Each user and template, highest p50 first. Slow since: when the p50 of the day was last below 300 "
-        "ms, within the range. Main app: from agent reports of the last day. Outdated and disconnected "
-        "agents are those of the template. The median relay latency of the region is in the next row."
+        "Each user in the template with the highest p50, slowest first. Slow since: the last time at which "
+        "the p50 of a day was below 300 ms, or the beginning of the range. Relayed: share of the user's "
+        "connections that use a relay, from coderd's metrics. Relay: the preferred relay of the user's "
+        "agents, and the highest latency to it. Relayed, relay and version: the last known of seven days. "
+        "Last app: that of the longest session in the last hour, or in the last day."
     )
     panel_info = PanelInfo(
         title="Connections by user", description=description, unit=units.MILLISECONDS, no_value=NO_USER_NAMES
     )
-    return table_panel(panel_info, queries, columns, sort="p50")
+    return table_panel(
+        panel_info,
+        queries,
+        columns,
+        sort="p50",
+        base=users,
+        tied=(
+            *("template_name", "organization_name", "derp_region", "version"),
+            *("name", "app", "display_name"),
+        ),
+    )
 
 
-def _of_template(agents: Expr, users: Expr) -> Expr:
-    """Return a number of the template beside each of its users."""
-    labels = ", ".join(TEMPLATE_LABELS)
-    text = f"({users} * 0 + on ({labels}) group_left () {agents.sum(*TEMPLATE_LABELS)})"
-    return Expr(text, users.labels, frozenset())
-
-
-def _last_seen() -> Expr:
+def last_seen() -> Expr:
+    """Return when Coder last saw each user, in milliseconds."""
     last_seen = QUERY.latest(catalogue.USER_LAST_SEEN, username=SELECTED_USERS)
     return last_seen.max("username").binary_op("* 1000")
 
@@ -115,9 +154,9 @@ def users_without_activity() -> Panel:
         unit=units.USERS,
         no_value=nothing_found("No user without activity, or user names are switched off (privacy.users)"),
     )
-    queries = [idle, _last_seen().and_on(idle, "username")]
+    queries = [idle, last_seen().and_on(idle, "username")]
     return table_panel(
-        panel_info, queries, [_USER_COLUMN, _LAST_SEEN_COLUMN], sort="Last seen", descending=False
+        panel_info, queries, [USER_COLUMN, LAST_SEEN_COLUMN], sort="Last seen", descending=False
     )
 
 
@@ -131,12 +170,12 @@ def low_usage() -> Panel:
     templates = usage.templates_per_user("30d").max("username")
     queries = [
         monthly_hours,
-        _last_seen().and_on(monthly_hours, "username"),
+        last_seen().and_on(monthly_hours, "username"),
         monthly_hours.binary_op(f"/ {median_hours}"),
         templates.and_on(monthly_hours, "username"),
     ]
     columns = [
-        _USER_COLUMN,
+        USER_COLUMN,
         Column(source="A", title="Hours in 30 days", unit=units.HOURS, width=140),
         Column(
             source="C",
@@ -147,7 +186,7 @@ def low_usage() -> Panel:
             max_value=1,
         ),
         Column(source="D", title="Templates", unit=units.count_of("templates"), width=95),
-        _LAST_SEEN_COLUMN,
+        LAST_SEEN_COLUMN,
     ]
     description = (
         "Users of any template with the fewest hours in the last 30 days, as a share of the median user's "
@@ -162,13 +201,13 @@ def low_usage() -> Panel:
 def preferred_apps() -> Panel:
     """Return the app with the longest session time of each user."""
     by_app = QUERY.increase(catalogue.USER_APP_SESSION, **_SELECTION).sum("username", "app")
-    top_app = Expr(f"topk by (username) (1, {by_app} > 0)", by_app.labels, frozenset())
+    top_app = by_app.binary_op("> 0").largest("username")
     total = f"sum by (username) ({by_app})"
-    share = Expr(f"({top_app} / on (username) group_left () {total})", by_app.labels, frozenset())
+    share = Expr(f"({top_app.max('username')} / {total})", ("username",), frozenset())
     count = Expr(f"count by (username) ({by_app} > 0)", ("username",), frozenset())
     columns = [
-        _USER_COLUMN,
-        Column(source="name", title="Preferred app"),
+        USER_COLUMN,
+        Column(source="name", title="Preferred app", min_width=150),
         Column(source="A", title="Hours", unit=units.HOURS, width=110),
         share_column("B", "Share of sessions"),
         Column(source="C", title="Apps used", unit=units.count_of("apps"), width=110),
@@ -181,4 +220,4 @@ def preferred_apps() -> Panel:
         title="Preferred apps", description=description, unit=units.HOURS, no_value=NO_USER_REPORTS
     )
     queries = [usage.with_app_names(top_app.binary_op("/ 3600")), share, count]
-    return table_panel(panel_info, queries, columns, sort="Hours")
+    return table_panel(panel_info, queries, columns, sort="Hours", tied=("name", "app", "display_name"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dashboards.generator import units, user_panels
+from dashboards.generator import onboarding_panels, units, user_panels
 from dashboards.generator.dashboard import GridRow, Row, dashboard_json
 from dashboards.generator.deployment_overview import no_users_in_window
 from dashboards.generator.panels import (
@@ -68,11 +68,11 @@ def build() -> dict[str, Any]:
     ]
     breakdown = [
         GridRow(9, [(24, _latency_by_template())]),
-        GridRow(9, [(12, _relay_latency()), (12, _latency_by_app())]),
+        GridRow(9, [(8, _relayed_connections()), (8, _relay_latency()), (8, _latency_by_app())]),
     ]
     low_usage = [
         GridRow(10, [(10, user_panels.users_without_activity()), (14, user_panels.low_usage())]),
-        GridRow(10, [(24, user_panels.preferred_apps())]),
+        GridRow(10, [(10, onboarding_panels.inactive_users()), (14, user_panels.preferred_apps())]),
     ]
     agents = [
         GridRow(9, [(8, _agents_by_status()), (8, _outdated_agents()), (8, _app_health())]),
@@ -150,12 +150,12 @@ def _problems() -> Panel:
 
 
 def _latency_distribution() -> Panel:
-    description = "Users by the p50 of the window; each bar ends at the named bound. Contains no names."
+    description = "Users by the p50 of the window, each bar up to a bound. Contains no names."
     bound_overrides = [
-        (str(bound), {"displayName": _format_bound(bound)} | fixed_color(_bound_color(bound)))
-        for bound in catalogue.LATENCY_BUCKETS
+        (str(bound), {"displayName": f"up to {_format_bound(bound)}"} | fixed_color(_bound_color(bound)))
+        for bound in latency.SHOWN_BOUNDS
     ]
-    infinity = f"over {_format_bound(catalogue.LATENCY_BUCKETS[-1])}"
+    infinity = f"over {_format_bound(latency.SHOWN_BOUNDS[-1])}"
     return bar_gauge_panel(
         PanelInfo(title="Users by p50", description=description, unit=units.USERS),
         [histogram_query(latency.latency_buckets(SELECTED_TEMPLATES))],
@@ -225,6 +225,29 @@ def _latency_by_template() -> Panel:
         queries,
         columns,
         sort="Slow users",
+    )
+
+
+def _relayed_connections() -> Panel:
+    relayed, connections = (
+        QUERY.latest(catalogue.PEER_CONNECTIONS, **matchers, **SELECTED_TEMPLATES).sum(*TEMPLATE_LABELS)
+        for matchers in ({"connection_type": "derp"}, {})
+    )
+    panel_info = PanelInfo(
+        title="Relayed connections",
+        description="Share of the open connections of each template that use a relay (DERP), because a "
+        "direct connection is not possible; mean of the hour before. The cause is often a firewall or a VPN "
+        "that blocks UDP.",
+        unit=units.SHARE,
+        no_value="No data: agent_stats.source is not coderd_metrics, or no connection was open",
+    )
+    hourly_mean = f"avg_over_time({usage.ratio(relayed, connections)}[1h:5m])"
+    return time_series_panel(
+        panel_info,
+        [range_query(hourly_mean, _TEMPLATE_LEGEND, interval="1h")],
+        max_value=1,
+        fill_opacity=0,
+        connect_nulls=True,
     )
 
 

@@ -25,6 +25,7 @@ _DEFAULT_WINDOW: Final = "7d"
 """Default range of Coder's page: today and the six days before."""
 
 _PARAMETER_REGEX: Final = '/(?:display_name="(?<text>[^"]+)", ?)?parameter_name="(?<value>[^"]+)"/'
+_NO_PARAMETERS: Final = "No parameters"
 _ALL_VALUE: Final = ".+"
 _QUERY: Final = QueryBuilder(TARGET_MATCHERS)
 
@@ -74,11 +75,15 @@ def _window_variable(default_window: str) -> build.QueryVariable:
 
 
 def _parameter_variable() -> build.QueryVariable:
-    """Return the parameters of the template: names as values, display names as texts."""
+    """Return the parameters of the template: names as values, display names as texts.
+
+    Without a parameter there is one that does not exist. Its block says why there are none.
+    """
     parameters = _QUERY.latest(
         catalogue.PARAMETER_INFO, organization_name="$organization", template_name="$template"
     ).count("display_name", "parameter_name")
-    query = f"query_result({parameters})"
+    none = f'label_replace(vector(0), "parameter_name", "{_NO_PARAMETERS}", "", "")'
+    query = f"query_result({parameters} or ({none} unless on () {parameters}))"
     variable = _query_variable("parameter", "Parameter", "", multi=True, hidden=True)
     return variable.query(query).definition(query).regex(_PARAMETER_REGEX)
 

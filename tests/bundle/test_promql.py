@@ -88,6 +88,15 @@ def test_and_on_and_unless_on() -> None:
     assert f"({users} unless on (username) {active})" == str(users.unless_on(active, "username"))
 
 
+def test_the_largest_series_of_a_group_include_ties() -> None:
+    by_app = QUERY.latest(catalogue.USER_LATENCY_P50, window="7d")
+
+    assert str(by_app.largest("username")) == (
+        f"({by_app} == on (username) group_left () max by (username) ({by_app}))"
+    )
+    assert by_app.largest("username").labels == by_app.labels
+
+
 def test_or_else() -> None:
     time, users = (
         QUERY.latest(family, window="7d").max()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -13,6 +13,11 @@ from insights_exporter.bundle.registry import DASHBOARDS as DECLARED
 from tests.support.dashboards import DASHBOARD_SLUGS, DASHBOARDS_DIR, Panel, all_panels, load_dashboard
 
 COLUMNS: Final = 24
+CHARACTER_WIDTH: Final = 7.3
+CELL_PADDING: Final = 12
+SORT_ARROW: Final = 18
+"""Pixels in a header of Grafana: the average character of Inter Medium at 14 px, and what is beside it."""
+
 MAX_TITLE_LENGTH: Final = 34
 BUILTIN_PANEL_TYPES: Final = frozenset(
     {"barchart", "bargauge", "heatmap", "row", "stat", "state-timeline", "table", "timeseries"}
@@ -118,6 +123,29 @@ def test_tables_link_to_their_csv_download(slug: str) -> None:
 
         assert link["title"] == "Download CSV"
         assert link["url"].startswith(f"{path}?inspect={table.json['id']}&inspectTab=data&")
+
+
+@each_dashboard
+def test_headers_of_tables_are_not_cut(slug: str) -> None:
+    narrow = {
+        (table.title, override["matcher"]["options"])
+        for table in all_panels(slug)
+        if table.type == "table" and table.title != "Busy hours"
+        for override in table.overrides
+        if override["matcher"]["id"] == "byName" and not _fits(table, override)
+    }
+
+    assert narrow == set()
+
+
+def _fits(table: Panel, override: dict[str, Any]) -> bool:
+    """Return whether a column is at least as wide as its title, with the arrow in the sorted column."""
+    title = override["matcher"]["options"]
+    properties = {item["id"]: item["value"] for item in override["properties"]}
+    width = properties.get("custom.width") or properties["custom.minWidth"]
+    sorted_titles = [item["displayName"] for item in table.json["options"].get("sortBy", ())]
+    needed = CHARACTER_WIDTH * len(title) + CELL_PADDING + (SORT_ARROW if title in sorted_titles else 0)
+    return bool(width >= needed)
 
 
 @each_dashboard

@@ -17,9 +17,10 @@ USER_LEVEL_TARGETS: Final = {
     ("adoption-report", "Adoption by organization"): ("AB", "counts a user of several templates once"),
     ("template-insights", "Latency by user"): ("ABC", "lists users"),
     ("template-insights", "Activity by user"): ("AB", "lists users"),
-    ("user-support", "Connections by user"): ("ABCDEFGH", "lists users"),
+    ("user-support", "Connections by user"): ("ABCDEFGHIJK", "lists users"),
     ("user-support", "Latency of selected users"): ("A", "has a line for each user"),
     ("user-support", "Users without activity"): ("AB", "lists users"),
+    ("user-support", "New and lost users"): ("AB", "lists users"),
     ("user-support", "Low usage, deployment"): ("ABCD", "lists users"),
     ("user-support", "Preferred apps"): ("ABC", "lists users"),
 }

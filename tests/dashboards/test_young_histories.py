@@ -21,7 +21,7 @@ _UTILIZATION = {
     ("adoption-report", "Adoption by template"): "F",
     ("adoption-report", "Adoption by organization"): "G",
 }
-_WEEK_BEFORE = {("deployment-overview", "Templates"): "D"}
+_WEEK_BEFORE = {("deployment-overview", "Templates"): "D", ("capacity-planning", "Licence meters"): "D"}
 
 NEEDS_HISTORY: Final[dict[str, dict[tuple[str, str], str]]] = {
     "first-day": _FORECAST | _MONTH | _UTILIZATION | _WEEK_BEFORE,

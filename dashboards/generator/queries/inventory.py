@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.generator.queries import QUERY, Matchers
-from insights_exporter.bundle.promql import Expr, MatcherValue, regex
+from insights_exporter.bundle.promql import Expr, MatcherValue, not_equal, regex
 from insights_exporter.metrics import catalogue
+from insights_exporter.metrics.family import Family
 
 __all__ = [
     "DISCONNECTED",
@@ -16,6 +17,7 @@ __all__ = [
     "connected_agents",
     "daily_cost",
     "idle_workspaces",
+    "license_meters",
     "outdated_agents",
     "relay_latency_buckets",
     "seats",
@@ -72,6 +74,13 @@ def seats() -> Expr:
 def seats_used() -> Expr:
     """Return the used seats as the licence counts them, or the active accounts without a licence."""
     return QUERY.latest(catalogue.LICENSE_FEATURE_USED, feature=SEATS_FEATURE).max().or_else(accounts())
+
+
+def license_meters(family: Family, *, ago: str = "") -> Expr:
+    """Return the use or the limit of the licence's metered features other than seats, now or earlier."""
+    matcher = {"feature": not_equal(SEATS_FEATURE)}
+    values = QUERY.at_offset(family, ago, **matcher) if ago else QUERY.latest(family, **matcher)
+    return values.max("feature")
 
 
 def idle_workspaces(matchers: Matchers, *by: str) -> Expr:

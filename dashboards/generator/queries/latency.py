@@ -10,11 +10,12 @@ from typing import Final
 from dashboards.generator.queries import QUERY, WINDOW, Matchers, inventory
 from dashboards.generator.queries.usage import TEMPLATE_LABELS
 from insights_exporter.bundle.alerts.thresholds import Thresholds
-from insights_exporter.bundle.promql import Expr, MatcherValue, not_equal, share
+from insights_exporter.bundle.promql import Expr, MatcherValue, not_equal, regex, share
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import Family
 
 __all__ = [
+    "SHOWN_BOUNDS",
     "SLOW_USER",
     "current_user_latency",
     "latency_buckets",
@@ -35,6 +36,9 @@ LATENCY_WARNING, LATENCY_CRITICAL = (
 )
 
 SLOW_USER: Final = "A user is slow when the p50 in the window is 300 ms or more, red on Coder's page."
+
+SHOWN_BOUNDS: Final = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5)
+"""Bounds of the distribution of users, a part of those of the histogram."""
 
 _USER_LABELS: Final = (*TEMPLATE_LABELS, "username")
 _NOT_FOLDED: Final = not_equal(catalogue.OTHER)
@@ -69,8 +73,13 @@ def slow_share(matchers: Matchers, *by: str) -> Expr:
 
 
 def latency_buckets(matchers: Matchers) -> Expr:
-    """Return users by p50, cumulative by ``le``."""
-    return QUERY.buckets(catalogue.TEMPLATE_USER_LATENCY, statistic="p50", **matchers, **WINDOW).sum("le")
+    """Return users by p50, cumulative by ``le``: the bounds that ten bars can show."""
+    # Prometheus 3 writes bounds with a decimal point.
+    bounds = "|".join(f"{bound:g}([.]0)?" for bound in SHOWN_BOUNDS)
+    buckets = QUERY.buckets(
+        catalogue.TEMPLATE_USER_LATENCY, le=regex(f"{bounds}|[+]Inf"), statistic="p50", **matchers, **WINDOW
+    )
+    return buckets.sum("le")
 
 
 def users_without_latency(matchers: Matchers) -> Expr:
@@ -115,10 +124,19 @@ def current_user_latency(q: str, matchers: Matchers, username: MatcherValue) -> 
 
 
 def slow_since(matchers: Matchers) -> Expr:
-    """Return when users who are slow today were last not slow, in milliseconds; absent outside the range."""
-    p50_today = QUERY.latest(catalogue.USER_LATENCY_P50, window="today", **matchers).max(*_USER_LABELS)
-    last_fast = f"max_over_time(timestamp({p50_today} < {LATENCY_CRITICAL})[$__range:30m])"
-    return Expr(f"({last_fast} * 1000 and {p50_today} >= {LATENCY_CRITICAL})", _USER_LABELS, frozenset())
+    """Return since when users are slow, in milliseconds: when the p50 of a day was last below 300 ms.
+
+    The time is that of the first slow day in the range if no day was fast. A user without a connection today
+    is slow if the p50 of the window is.
+    """
+    today, window = (
+        user_latency(catalogue.USER_LATENCY_P50, matchers, name).max("username")
+        for name in ("today", "$window")
+    )
+    slow = f"({today} >= {LATENCY_CRITICAL} or ({window} >= {LATENCY_CRITICAL} unless on (username) {today}))"
+    last_fast = f"max_over_time((({today} < {LATENCY_CRITICAL}) * 0 + time())[$__range:1h])"
+    first_slow = f"min_over_time((({today} >= {LATENCY_CRITICAL}) * 0 + time())[$__range:1h])"
+    return Expr(f"(({last_fast} or {first_slow}) * 1000 and {slow})", ("username",), frozenset())
 
 
 def reported_quantile(q: str, family: Family, matchers: Matchers, *by: str) -> Expr:

@@ -104,6 +104,15 @@ class Expr:
         """Return the ``k`` largest series."""
         return replace(self, text=f"topk({k}, {self.text})", max_operand="")
 
+    def largest(self, *by: str) -> Expr:
+        """Return the series with the largest value of each group, all of them in a tie.
+
+        ``topk by (...) (1, ...)`` returns one of them, and databases do not agree on which.
+        """
+        largest = self._aggregate("max", by)
+        text = f"({self.text} == on ({', '.join(by)}) group_left () {largest})"
+        return replace(self, text=text, max_operand="")
+
     def apply(self, function: str, *arguments: str) -> Expr:
         """Return a function call that keeps the labels."""
         return replace(self, text=f"{function}({', '.join((self.text, *arguments))})", max_operand="")

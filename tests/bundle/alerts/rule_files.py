@@ -16,6 +16,7 @@ from tests.support.promql import Selector, family_of, parse_selectors
 
 __all__ = [
     "ALERTS_FOLDER",
+    "CODERD_SERIES",
     "LABELS_BY_RECORDING",
     "RULE_FILES",
     "alerting_rules",
@@ -35,7 +36,15 @@ LABELS_BY_RECORDING: Final = {
     for group in rule_groups(InstallOptions())
     for recording in group.recordings
 }
-_LABELS_BY_PROMETHEUS_SERIES: Final = {"up": {"job", "instance"}}
+CODERD_SERIES: Final = {
+    "coderd_workspace_builds_total": {
+        *("job", "instance", "workspace_owner", "workspace_name", "template_name", "template_version"),
+        *("workspace_transition", "status"),
+    }
+}
+"""Series of coderd, which has a job of its own, with their labels."""
+
+_LABELS_BY_PROMETHEUS_SERIES: Final = {"up": {"job", "instance"}, **CODERD_SERIES}
 
 
 @cache

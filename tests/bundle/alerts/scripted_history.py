@@ -87,7 +87,9 @@ async def _write_scrapes(file: Path, start: datetime, end: datetime) -> None:
                 if _incident_at(time_) == "a revoked token":
                     deployment.accounts.revoke("exporter")
                 if time_ - last_poll >= interval:
-                    exporter._telemetry.config_applied(poll_interval=interval.total_seconds())
+                    exporter._telemetry.config_applied(
+                        poll_interval=interval.total_seconds(), max_api_time_ratio=0.1
+                    )
                     await exporter.poll()
                     exposition, last_poll = filter_exposition(exporter.exposition_body()), time_
                 out.write(to_timestamped_samples(exposition, time_, job=JOB, instance=REPLICAS[0]))

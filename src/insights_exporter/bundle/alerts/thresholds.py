@@ -110,6 +110,9 @@ class Thresholds:
     idle_workspaces_growth: float = _threshold(
         1.1, "times", "A share that grew by a tenth within a week is a trend; a stable share is a known cost."
     )
+    members_at_budget: float = _threshold(
+        3, "users", "One or two members can have too many workspaces; three point to the allowance."
+    )
     unused_days: float = _threshold(
         30, "days", "It is the longest exported window, and it is longer than leave and release cycles."
     )
@@ -153,6 +156,9 @@ class Thresholds:
     )
     rate_limit_share: float = _threshold(
         0.05, "share", "Above 5% of the time, the rate limit determines how long polls take."
+    )
+    api_time_excess: float = _threshold(
+        1.5, "times", "The budget stops before it; half more means that all data that can wait is waiting."
     )
     poll_share: float = _threshold(0.75, "share", "The default deadline stops a poll at 80% of the interval.")
 

@@ -206,6 +206,19 @@ CASES: Final = (
         description="A poll takes 80% of the poll interval.",
     ),
     FiringCase(
+        alert="ApiTimeHigh",
+        firing_series=series(catalogue.API_TIME_RATIO, "0.2x300 0.05x120")
+        | series(catalogue.API_TIME_LIMIT, "0.1x420"),
+        near_miss_series=series(catalogue.API_TIME_RATIO, "0.3x60 0.12x360"),
+        pending_at="170m",
+        firing_at="200m",
+        resolved_at="400m",
+        description=(
+            "Coder spends 20% of the time on the exporter's requests, although all data that can wait is"
+            " refreshed less often."
+        ),
+    ),
+    FiringCase(
         alert="SeriesFolded",
         firing_series=series(catalogue.SERIES_FOLDED, "12x25 0x9", family=catalogue.USER_ACTIVITY.name),
         near_miss_series=series(catalogue.SERIES_FOLDED, "12x9 0x30", family=catalogue.USER_ACTIVITY.name),

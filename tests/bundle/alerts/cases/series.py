@@ -47,7 +47,7 @@ def series(family: Family, values: str, /, *, suffix: str = "", instance: str = 
         raise ValueError(f"Expected values of {', '.join(sorted(missing))} of {family.name}.")
     if unknown := set(labels) - set(family_labels):
         raise ValueError(f"Expected labels of {family.name}, got {', '.join(sorted(unknown))}.")
-    series_labels = {label: labels.get(label) or _DEFAULT_LABELS[label] for label in family_labels}
+    series_labels = {label: labels.get(label, _DEFAULT_LABELS.get(label, "")) for label in family_labels}
     return {
         selector(family.name + suffix, {"job": JOB, "instance": replica, **series_labels}): values
         for replica in ((instance,) if instance else REPLICAS)

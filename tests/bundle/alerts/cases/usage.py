@@ -68,6 +68,28 @@ _USED_EVERY_DAY: Final[Series] = (
 """An app with half of the time of twelve users, without use after a week."""
 
 
+def _meter(feature: str, used: str, *, limit: str = "") -> Series:
+    meter = series(catalogue.LICENSE_FEATURE_USED, used, feature=feature)
+    return meter | series(catalogue.LICENSE_FEATURE_LIMIT, limit, feature=feature) if limit else meter
+
+
+_VSCODE: Final = {**TEMPLATE, "app": "vscode", "app_type": "builtin"}
+_VSCODE_ENDS: Final[Series] = {
+    name.replace('app="jupyter", app_type="app"', 'app="vscode", app_type="builtin"'): values
+    for name, values in _USED_EVERY_DAY.items()
+}
+_CURSOR_TODAY: Final[Series] = series(
+    catalogue.TEMPLATE_APP_USAGE_WINDOW, "_x167 90000x20", window="today", app="cursor", app_type="builtin"
+)
+"""From the upgrade on, a client program is counted by itself."""
+
+
+def _family(app: str, family: str, app_type: str = "builtin") -> Series:
+    return series(
+        catalogue.APP_INFO, "1x300", app=app, app_type=app_type, family=family, display_name="", icon=""
+    )
+
+
 CASES: Final = (
     FiringCase(
         alert="TemplateActiveUsersDrop",
@@ -329,6 +351,41 @@ SCENARIOS: Final = (
         alert="TemplateActiveUsersDrop",
         series=_template_users("8x167 4x20") | _deployment_users("100x200"),
         eval_time="175h",
+        step="1h",
+    ),
+    *(
+        Scenario(
+            name=name,
+            alert="AppUsageStopped",
+            series=_VSCODE_ENDS | cursor_today | _family("vscode", "vscode") | _family("cursor", family),
+            eval_time="170h",
+            firing_labels=fires,
+            step="1h",
+        )
+        for name, cursor_today, family, fires in (
+            ("an upgrade that splits an app into client programs stops none", _CURSOR_TODAY, "vscode", ()),
+            ("a program of another family does not replace the app", _CURSOR_TODAY, "ssh", (_VSCODE,)),
+            ("a family without any use today has stopped", {}, "vscode", (_VSCODE,)),
+        )
+    ),
+    Scenario(
+        name="every meter of the licence with a limit counts, and none without",
+        alert="LicenseAlmostUsed",
+        series=_meter("ai_governance_user_limit", "10x100", limit="10x100")
+        | _meter("agent_runtime_hours", "990x100", limit="1000x100")
+        | _meter("managed_agent_limit", "5000x100"),
+        eval_time="90m",
+        firing_labels=({"feature": "ai_governance_user_limit"}, {"feature": "agent_runtime_hours"}),
+    ),
+    Scenario(
+        name="a custom app of the template does not replace another one",
+        alert="AppUsageStopped",
+        series=_USED_EVERY_DAY
+        | _app_usage("90000x300", "today", "code-server")
+        | _family("jupyter", "workspace_app", "app")
+        | _family("code-server", "workspace_app", "app"),
+        eval_time="170h",
+        firing_labels=(_JUPYTER,),
         step="1h",
     ),
     Scenario(

@@ -23,6 +23,10 @@ def _workspaces(values: str, status: str) -> Series:
     return series(catalogue.WORKSPACES, values, status=status)
 
 
+def _members_at_budget(values: str, group: str) -> Series:
+    return series(catalogue.GROUP_MEMBERS_AT_BUDGET, values, group=group)
+
+
 CASES: Final = (
     FiringCase(
         alert="IdleWorkspacesGrowing",
@@ -35,6 +39,23 @@ CASES: Final = (
         resolved_at="260h",
         description="40% of the running workspaces had no use for 7 days, and the share grows.",
         step="1h",
+    ),
+    FiringCase(
+        alert="QuotaUsedUp",
+        # Groups overlap: the members of a team are members of the organization, too.
+        firing_series=(
+            _members_at_budget("4x100 2x100", "Everyone") | _members_at_budget("3x100 1x100", "Payments")
+        ),
+        near_miss_series=_members_at_budget("2x200", "Everyone") | _members_at_budget("2x200", "Payments"),
+        pending_at="50m",
+        firing_at="70m",
+        resolved_at="110m",
+        labels={"organization_name": "acme"},
+        url_variables="&var-organizations=acme",
+        description=(
+            "Organization acme: 4 members of a group have workspaces that cost as much as their budget or"
+            " more. They cannot start further workspaces."
+        ),
     ),
     FiringCase(
         alert="BuildsFailing",

@@ -232,7 +232,7 @@ def _license_almost_used(options: InstallOptions) -> Alert:
         ),
         rationale="The last tenth covers the time that a purchase takes; an hour excludes a short peak.",
         thresholds=("license_share",),
-        panel=PanelLink(CAPACITY_PLANNING.slug, "Seats"),
+        panel=PanelLink(CAPACITY_PLANNING.slug, "Licence meters"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from insights_exporter.app_families import WORKSPACE_APP_FAMILY
 from insights_exporter.bundle.alerts.install_options import InstallOptions
 from insights_exporter.bundle.alerts.model import (
     TEMPLATE_SUBJECT,
@@ -41,7 +42,13 @@ class AppUsageStopped:
 
     def recordings(self) -> tuple[RecordingRule, ...]:
         """Return the recording rules in order of evaluation."""
-        return (self.used_days(), self.weekday_ratio(), self.today_ratio(), self.expected_users())
+        return (
+            self.used_days(),
+            self.weekday_ratio(),
+            self.today_ratio(),
+            self.expected_users(),
+            self.family_usage(),
+        )
 
     def used_days(self) -> RecordingRule:
         """Return the number of days on which several users used the app."""
@@ -104,6 +111,28 @@ class AppUsageStopped:
             ),
         )
 
+    def family_usage(self) -> RecordingRule:
+        """Return today's use of the app's family: that of its most used client, such as VS Code or Cursor.
+
+        After an upgrade, Coder counts client programs separately, and the app of the family may have no use.
+        """
+        query, apps = self.options.query, ", ".join((*self.options.target_labels, *APP_LABELS))
+        today = query.latest(catalogue.TEMPLATE_APP_USAGE_WINDOW, window="today")
+        info = query.latest(catalogue.APP_INFO, family=not_equal(WORKSPACE_APP_FAMILY))
+        by_family = f"{today} * on ({apps}) group_left (family) topk by ({apps}) (1, {info})"
+        family = ", ".join((*self.options.template_labels, "family"))
+        return RecordingRule(
+            name="template_app:coder_insights_template_app_usage_window_seconds:family_today",
+            expr=(
+                f"max by ({', '.join(self._app_labels)}) (\n"
+                f"  ({by_family}) * 0\n"
+                f"  + on ({family}) group_left ()\n"
+                f"  max by ({family}) ({by_family})\n)"
+            ),
+            labels=self._app_labels,
+            description="Seconds today in the most used client of the app's family; without custom apps.",
+        )
+
     def alert(self) -> Alert:
         """Return the alert."""
         thresholds, query, on_target = self.options.thresholds, self.options.query, self.options.on_target
@@ -113,6 +142,7 @@ class AppUsageStopped:
             expr=(
                 f"{self.expected_users().selector(query)} >= {thresholds.app_users:g}\n"
                 f"and\n{today} == 0\n"
+                f"unless\n{self.family_usage().selector(query)} > 0\n"
                 f"and\n{self.used_days().selector(query)} >= {thresholds.app_days:g}\n"
                 f"and {on_target}\n{self.weekday_ratio().selector(query)} >= {thresholds.workday_share:g}\n"
                 f"and {on_target}\n{self.today_ratio().selector(query)} >= {thresholds.workday_share:g}"

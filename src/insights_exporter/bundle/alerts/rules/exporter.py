@@ -39,6 +39,7 @@ def group(options: InstallOptions) -> RuleGroup:
             _collection_disabled(options.query),
             _rate_limited(options),
             _poll_too_long(options),
+            _api_time_high(options),
             _series_folded(options.query),
             _counters_corrected(options.query),
             _config_reload_failed(options),
@@ -303,6 +304,25 @@ def _poll_too_long(options: InstallOptions) -> Alert:
         rationale="Beyond that the deadline stops polls; three consecutive polls exclude one slow response.",
         thresholds=("poll_share",),
         panel=_panel("Duration of polls"),
+    )
+
+
+def _api_time_high(options: InstallOptions) -> Alert:
+    thresholds, query = options.thresholds, options.query
+    spent, limit = query.over_time("avg_over_time", catalogue.API_TIME_RATIO, "1h"), catalogue.API_TIME_LIMIT
+    return Alert(
+        name="CoderInsightsApiTimeHigh",
+        expr=f"{spent} > {options.on_target} {thresholds.api_time_excess:g} * {query.latest(limit)}",
+        for_="3h",
+        severity=Severity.WARNING,
+        summary="Coder spends more time on the exporter's requests than allowed.",
+        description=(
+            "Coder spends {{ $value | humanizePercentage }} of the time on the exporter's requests, although"
+            " all data that can wait is refreshed less often."
+        ),
+        rationale="A start may exceed the limit for an hour; a lasting excess needs a decision.",
+        thresholds=("api_time_excess",),
+        panel=_panel("Time of Coder"),
     )
 
 

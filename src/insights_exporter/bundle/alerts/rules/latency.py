@@ -15,7 +15,7 @@ from insights_exporter.bundle.alerts.model import (
 from insights_exporter.bundle.alerts.rules.latency_recording_rules import (
     THRESHOLD_BY_STEP,
     LatencyRecordingRules,
-    slow_description,
+    high_latency,
 )
 from insights_exporter.bundle.alerts.rules.slo import objective_recordings
 from insights_exporter.bundle.alerts.thresholds import format_threshold
@@ -66,11 +66,15 @@ def _template_latency(
         ),
         for_=for_,
         severity=severity,
-        summary="Many users of a template have a " + ("very slow" if critical else "slow") + " connection.",
+        summary=(
+            "Many users of a template have slow connections."
+            if critical
+            else "The p50 latency of many users of a template is high."
+        ),
         description=(
             f"{TEMPLATE_SUBJECT}:"
-            f" {{{{ $value | humanizePercentage }}}} of users {slow_description(threshold, thresholds)}"
-            " (p95 of their round trips)."
+            " {{ $value | humanizePercentage }} of users have a p50 of"
+            f" {high_latency(threshold, thresholds)}."
         ),
         rationale=(
             "Coder's page turns red at this latency; 15 minutes exclude a short congestion."
@@ -89,25 +93,25 @@ def _template_latency(
 
 def _template_p95_high(options: InstallOptions, recordings: LatencyRecordingRules) -> Alert:
     thresholds, query = options.thresholds, options.query
-    slow_users = recordings.slow_users("critical").selector(query, step="critical")
+    affected_users = recordings.high_p95_users().selector(query)
     return Alert(
         name="CoderInsightsTemplateP95High",
         expr=(
             f"{recordings.template_p95().selector(query)} > {thresholds.latency_critical:g}\n"
-            f"and {options.on_template}\n{slow_users} >= {thresholds.slow_users:g}"
+            f"and {options.on_template}\n{affected_users} >= {thresholds.slow_users:g}"
         ),
         for_="30m",
         severity=Severity.WARNING,
         summary="The p95 latency of a template is high.",
         description=(
             f"{TEMPLATE_SUBJECT}: "
-            "p95 of round trips is"
-            f" {{{{ $value | humanizeDuration }}}}, and at least {thresholds.slow_users:g} users are"
-            f" {slow_description(thresholds.latency_critical, thresholds)}."
+            "p95 of round trips is {{ $value | humanizeDuration }}, and at least"
+            f" {thresholds.slow_users:g} users have a p95 of"
+            f" {high_latency(thresholds.latency_critical, thresholds)}."
         ),
         rationale=(
-            "It covers a slow minority below a quarter of the users; only Coder's red step counts, because a"
-            " few users in yellow need no reaction."
+            "It covers what a p50 hides: connections that are slow at times, and a slow minority. Only the"
+            " red step counts, because a few users in yellow need no reaction."
         ),
         thresholds=("latency_critical", "latency_increase_factor", "slow_users"),
         panel=PanelLink(TEMPLATE_INSIGHTS.slug, "Latency over time", TEMPLATE_VARIABLES),
@@ -116,13 +120,13 @@ def _template_p95_high(options: InstallOptions, recordings: LatencyRecordingRule
 
 def _app_latency_high(options: InstallOptions, recordings: LatencyRecordingRules) -> Alert:
     thresholds, query = options.thresholds, options.query
-    slow_users = recordings.slow_users("critical").selector(query, step="critical")
+    affected_users = recordings.high_p95_users().selector(query)
     app_p95, app_users = recordings.app_p95().selector(query), recordings.app_users().selector(query)
     return Alert(
         name="CoderInsightsAppLatencyHigh",
         expr=(
             f"{app_p95} > {thresholds.latency_critical:g}\n"
-            f"and {options.on_template}\n{slow_users} >= {thresholds.slow_users:g}\n"
+            f"and {options.on_template}\n{affected_users} >= {thresholds.slow_users:g}\n"
             # Without user names the users of an app are unknown; then those of the template count.
             f"and\n(\n{app_users} >= {thresholds.slow_users:g}\n"
             f"or\n({app_p95} unless {options.on_target}\n{recordings.agents_reporting().selector(query)})\n)"
@@ -134,8 +138,8 @@ def _app_latency_high(options: InstallOptions, recordings: LatencyRecordingRules
             f"{TEMPLATE_SUBJECT}: "
             "p95 of round trips while"
             " {{ $labels.app }} is open is {{ $value | humanizeDuration }}, and at least"
-            f" {thresholds.slow_users:g} users of the template are"
-            f" {slow_description(thresholds.latency_critical, thresholds)}."
+            f" {thresholds.slow_users:g} users of the template have a p95 of"
+            f" {high_latency(thresholds.latency_critical, thresholds)}."
         ),
         rationale="Only Coder's red step counts for an app, and three users exclude one bad connection.",
         thresholds=("latency_critical", "latency_increase_factor", "slow_users"),
@@ -150,13 +154,13 @@ def _user_latency_persistent(options: InstallOptions) -> Alert:
     )
     return Alert(
         name="CoderInsightsUserLatencyPersistent",
-        expr=f"{median} > {thresholds.latency_critical:g}",
+        expr=f"{median} >= {thresholds.latency_critical:g}",
         for_="6h",
         severity=Severity.INFO,
         summary="A user has had a slow connection for days.",
         description=(
             f"{TEMPLATE_SUBJECT}: "
-            "the median round trip of"
+            "the p50 of"
             " {{ $labels.username }} over 7 days is {{ $value | humanizeDuration }}."
         ),
         rationale="The median of a week excludes single bad days; one slow user needs help, not a page.",

@@ -1,8 +1,8 @@
 """Recorded latency series: from agent reports, or from Coder's percentiles of today without reports.
 
-Slow users are above a latency step and far above their usual latency. Distant users are always slow, and at
-night they can be the only users; both is normal. The usual latency is the median of the window of 30 days.
-Without that window, every user above a step counts as slow.
+A user is slow when the p50 is 300 ms or more, as on Coder's page and on the dashboards. Alerts leave out slow
+users whose p50 is usual for them: distant users are always slow, and at night they can be the only users. The
+usual latency is the p50 of the window of 30 days. Without that window, every slow user counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.catalogue import LATENCY_BUCKETS
 from insights_exporter.metrics.family import USER_LABELS
 
-__all__ = ["THRESHOLD_BY_STEP", "LatencyRecordingRules", "slow_description"]
+__all__ = ["THRESHOLD_BY_STEP", "LatencyRecordingRules", "high_latency"]
 
 THRESHOLD_BY_STEP: Final = {
     "warning": "latency_warning",
@@ -28,6 +28,7 @@ THRESHOLD_BY_STEP: Final = {
 """Thresholds by value of the label ``step``."""
 
 _RANGE: Final = "15m"
+_QUANTILES: Final = {"p50": "0.5", "p95": "0.95"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,14 @@ class LatencyRecordingRules:
         """Return the rules in order of evaluation."""
         return (
             self.agents_reporting(),
-            self.reported_user_p95(),
-            self.user_p95(),
+            *(self.reported_user_latency(statistic) for statistic in _QUANTILES),
+            *(self.user_latency(statistic) for statistic in _QUANTILES),
             self.user_baseline(),
             self.reported_template_p95(),
             self.template_p95(),
             self.measured_users(),
             *(self.slow_users(step) for step in THRESHOLD_BY_STEP),
+            self.high_p95_users(),
             self.app_p95(),
             self.app_users(),
             self.relay_p50(),
@@ -62,25 +64,25 @@ class LatencyRecordingRules:
             description="Present while agent reports are read; they replace Coder's percentiles.",
         )
 
-    def reported_user_p95(self) -> RecordingRule:
-        """Return the p95 of each user from agent reports."""
+    def reported_user_latency(self, statistic: str) -> RecordingRule:
+        """Return the p50 or p95 of each user from agent reports."""
         return RecordingRule(
-            name="template_user:coder_insights_connection_latency_seconds:p95_15m",
-            expr=_quantile_expr("0.95", self._reported_buckets(_RANGE)),
+            name=f"template_user:coder_insights_connection_latency_seconds:{statistic}_15m",
+            expr=_quantile_expr(_QUANTILES[statistic], self._reported_buckets(_RANGE)),
             labels=self._user_labels,
-            description="95th percentile of a user's reported round trips over 15 minutes.",
+            description=f"{statistic} of a user's reported round trips over 15 minutes.",
         )
 
-    def user_p95(self) -> RecordingRule:
-        """Return the p95 of each user from the best available source."""
-        today = self._query.latest(
-            catalogue.USER_LATENCY_P95, window="today", username=not_equal(catalogue.OTHER)
-        )
+    def user_latency(self, statistic: str) -> RecordingRule:
+        """Return the p50 or p95 of each user from the best available source."""
+        family = catalogue.USER_LATENCY_P50 if statistic == "p50" else catalogue.USER_LATENCY_P95
+        today = self._query.latest(family, window="today", username=not_equal(catalogue.OTHER))
+        reported = self.reported_user_latency(statistic).selector(self._query)
         return RecordingRule(
-            name="template_user:coder_insights_latency_seconds:p95",
-            expr=f"{self.reported_user_p95().selector(self._query)}\nor\n{self._unless_reporting(str(today))}",
+            name=f"template_user:coder_insights_latency_seconds:{statistic}",
+            expr=f"{reported}\nor\n{self._unless_reporting(str(today))}",
             labels=self._user_labels,
-            description="The same; without agent reports, the user's p95 of today.",
+            description=f"The same; without agent reports, the user's {statistic} of today.",
         )
 
     def user_baseline(self) -> RecordingRule:
@@ -92,7 +94,7 @@ class LatencyRecordingRules:
             name="template_user:coder_insights_latency_seconds:usual",
             expr=str(median),
             labels=self._user_labels,
-            description="Median round trip of a user over 30 days; one bad day does not change it.",
+            description="p50 of a user over 30 days; one bad day does not change it.",
         )
 
     def reported_template_p95(self) -> RecordingRule:
@@ -121,45 +123,63 @@ class LatencyRecordingRules:
         return RecordingRule(
             name="template:coder_insights_latency_seconds:users",
             expr=(
-                f"{self._count_by_template(self.reported_user_p95().selector(self._query))}\n"
-                f"or\n{self._unless_reporting(str(self._window_buckets('today', 'p95', le='+Inf')))}"
+                f"{self._count_by_template(self.reported_user_latency('p50').selector(self._query))}\n"
+                f"or\n{self._unless_reporting(str(self._window_buckets('today', 'p50', le='+Inf')))}"
             ),
             labels=self.options.template_labels,
             description="Users of a template with a known latency.",
         )
 
     def slow_users(self, step: str) -> RecordingRule:
-        """Return the number of users above a step and above their usual latency."""
+        """Return the number of users whose p50 is above a step and above its usual value."""
         thresholds = self.options.thresholds
         threshold: float = getattr(thresholds, THRESHOLD_BY_STEP[step])
-        current, baseline = (rule.selector(self._query) for rule in (self.user_p95(), self.user_baseline()))
-        slow_users = (
-            f"{current} > {threshold:g}\n"
-            f"unless\n{current} <= {thresholds.latency_increase_factor:g} * {baseline}"
-        )
         return RecordingRule(
             name="template:coder_insights_latency_seconds:slow_users",
-            expr=(
-                f"{self._count_by_template(slow_users)}\n"
-                f"or\n0 * {self._count_by_template(current)}\n"
-                f"or\n{self._slow_users_without_names(threshold)}"
-            ),
+            expr=self._users_above("p50", threshold),
             labels=(*self.options.template_labels, "step"),
             const_labels={"step": step},
-            description=f"Slow users of a template: p95 {slow_description(threshold, thresholds)}.",
+            description=f"Users of a template whose p50 is {high_latency(threshold, thresholds)}.",
         )
 
-    def _slow_users_without_names(self, threshold: float) -> str:
-        """Return the number of slow users minus the number of usually slow users."""
+    def high_p95_users(self) -> RecordingRule:
+        """Return the number of users whose p95 is high and above their usual latency."""
+        thresholds = self.options.thresholds
+        return RecordingRule(
+            name="template:coder_insights_latency_seconds:high_p95_users",
+            expr=self._users_above("p95", thresholds.latency_critical),
+            labels=self.options.template_labels,
+            description=(
+                f"Users of a template whose p95 is {high_latency(thresholds.latency_critical, thresholds)}."
+            ),
+        )
+
+    def _users_above(self, statistic: str, threshold: float) -> str:
+        factor = self.options.thresholds.latency_increase_factor
+        current, baseline = (
+            rule.selector(self._query) for rule in (self.user_latency(statistic), self.user_baseline())
+        )
+        users = f"{current} >= {threshold:g}\nunless\n{current} <= {factor:g} * {baseline}"
+        return (
+            f"{self._count_by_template(users)}\n"
+            f"or\n0 * {self._count_by_template(current)}\n"
+            f"or\n{self._users_above_without_names(statistic, threshold)}"
+        )
+
+    def _users_above_without_names(self, statistic: str, threshold: float) -> str:
+        """Return the number of users above a threshold minus those who usually are."""
         baseline_limit = threshold / self.options.thresholds.latency_increase_factor
         baseline_bound = max(
             (bucket_bound for bucket_bound in LATENCY_BUCKETS if bucket_bound <= baseline_limit),
             default=LATENCY_BUCKETS[0],
         )
         slow_today, slow_baseline = (
-            f"({self._window_buckets(window, statistic, le='+Inf')}"
-            f"\n- {self._window_buckets(window, statistic, le=repr(float(bound)))})"
-            for window, statistic, bound in (("today", "p95", threshold), ("30d", "p50", baseline_bound))
+            f"({self._window_buckets(window, window_statistic, le='+Inf')}"
+            f"\n- {self._window_buckets(window, window_statistic, le=repr(float(bound)))})"
+            for window, window_statistic, bound in (
+                ("today", statistic, threshold),
+                ("30d", "p50", baseline_bound),
+            )
         )
         return self._unless_reporting(f"(clamp_min({slow_today}\n- {slow_baseline}, 0)\nor\n{slow_today})")
 
@@ -216,10 +236,10 @@ class LatencyRecordingRules:
         return f"count by ({', '.join(self.options.template_labels)}) ({users})"
 
 
-def slow_description(threshold_seconds: float, thresholds: Thresholds) -> str:
-    """Return the definition of a slow user in words."""
+def high_latency(threshold_seconds: float, thresholds: Thresholds) -> str:
+    """Return what alerts call a high latency of a user, in words."""
     factor = thresholds.latency_increase_factor
-    return f"above {1000 * threshold_seconds:g} ms and {factor:g} times their usual latency"
+    return f"{1000 * threshold_seconds:g} ms or more and above {factor:g} times their usual p50"
 
 
 def _quantile_expr(quantile: str, buckets: Expr) -> str:

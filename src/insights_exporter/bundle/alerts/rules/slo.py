@@ -8,7 +8,7 @@ from insights_exporter.bundle.alerts.install_options import InstallOptions
 from insights_exporter.bundle.alerts.model import Alert, PanelLink, RecordingRule, RuleGroup, Severity
 from insights_exporter.bundle.alerts.rules.latency_recording_rules import (
     LatencyRecordingRules,
-    slow_description,
+    high_latency,
 )
 from insights_exporter.bundle.promql import share
 from insights_exporter.bundle.registry import DEPLOYMENT_OVERVIEW
@@ -86,8 +86,8 @@ def _budget_burn(options: InstallOptions, *, fast: bool) -> Alert:
             else "The monthly latency budget is used up before the end of the month."
         ),
         description=(
-            "{{ $value | humanizePercentage }} of users"
-            f" {slow_description(thresholds.objective_latency, thresholds)}, in the short and in the long"
+            "{{ $value | humanizePercentage }} of users have a p50 of"
+            f" {high_latency(thresholds.objective_latency, thresholds)}, in the short and in the long"
             f" window. The objective allows {1 - thresholds.objective:.2%}."
         ),
         rationale=(

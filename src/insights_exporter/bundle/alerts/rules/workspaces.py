@@ -1,4 +1,4 @@
-"""Rules on workspaces and their agents: idle ones, failed builds, lost agents."""
+"""Rules on workspaces and their agents: idle ones, used up quotas, failed builds, lost agents."""
 
 from __future__ import annotations
 
@@ -34,8 +34,12 @@ def group(options: InstallOptions) -> RuleGroup:
         slug="workspaces",
         title="Workspaces",
         interval="1m",
-        recordings=(running, idle, failed, total),
-        alerts=(_idle_growing(options, idle, running), _builds_failing(options, failed, total)),
+        recordings=(running, idle, failed, total, _coderd_builds(options)),
+        alerts=(
+            _idle_growing(options, idle, running),
+            _quota_used_up(options),
+            _builds_failing(options, failed, total),
+        ),
     )
 
 
@@ -88,6 +92,21 @@ def _total_workspaces(options: InstallOptions) -> RecordingRule:
     )
 
 
+def _coderd_builds(options: InstallOptions) -> RecordingRule:
+    """Return the builds that each coderd counted, without a series per workspace.
+
+    A series per workspace and version starts at 1, so that its increase misses the first build. The rule has
+    no result unless Prometheus scrapes coderd, which has a job of its own.
+    """
+    labels = (*options.target_labels, "instance", "template_name", "workspace_transition", "status")
+    return RecordingRule(
+        name="instance:coderd_workspace_builds_total:sum",
+        expr=f"sum by ({', '.join(labels)}) (coderd_workspace_builds_total)",
+        labels=labels,
+        description="Builds that coderd's provisioners finished; absent unless Prometheus scrapes coderd.",
+    )
+
+
 def _idle_growing(options: InstallOptions, idle: RecordingRule, running: RecordingRule) -> Alert:
     thresholds, query = options.thresholds, options.query
     idle_selector, running_selector = idle.selector(query), running.selector(query)
@@ -113,6 +132,28 @@ def _idle_growing(options: InstallOptions, idle: RecordingRule, running: Recordi
     )
 
 
+def _quota_used_up(options: InstallOptions) -> Alert:
+    thresholds = options.thresholds
+    # Groups of an organization overlap, so the one with most of such members stands for all.
+    members = options.query.latest(catalogue.GROUP_MEMBERS_AT_BUDGET)
+    return Alert(
+        name="CoderInsightsQuotaUsedUp",
+        expr=(
+            f"{members.max(*options.target_labels, 'organization_name')} >= {thresholds.members_at_budget:g}"
+        ),
+        for_="1h",
+        severity=Severity.WARNING,
+        summary="Several members of a group have used up their quota.",
+        description=(
+            'Organization {{ $labels.organization_name }}: {{ printf "%.0f" $value }} members of a group have'
+            " workspaces that cost as much as their budget or more. They cannot start further workspaces."
+        ),
+        rationale="An hour excludes workspaces that are stopped or deleted soon.",
+        thresholds=("members_at_budget",),
+        panel=PanelLink(CAPACITY_PLANNING.slug, "Budgets of groups", {"organizations": "organization_name"}),
+    )
+
+
 def _builds_failing(options: InstallOptions, failed: RecordingRule, total: RecordingRule) -> Alert:
     thresholds, query = options.thresholds, options.query
     return Alert(
@@ -132,7 +173,7 @@ def _builds_failing(options: InstallOptions, failed: RecordingRule, total: Recor
         ),
         rationale="Half an hour covers a retry; a quarter excludes mistakes of single users.",
         thresholds=("failed_workspaces_share", "failed_workspaces"),
-        panel=PanelLink(CAPACITY_PLANNING.slug, "Workspaces by status", TEMPLATES_VARIABLES),
+        panel=PanelLink(CAPACITY_PLANNING.slug, "Latest builds by template", TEMPLATES_VARIABLES),
     )
 
 
