@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -12,8 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from insights_exporter import __version__
+from insights_exporter.argument_types import (
+    day,
+    duration,
+    listen_address,
+    metrics_path,
+    port,
+    positive_seconds,
+)
 from insights_exporter.config.schema import CONFIG_VARIABLE
-from insights_exporter.config.types import parse_duration
 from insights_exporter.errors import ConfigError
 from insights_exporter.logging import Redactor
 
@@ -21,8 +27,6 @@ if TYPE_CHECKING:
     from insights_exporter.commands import Override
 
 __all__ = ["main"]
-
-MAX_PORT = 65535
 
 USAGE_ERROR: Final = 2
 """Exit code of an invalid configuration or command line."""
@@ -42,14 +46,13 @@ LOG_LEVELS: Final = {
 LOG_FORMATS: Final = {"logfmt": "text", "text": "text", "json": "json"}
 """Formats of ``--log.format``; Prometheus calls the text format ``logfmt``."""
 
-RESERVED_PATHS: Final = ("/", "/config", "/-/healthy", "/-/ready", "/-/reload")
-"""Paths of other pages, which ``--web.telemetry-path`` must not replace."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    options = _build_parser(with_bundle="bundle" in arguments).parse_args(arguments)
+    options = _build_parser(
+        with_bundle="bundle" in arguments, with_backfill="backfill" in arguments
+    ).parse_args(arguments)
     try:
         return int(options.run(options))
     except ConfigError as error:
@@ -64,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _build_parser(*, with_bundle: bool) -> argparse.ArgumentParser:
+def _build_parser(*, with_bundle: bool, with_backfill: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="insights-exporter",
         description="Exports Coder's Template Insights to Prometheus and OpenTelemetry.",
@@ -77,6 +80,12 @@ def _build_parser(*, with_bundle: bool) -> argparse.ArgumentParser:
             "check", help="check connectivity, TLS, token, permissions, version and data of a deployment"
         )
     )
+    _add_report(
+        subparsers.add_parser("report", help="write a usage report of a month, a quarter or other days")
+    )
+    backfill = subparsers.add_parser("backfill", help="write the usage of past days for Prometheus")
+    if with_backfill:
+        _add_backfill(backfill)
     _add_token(subparsers.add_parser("token", help="rotate the session token"))
     _add_demo(subparsers.add_parser("demo", help="run the exporter against a simulated Coder"))
     _add_simulate(subparsers.add_parser("simulate", help="run a simulated Coder"))
@@ -111,7 +120,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--web.listen-address",
         dest="listen_address",
-        type=_listen_address,
+        type=listen_address,
         metavar="[HOST]:PORT",
         help="sets server.host and server.port; an empty host listens on all addresses",
     )
@@ -124,7 +133,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--web.telemetry-path",
         dest="metrics_path",
-        type=_metrics_path,
+        type=metrics_path,
         default="/metrics",
         metavar="PATH",
         help="path of the metrics; default: %(default)s",
@@ -136,29 +145,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--log.format", dest="log_format", choices=LOG_FORMATS, help="sets log.format; logfmt is text"
     )
     parser.set_defaults(run=_run)
-
-
-def _listen_address(text: str) -> tuple[str, str]:
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
-    if not colon or not port.isdecimal() or (":" in host and not text.startswith("[")):
-        raise argparse.ArgumentTypeError(
-            f'expected [HOST]:PORT such as ":9766" or "[::1]:9766", got "{text}"'
-        )
-    return host or "0.0.0.0", port  # noqa: S104  # An empty host means all addresses, as in other exporters.
-
-
-def _metrics_path(text: str) -> str:
-    if (
-        not text.startswith("/")
-        or text in RESERVED_PATHS
-        or not text.isprintable()
-        or set(text) & set("{}?# ")
-    ):
-        raise argparse.ArgumentTypeError(
-            f'expected a path such as "/metrics", and none of {", ".join(RESERVED_PATHS)}, got "{text}"'
-        )
-    return text
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -206,6 +192,78 @@ def _check(options: argparse.Namespace) -> int:
     return asyncio.run(commands.check(options.config, json=options.json, poll=not options.no_poll))
 
 
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Reads the usage of a period from Coder and writes a report, compared with the period before. "
+        "Exit codes: 0 written, 1 Coder or the file system failed and nothing was written, 2 invalid "
+        "configuration or period."
+    )
+    _add_config_option(parser)
+    period = parser.add_mutually_exclusive_group(required=True)
+    period.add_argument(
+        "--month", metavar="MONTH", help='month such as 2026-10, or "previous" for the last complete month'
+    )
+    period.add_argument(
+        "--quarter",
+        metavar="QUARTER",
+        help='quarter such as 2026-Q3, or "previous" for the last complete one',
+    )
+    period.add_argument("--from", dest="first_day", type=day, metavar="DAY", help="first day, as YYYY-MM-DD")
+    parser.add_argument(
+        "--to", dest="last_day", type=day, metavar="DAY", help="last day, with --from; default: today"
+    )
+    parser.add_argument(
+        "--format", choices=("html", "csv", "json"), default="html", help="format; default: %(default)s"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="PATH",
+        help="file, folder for a file named after the period, or - for standard output; with csv the folder "
+        "of the tables; {period} stands for the period; default: coder-usage-{period} in the current folder",
+    )
+    parser.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from insights_exporter import commands  # noqa: PLC0415  # Loaded by this command only.
+    from insights_exporter.report import (  # noqa: PLC0415  # As above.
+        PeriodRequest,
+        ReportFormat,
+        ReportOutput,
+    )
+
+    request = PeriodRequest(
+        month=options.month,
+        quarter=options.quarter,
+        first_day=options.first_day,
+        last_day=options.last_day,
+    )
+    output = ReportOutput(ReportFormat(options.format), options.output)
+    return asyncio.run(commands.report(options.config, request, output))
+
+
+def _add_backfill(parser: argparse.ArgumentParser) -> None:
+    from insights_exporter.backfill.options import (  # noqa: PLC0415  # Loaded by this command only.
+        add_arguments,
+    )
+
+    parser.description = (
+        "Requests past days from Coder and writes the series that the exporter would have served. "
+        "The same command continues an interrupted run. Exit codes: 0 written, 1 Coder or the output failed "
+        "and the written days are kept, 2 invalid configuration or options."
+    )
+    _add_config_option(parser)
+    add_arguments(parser)
+    parser.set_defaults(run=_backfill)
+
+
+def _backfill(options: argparse.Namespace) -> int:
+    from insights_exporter import commands  # noqa: PLC0415  # Loaded by this command only.
+    from insights_exporter.backfill.options import options_from_args  # noqa: PLC0415  # As above.
+
+    return asyncio.run(commands.backfill(options.config, options_from_args(options)))
+
+
 def _add_token(parser: argparse.ArgumentParser) -> None:
     subparsers = parser.add_subparsers(required=True, metavar="action")
     rotate = subparsers.add_parser(
@@ -218,13 +276,13 @@ def _add_token(parser: argparse.ArgumentParser) -> None:
     _add_config_option(rotate)
     rotate.add_argument(
         "--lifetime",
-        type=_duration,
+        type=duration,
         metavar="DURATION",
         help="lifetime of the new token, such as 90d; default: the lifetime of the old token",
     )
     rotate.add_argument(
         "--revoke-delay",
-        type=_duration,
+        type=duration,
         default=5.0,
         metavar="DURATION",
         help="time from the replacement of the file to the revocation of the old token, in which exporters "
@@ -232,29 +290,6 @@ def _add_token(parser: argparse.ArgumentParser) -> None:
     )
     rotate.add_argument("--dry-run", action="store_true", help="print what would be done")
     rotate.set_defaults(run=_rotate_token)
-
-
-def _duration(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'expected a duration such as "90d" or "5s", got "{text}"') from None
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > MAX_PORT:
-        raise argparse.ArgumentTypeError(f'expected a port from 0 to {MAX_PORT}, got "{text}"')
-    return int(text)
-
-
-def _positive_seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f'expected seconds > 0, got "{text}"')
-    return seconds
 
 
 def _rotate_token(options: argparse.Namespace) -> int:
@@ -273,12 +308,12 @@ def _rotate_token(options: argparse.Namespace) -> int:
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     _add_size_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="listen address of all servers")
-    parser.add_argument("--port", type=_port, default=9766, help="port of the exporter; 0 for any free port")
+    parser.add_argument("--port", type=port, default=9766, help="port of the exporter; 0 for any free port")
     parser.add_argument(
-        "--coder-port", type=_port, default=0, help="port of the simulated Coder; 0 for any free port"
+        "--coder-port", type=port, default=0, help="port of the simulated Coder; 0 for any free port"
     )
     _add_metrics_port_option(parser)
-    parser.add_argument("--interval", type=_positive_seconds, default=60.0, help="seconds between polls")
+    parser.add_argument("--interval", type=positive_seconds, default=60.0, help="seconds between polls")
     parser.set_defaults(run=_demo)
 
 
@@ -292,7 +327,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
     _add_size_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="listen address")
-    parser.add_argument("--port", type=_port, default=3000, help="port; 0 for any free port")
+    parser.add_argument("--port", type=port, default=3000, help="port; 0 for any free port")
     _add_metrics_port_option(parser)
     parser.add_argument(
         "--postgres",
@@ -326,7 +361,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
 def _add_metrics_port_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics-port",
-        type=_port,
+        type=port,
         default=0,
         help="port of the simulated Coder's own metrics; 0 for any free port",
     )

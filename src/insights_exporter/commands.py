@@ -1,4 +1,4 @@
-"""The commands `run`, `check` and `token rotate`; none of them loads the simulator."""
+"""The commands `run`, `check`, `report`, `backfill` and `token rotate`; none of them loads the simulator."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -25,6 +26,7 @@ from insights_exporter.config.loading import load
 from insights_exporter.config.schema import environment_variable
 from insights_exporter.config.secret_settings import exposed_secret_files
 from insights_exporter.config.settings import Settings
+from insights_exporter.errors import ConfigError, ExporterError, UpstreamError
 from insights_exporter.interpreter_tuning import tune_gc_and_gil
 from insights_exporter.metrics import catalogue
 from insights_exporter.privacy import load_username_policy
@@ -32,9 +34,23 @@ from insights_exporter.snapshot import Snapshot
 from insights_exporter.telemetry import Telemetry
 from insights_exporter.token_rotation import RotationError, TokenRotation
 
+if TYPE_CHECKING:
+    from insights_exporter.backfill.options import BackfillOptions
+    from insights_exporter.report import PeriodRequest, ReportOutput
+
 logger = structlog.stdlib.get_logger(__name__)
 
-__all__ = ["Override", "check", "configure_logging", "load_settings", "print_line", "rotate_token", "run"]
+__all__ = [
+    "Override",
+    "backfill",
+    "check",
+    "configure_logging",
+    "load_settings",
+    "print_line",
+    "report",
+    "rotate_token",
+    "run",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +125,60 @@ async def check(config: Path | None, *, json: bool, poll: bool) -> int:
     if json:
         print_line(checks.format_json(findings))
     return int(checks.worst(findings))
+
+
+async def report(config: Path | None, request: PeriodRequest, output: ReportOutput) -> int:
+    """Write the report of a period; return 1 if Coder or the file system failed."""
+    from insights_exporter.report import (  # noqa: PLC0415  # Loaded by this command only.
+        WriteError,
+        create_report,
+        patient_settings,
+    )
+
+    settings = load_settings(config, os.environ)
+    configure_logging(settings, min_level=logging.CRITICAL)
+    output.check()
+    clock = SystemClock()
+    try:
+        async with CoderClient(
+            patient_settings(settings.coder),
+            clock=clock,
+            include_server_text=settings.privacy.shows_usernames,
+        ) as client:
+            document = await create_report(client, settings, request, clock=clock)
+        target = output.write(document)
+    except (UpstreamError, WriteError) as error:
+        redact = exporter_logging.Redactor(exporter_logging.secret_sources(settings))
+        sys.stderr.write(f"report failed: {redact(str(error))}\n")
+        return 1
+    sys.stderr.writelines(f"{note}\n" for note in document.notes)
+    if target is not None:
+        print_line(f"{target}: report of {document.period.title}")
+    return 0
+
+
+async def backfill(config: Path | None, options: BackfillOptions) -> int:
+    """Write the past of the deployment; return 1 if Coder or the output failed."""
+    from insights_exporter.backfill import command  # noqa: PLC0415  # Loaded by this command only.
+
+    settings = load_settings(config, os.environ)
+    configure_logging(settings, min_level=logging.CRITICAL)
+    clock = SystemClock()
+    try:
+        async with CoderClient(
+            settings.coder, clock=clock, include_server_text=settings.privacy.shows_usernames
+        ) as client:
+            await command.backfill(client, settings, options, clock=clock, report=print_line)
+    except ConfigError:
+        raise
+    except asyncio.CancelledError:
+        sys.stderr.write("backfill stopped: interrupted. The same command continues.\n")
+        raise
+    except ExporterError as error:
+        redact = exporter_logging.Redactor(exporter_logging.secret_sources(settings))
+        sys.stderr.write(f"backfill stopped: {redact(str(error))}\n")
+        return 1
+    return 0
 
 
 async def rotate_token(

@@ -32,9 +32,13 @@ class Filters:
 
     def allows_template(self, key: TemplateKey) -> bool:
         """Return whether the template is exported: both its organization and its name must be allowed."""
-        if not _is_allowed(self.settings.organizations, key.organization_name):
+        if not self.allows_organization(key.organization_name):
             return False
         return _is_allowed(self.settings.templates, key.template_name, key.organization_name)
+
+    def allows_organization(self, name: str) -> bool:
+        """Return whether the organization is exported."""
+        return _is_allowed(self.settings.organizations, name)
 
     def allows_user(self, username: str) -> bool:
         """Return whether the user is exported."""

@@ -52,7 +52,9 @@ class Application:
         self._serve_http = serve_http
         self._metrics_path = metrics_path
         self._clock = clock or SystemClock()
-        self.self_metrics = SelfMetrics(poll_interval=settings.poll.interval)
+        self.self_metrics = SelfMetrics(
+            poll_interval=settings.poll.interval, max_api_time_ratio=settings.poll.max_api_time_ratio
+        )
         self.telemetry: Telemetry = FanOutTelemetry(self.self_metrics, LoggingTelemetry())
         self._dependencies = Dependencies(
             clock=self._clock,
@@ -164,7 +166,9 @@ class Application:
             rollback.pop_all()
         self._settings, self._web_config, self._runtime = settings, web_config, new
         self._app_context = self._create_app_context(new)
-        self.telemetry.config_applied(poll_interval=settings.poll.interval)
+        self.telemetry.config_applied(
+            poll_interval=settings.poll.interval, max_api_time_ratio=settings.poll.max_api_time_ratio
+        )
         self._on_reload(settings)
         self._watch_task(new.start_polling())
         await old.retire()

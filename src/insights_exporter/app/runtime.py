@@ -24,15 +24,18 @@ from insights_exporter.clock import Clock
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.metrics_client import MetricsClient
 from insights_exporter.config.settings import AgentStatsSource, Settings
+from insights_exporter.insights.budget import ApiTimeBudget
 from insights_exporter.landing_page import CollectorState, ExporterStatus, LandingPage, ViewOptions
 from insights_exporter.metrics.cardinality import StickySelection
+from insights_exporter.metrics.derivation_cache import DerivationCache
 from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.otlp import OtlpPusher, SelfMetricsSource
 from insights_exporter.privacy import Filters, UsernamePolicy, load_username_policy
 from insights_exporter.server import HtmlPage
+from insights_exporter.small_groups import suppress_small_groups
 from insights_exporter.snapshot import AgentStats, Snapshot, Timestamped
-from insights_exporter.telemetry import Telemetry
+from insights_exporter.telemetry import FanOutTelemetry, Telemetry
 
 __all__ = ["Dependencies", "Runtime"]
 
@@ -72,6 +75,8 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.snapshot: Snapshot | None = None
+        """What was collected last; nothing shows it but through ``_visible_snapshot``."""
+        self._visible_snapshot: Snapshot | None = None
         self._dependencies = dependencies
         username_policy = load_username_policy(settings.privacy)
         state = state if state is not None else PollerState()
@@ -90,11 +95,13 @@ class Runtime:
             utc_offset=settings.insights.utc_offset,
         )
         self._landing_page = LandingPage(view_options)
+        self._suppressed_parts = DerivationCache()
         self._publish_lock = asyncio.Lock()
+        api_time = ApiTimeBudget.create(settings.poll)
         self._client = CoderClient(
             settings.coder,
             clock=dependencies.clock,
-            telemetry=dependencies.telemetry,
+            telemetry=FanOutTelemetry(dependencies.telemetry, api_time),
             include_server_text=settings.privacy.shows_usernames,
         )
         self._metrics_client = self._create_metrics_client()
@@ -110,6 +117,7 @@ class Runtime:
                 None if self._agent_stats_collector is None else self._agent_stats_collector.current()
             ),
             state=state,
+            api_time=api_time,
         )
         self._stop = asyncio.Event()
         self._poll_task: asyncio.Task[None] | None = None
@@ -165,8 +173,12 @@ class Runtime:
             await self._publish_locked(self._with_newest_agent_stats(snapshot))
 
     async def _publish_locked(self, snapshot: Snapshot) -> None:
-        await self.exposition.publish(snapshot)
-        self.snapshot = snapshot
+        suppressed = await asyncio.to_thread(
+            suppress_small_groups, snapshot, self.settings.privacy.min_group_size, self._suppressed_parts
+        )
+        await self.exposition.publish(suppressed.snapshot)
+        self.snapshot, self._visible_snapshot = snapshot, suppressed.snapshot
+        self._dependencies.telemetry.small_groups_withheld(suppressed.withheld)
 
     def _with_newest_agent_stats(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot with a reading that was published while the snapshot waited for the lock."""
@@ -239,6 +251,7 @@ class Runtime:
             inventory=lambda: self.poller.state.last_inventory,
             identity=self.settings.coder.url,
             interval=self.settings.agent_stats.interval,
+            by_client=self.settings.agent_stats.by_client,
             clock=self._dependencies.clock,
             telemetry=self._dependencies.telemetry,
             on_state_rejected=on_state_rejected,
@@ -271,7 +284,7 @@ class Runtime:
 
     async def landing_page(self) -> HtmlPage:
         """Return the rendered landing page."""
-        return await self._landing_page.render(self.snapshot, self._page_status())
+        return await self._landing_page.render(self._visible_snapshot, self._page_status())
 
     def _page_status(self) -> ExporterStatus:
         insights = self.snapshot.insights if self.snapshot else None

@@ -52,11 +52,11 @@ class LatencySegment:
     width: float
 
 
-def bar_chart(bars: Sequence[Bar]) -> BarChart:
+def bar_chart(bars: Sequence[Bar], width: int = _WIDTH) -> BarChart:
     """Return the chart of bars, oldest first; the highest bar fills the plot."""
     max_value = max((bar.value or 0 for bar in bars), default=0) or 1
-    step = _WIDTH / max(len(bars), 1)
-    return BarChart([_bar_shape(bar, index, step, max_value) for index, bar in enumerate(bars)])
+    step = width / max(len(bars), 1)
+    return BarChart([_bar_shape(bar, index, step, max_value) for index, bar in enumerate(bars)], width)
 
 
 def _bar_shape(bar: Bar, index: int, step: float, max_value: int) -> BarShape:

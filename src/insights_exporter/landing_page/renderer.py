@@ -10,7 +10,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from insights_exporter.landing_page import charts, formatting
@@ -25,7 +25,7 @@ from insights_exporter.landing_page.view_model import (
 from insights_exporter.server import BASE_CONTENT_SECURITY_POLICY, HtmlPage
 from insights_exporter.snapshot import Snapshot
 
-__all__ = ["CONTENT_SECURITY_POLICY", "LandingPage", "split_templates"]
+__all__ = ["CONTENT_SECURITY_POLICY", "PALETTE", "LandingPage", "create_environment", "split_templates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,10 @@ class PanelLimits:
 
 PANEL_LIMITS: Final = PanelLimits()
 
-_STYLESHEET: Final = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+PALETTE: Final = files(__package__).joinpath("palette.css").read_text(encoding="utf-8")
+"""Stylesheet of the colours, light and dark; print is always light."""
+
+_STYLESHEET: Final = PALETTE + files(__package__).joinpath("style.css").read_text(encoding="utf-8")
 
 CONTENT_SECURITY_POLICY: Final = (
     f"{BASE_CONTENT_SECURITY_POLICY}; form-action 'none'; "
@@ -50,10 +53,13 @@ CONTENT_SECURITY_POLICY: Final = (
 """Content-Security-Policy of the page: the stylesheet by its hash, no script, no other source."""
 
 
-def _create_environment() -> Environment:
-    """Return the jinja2 environment: autoescape on, undefined names are errors."""
+def create_environment(loader: BaseLoader) -> Environment:
+    """Return a jinja2 environment with all filters and functions that ``macros.html`` needs.
+
+    Autoescape is on, undefined names are errors.
+    """
     environment = Environment(
-        loader=PackageLoader(__package__),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         finalize=formatting.replace_control_characters,
@@ -75,14 +81,21 @@ def _create_environment() -> Environment:
         "bar_chart": charts.bar_chart,
         "latency_band": formatting.latency_band,
         "latency_segments": charts.latency_segments,
-        "limits": PANEL_LIMITS,
         "meter_width": charts.meter_width,
-        "stylesheet": Markup(_STYLESHEET),  # noqa: S704  # A file of this package.
     }
     return environment
 
 
-_ENVIRONMENT: Final = _create_environment()
+def _create_page_environment() -> Environment:
+    environment = create_environment(PackageLoader(__package__))
+    environment.globals |= {
+        "limits": PANEL_LIMITS,
+        "stylesheet": Markup(_STYLESHEET),  # noqa: S704  # Files of this package.
+    }
+    return environment
+
+
+_ENVIRONMENT: Final = _create_page_environment()
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,8 +111,8 @@ class TemplateModel:
     user_activity: Sequence[tuple[DisplayName, float]] = ()
     parameters: Sequence[ParameterCounts] = ()
     deprecated: bool = False
-    running_workspaces: int = 0
-    workspaces: int = 0
+    running_workspaces: int | None = 0
+    workspaces: int | None = 0
 
     @property
     def anchor(self) -> str:
@@ -155,6 +155,7 @@ class PageModel:
     seats: int | None = None
     collection_enabled: bool | None = None
     has_inventory: bool = False
+    withholds_workspaces: bool = False
     has_deployment: bool = False
 
     @property
@@ -186,7 +187,9 @@ def build_page_model(snapshot: Snapshot, options: ViewOptions) -> PageModel:
             )
         for usage in insights.templates:
             if usage.key is not None:
-                workspace_counts = counts_by_template.get(usage.key, (0, 0))
+                # With few owners the number is withheld, which is not 0.
+                is_withheld = inventory is not None and usage.key in inventory.withheld_templates
+                workspace_counts = (None, None) if is_withheld else counts_by_template.get(usage.key, (0, 0))
                 templates.append(
                     _build_template_model(
                         usage, templates_by_key.get(usage.key), workspace_counts, options, today
@@ -211,6 +214,7 @@ def build_page_model(snapshot: Snapshot, options: ViewOptions) -> PageModel:
         seats=_seats(seats.license_limits) if seats else None,
         collection_enabled=snapshot.insights.value.collection_enabled if snapshot.insights else None,
         has_inventory=inventory is not None,
+        withholds_workspaces=inventory is not None and bool(inventory.withheld_templates),
         has_deployment=seats is not None,
     )
 
@@ -218,7 +222,7 @@ def build_page_model(snapshot: Snapshot, options: ViewOptions) -> PageModel:
 def _build_template_model(
     usage: TemplateUsage,
     template: Template | None,
-    workspace_counts: tuple[int, int],
+    workspace_counts: tuple[int | None, int | None],
     options: ViewOptions,
     today: date,
 ) -> TemplateModel:
