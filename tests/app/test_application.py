@@ -73,6 +73,23 @@ async def test_collect_parameter_selects_collectors(exporter: Exporter) -> None:
     assert catalogue.BUILD_INFO.name not in text
 
 
+async def test_limit_of_coders_time_postpones_requests() -> None:
+    """The durations of all requests count; the data of today is complete."""
+
+    def limit(settings: Settings) -> Settings:
+        poll = settings.poll.model_copy(update={"max_api_time_ratio": 1e-9})
+        return settings.model_copy(update={"poll": poll})
+
+    async with run_exporter(limit) as exporter:
+        await wait_until(exporter.is_ready)
+        text = await exporter.metrics()
+    values = {sample.name: sample.value for family in parse_text(text) for sample in family.samples}
+
+    assert values[catalogue.API_TIME_LIMIT.name] == 1e-9
+    assert values[catalogue.POSTPONED_REQUESTS.name] > 0
+    assert 0 < values[catalogue.WARM_UP_RATIO.name] < 1
+
+
 async def test_not_ready_before_first_poll_but_serves_self_metrics() -> None:
     async with run_exporter(prepare=lambda coder: coder.faults.inject("*", Status(status=503))) as exporter:
         status, reason = await exporter.get("/-/ready")

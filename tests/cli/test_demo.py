@@ -11,8 +11,8 @@ from tests.support.exposition_parsing import parse_families, promtool_check
 from tests.support.program import start_program
 from tests.support.waiting import wait_until
 
-DISABLED_FEATURES = frozenset({"otlp.enabled"})
-"""What the demo has no use for: it pushes nowhere."""
+DISABLED_FEATURES = frozenset({"otlp.enabled", "privacy.min_group_size"})
+"""What the demo has no use for: it pushes nowhere, and shows usernames."""
 
 PROCESS_PREFIX = "process_"
 """Every client of Prometheus serves these, under names that are not ours."""

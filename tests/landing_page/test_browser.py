@@ -17,34 +17,10 @@ from insights_exporter.landing_page import CollectorState, ExporterStatus, Landi
 from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import Snapshot
 from tests.landing_page.fakes import NOW, fake_snapshot, view_options
-from tests.support.chromium import CHROMIUM
+from tests.support.chromium import CHROMIUM, CONTRAST_SCRIPT
 
 PAGE_URL = "http://exporter.test/"
 HOSTILE = "\"'><script>document.title='owned'</script><img src=x onerror=alert(1)>&amp;\u202egnp\n\x00"
-
-CONTRAST_SCRIPT = """
-() => {
-  const parse = text => { const v = text.match(/[\\d.]+/g).map(Number);
-    return v.length < 4 ? [...v, 1] : v; };
-  const light = rgb => { const c = rgb.slice(0, 3).map(v => { v /= 255;
-    return v <= 0.03928 ? v / 12.92 : Math.pow((v + 0.055) / 1.055, 2.4); });
-    return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2]; };
-  const back = node => { for (let n = node; n; n = n.parentElement) {
-    const c = parse(getComputedStyle(n).backgroundColor);
-    if (c[3] > 0) return c; } return [255, 255, 255, 1]; };
-  const faint = []; let seen = 0;
-  for (const node of document.querySelectorAll('body *')) {
-    const own = [...node.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    if (!own || node.closest('.visually-hidden') || node.localName === 'title') continue;
-    const style = getComputedStyle(node);
-    const color = parse(node.ownerSVGElement ? style.fill : style.color);
-    const [a, b] = [light(color), light(back(node))].sort((x, y) => y - x);
-    seen += 1;
-    if ((a + 0.05) / (b + 0.05) < 4.5) faint.push(node.outerHTML.slice(0, 80));
-  }
-  return [seen, faint];
-}
-"""
 
 
 @dataclass

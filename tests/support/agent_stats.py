@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from insights_exporter.privacy import UsernamePolicy
 from insights_exporter.snapshot import AgentStats, LatencyHistogram, Snapshot
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 __all__ = ["user_latency", "user_seconds", "with_pseudonymized_agent_stats"]
 
@@ -33,16 +38,18 @@ def with_pseudonymized_agent_stats(snapshot: Snapshot, username_policy: Username
     if snapshot.agent_stats is None:
         return snapshot
     stats = snapshot.agent_stats.value
-    pseudonymize = username_policy.pseudonymize
+
+    def pseudonymized(values_by_key: Mapping[K, Mapping[str, V]]) -> dict[K, dict[str, V]]:
+        pseudonymize = username_policy.pseudonymize
+        return {
+            key: {name: item for user, item in users.items() if (name := pseudonymize(user)) is not None}
+            for key, users in values_by_key.items()
+        }
+
     stats = replace(
         stats,
-        latency={
-            key: {name: item for user, item in users.items() if (name := pseudonymize(user)) is not None}
-            for key, users in stats.latency.items()
-        },
-        session_seconds={
-            key: {name: item for user, item in users.items() if (name := pseudonymize(user)) is not None}
-            for key, users in stats.session_seconds.items()
-        },
+        latency=pseudonymized(stats.latency),
+        session_seconds=pseudonymized(stats.session_seconds),
+        user_peer_connections=pseudonymized(stats.user_peer_connections),
     )
     return replace(snapshot, agent_stats=replace(snapshot.agent_stats, value=stats))

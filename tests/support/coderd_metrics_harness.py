@@ -60,6 +60,7 @@ class CoderdMetricsHarness:
     clock: FakeClock = field(default_factory=lambda: FakeClock(datetime(2026, 1, 14, 10, 0, 30, tzinfo=UTC)))
     options: MetricsOptions = field(default_factory=MetricsOptions)
     interval: float = 60.0
+    by_client: bool = False
     state: Path | None = None
     telemetry: RecordingTelemetry = field(default_factory=RecordingTelemetry)
     users: UsernameMode = UsernameMode.NAMED
@@ -92,6 +93,7 @@ class CoderdMetricsHarness:
                 ),
                 identity=self.url,
                 interval=self.interval,
+                by_client=self.by_client,
                 clock=self.clock,
                 telemetry=self.telemetry,
                 on_state_rejected=on_state_rejected,

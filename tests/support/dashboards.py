@@ -11,6 +11,7 @@ from typing import Any, Final
 from insights_exporter.bundle.registry import iter_panels, load_dashboard
 
 __all__ = [
+    "CODERD_SERIES",
     "DASHBOARDS_DIR",
     "DASHBOARD_SLUGS",
     "Panel",
@@ -20,6 +21,14 @@ __all__ = [
     "dashboard_variables",
     "load_dashboard",
 ]
+
+CODERD_SERIES: Final = {
+    "instance:coderd_workspace_builds_total:sum": {"template_name", "workspace_transition", "status"},
+    "coderd_template_workspace_build_duration_seconds_bucket": {
+        *("template_name", "organization_name", "transition", "status", "is_prebuild", "le"),
+    },
+}
+"""Series of coderd and of the recording rule on them."""
 
 DASHBOARDS_DIR: Final = Path(__file__).parents[2] / "dashboards"
 _VARIABLE_QUERY: Final = re.compile(r"label_values\((.+), [a-z_]+\)|query_result\((.+)\)", re.DOTALL)

@@ -105,13 +105,18 @@ def _group_by(frames: list[Frame], options: Options) -> list[Frame]:
     for name in numbers:
         (reducer,) = options["fields"][name]["aggregations"]
         grouped[f"{name} ({reducer})"] = [
-            _REDUCERS[reducer]([row[name] for row in rows if row[name] is not None and not isnan(row[name])])
+            _REDUCERS[reducer]([row[name] for row in rows if not _is_missing(row[name])])
             for rows in groups.values()
         ]
     return [grouped]
 
 
-_REDUCERS: Final[Mapping[str, Callable[[list[float]], float | None]]] = {
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and isnan(value))
+
+
+_REDUCERS: Final[Mapping[str, Callable[[list[Any]], Any]]] = {
+    "firstNotNull": lambda values: values[0] if values else None,
     "lastNotNull": lambda values: values[-1] if values else None,
     "mean": lambda values: fmean(values) if values else None,
 }
@@ -134,8 +139,12 @@ def _text(value: Any) -> str:
 def _sort_by(frames: list[Frame], options: Options) -> list[Frame]:
     (sort_option,) = options["sort"]
     sorted_frames = []
+    if any(_rows(frame) for frame in frames) and not any(sort_option["field"] in frame for frame in frames):
+        raise MissingFieldError(f"Expected the field {sort_option['field']} in a frame.")
     for frame in frames:
-        _require_fields(frame, sort_option["field"])
+        if sort_option["field"] not in frame:
+            sorted_frames.append(frame)
+            continue
         rows = sorted(
             _rows(frame), key=lambda row: row[sort_option["field"]], reverse=sort_option.get("desc", False)
         )

@@ -100,7 +100,7 @@ def history_deployment() -> SimulatedDeployment:
 
     A region has been slow since yesterday and an app is down.
     """
-    generated_world = generate_world(_WORLD_SIZE, seed=3)
+    generated_world = generate_world(_WORLD_SIZE, seed=3, today=END.date(), joined=2, left=1)
     world = _HistoryWorld(
         **{
             dataclass_field.name: getattr(generated_world, dataclass_field.name)
@@ -112,7 +112,8 @@ def history_deployment() -> SimulatedDeployment:
         SlowRegion("europe", END - 26 * _HOUR, END + _DAY, 9.0),
         AppOutage("code-server", END - 2 * _HOUR, END + _DAY),
     ]
-    options = ApiOptions(rate_limit=0, user_limit=20)
+    meters = {"managed_agent_limit": 1000, "ai_governance_user_limit": 10, "agent_runtime_hours": None}
+    options = ApiOptions(rate_limit=0, user_limit=20, feature_limits=meters)
     return demo_deployment(_WORLD_SIZE, now=lambda: END, options=options, world=world)
 
 

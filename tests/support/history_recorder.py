@@ -16,10 +16,11 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from insights_exporter.agent_stats.accumulator import Accumulator, CurrentSessions
-from insights_exporter.agent_stats.aggregate import Aggregate, sum_by_app_family
+from insights_exporter.agent_stats.accumulator import Accumulator, CurrentPeers, CurrentSessions
+from insights_exporter.agent_stats.aggregate import Aggregate, sum_sessions
 from insights_exporter.agent_stats.collector import COLLECTOR_NAME
 from insights_exporter.app.poller import Poller
+from insights_exporter.app_families import app_family
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.config.settings import (
     CostSettings,
@@ -34,7 +35,9 @@ from insights_exporter.metrics.exposition import Exposition
 from insights_exporter.metrics.self_metrics import SelfMetrics
 from insights_exporter.privacy import Filters, UsernamePolicy
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
+from insights_exporter.simulator.coderd.agent_metrics import RELAYED_LATENCY_MS
 from insights_exporter.simulator.model import AgentReport
+from insights_exporter.small_groups import suppress_small_groups
 from insights_exporter.snapshot import AgentStats, Snapshot, TemplateKey, Timestamped
 from insights_exporter.telemetry import Telemetry
 from tests.support.clock import FakeClock
@@ -46,6 +49,8 @@ __all__ = ["AgentStatsFeed", "Recorder", "recorder", "to_timestamped_samples"]
 _START_TIME_LINE: Final = re.compile(rb"^(process_start_time_seconds) \S+$", re.MULTILINE)
 _SESSION_TTL: Final = 90
 _KEY: Final = b"the key of the history"
+_MIN_GROUP_SIZE: Final = 5
+_MINUTES_PER_POLL: Final = 5
 _COST: Final = CostSettings(price_per_unit=0.04, currency="EUR")
 
 
@@ -86,6 +91,7 @@ class AgentStatsFeed:
             accumulator.committed = accumulator.committed.merge(self._aggregate(reports, mode))
             accumulator.cursor = now.isoformat()
             accumulator.current_sessions = self._current_sessions(reports, now)
+            accumulator.current_peers = self._current_peers(reports, now, accumulator)
         telemetry.agent_rows_processed("observed", len(reports))
         telemetry.agent_lag_updated(30.0)
         telemetry.collector_finished(COLLECTOR_NAME, 0.02, success=True, at=now)
@@ -98,7 +104,7 @@ class AgentStatsFeed:
         for report in reports:
             template, username = self._templates[report.template_id], self._users[report.user_id]
             user = policy.pseudonymize(username) or username
-            apps, seconds = sum_by_app_family(report.sessions.items()), report.latency_ms / 1000
+            apps, seconds = sum_sessions(report.sessions.items(), app_family), report.latency_ms / 1000
             aggregate.add_traffic(template, received=report.rx_bytes, transmitted=report.tx_bytes)
             if apps and seconds > 0:
                 bucket = bisect_left(LATENCY_BUCKETS, seconds)
@@ -108,21 +114,38 @@ class AgentStatsFeed:
             aggregate.add_session_time(template, user, app, seconds=60)
         return aggregate
 
+    def _current_peers(
+        self, reports: Iterable[AgentReport], now: datetime, accumulator: Accumulator
+    ) -> CurrentPeers:
+        current = CurrentPeers()
+        for report in _last_reports(reports, now):
+            connection_type = "derp" if report.latency_ms >= RELAYED_LATENCY_MS else "p2p"
+            current.add(
+                self._templates[report.template_id],
+                accumulator.pseudonyms.display_name(self._users[report.user_id]),
+                {connection_type: report.connection_count},
+            )
+        return current
+
     def _current_sessions(self, reports: Iterable[AgentReport], now: datetime) -> CurrentSessions:
-        last_reports = {
-            report.agent_id: report
-            for report in reports
-            if (now - report.created_at).total_seconds() < _SESSION_TTL
-        }
         current_sessions = CurrentSessions()
-        for report in last_reports.values():
+        for report in _last_reports(reports, now):
             key = self._templates[report.template_id]
             current_sessions.connections[key] = (
                 current_sessions.connections.get(key, 0) + report.connection_count
             )
-            for app, count in sum_by_app_family(report.sessions.items()).items():
+            for app, count in sum_sessions(report.sessions.items(), app_family).items():
                 current_sessions.sessions[(*key, app)] = current_sessions.sessions.get((*key, app), 0) + count
         return current_sessions
+
+
+def _last_reports(reports: Iterable[AgentReport], now: datetime) -> Iterable[AgentReport]:
+    """Return the last report of each agent that still reports."""
+    return {
+        report.agent_id: report
+        for report in reports
+        if (now - report.created_at).total_seconds() < _SESSION_TTL
+    }.values()
 
 
 class Recorder:
@@ -163,6 +186,9 @@ class Recorder:
     async def poll(self, agents: AgentStatsFeed | None = None) -> Snapshot:
         """Poll, and publish the result with the agent statistics."""
         snapshot = await self._poller.poll_once()
+        if self._clock.now().minute < _MINUTES_PER_POLL:
+            # Once an hour, the numbers that a configuration with a minimum would report.
+            self._telemetry.small_groups_withheld(suppress_small_groups(snapshot, _MIN_GROUP_SIZE).withheld)
         if agents is None:
             for exposition in self._expositions.values():
                 await exposition.publish(snapshot)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -14,7 +14,7 @@ from insights_exporter.coder.client import Interval, Section
 from insights_exporter.coder.models import AuthorizationCheck
 from insights_exporter.coder.pagination import Rows
 from insights_exporter.coder.versions import Feature, ServerVersion
-from insights_exporter.insights.normalization import BUILTIN_APPS
+from insights_exporter.insights.reports import BUILTIN_APPS
 from tests.support.clock import FakeClock
 
 __all__ = ["ApiCall", "ScriptedCoder", "UsageEvent", "template"]
@@ -39,12 +39,20 @@ class UsageEvent:
 
 @dataclass(frozen=True)
 class ApiCall:
-    """A recorded request."""
+    """A recorded request; ``template`` joins the ids of several templates with commas."""
 
     endpoint: str
     template: str = ""
     start: datetime | None = None
     end: datetime | None = None
+
+    def by_template(self) -> Iterator[ApiCall]:
+        """Yield a call for each of the templates."""
+        if "," not in self.template:
+            yield self
+            return
+        for template_id in self.template.split(","):
+            yield replace(self, template=template_id)
 
 
 def template(
@@ -73,6 +81,7 @@ class ScriptedCoder:
     template_list: list[models.Template] = field(default_factory=list)
     user_list: list[models.User] = field(default_factory=list)
     workspace_list: list[models.Workspace] = field(default_factory=list)
+    group_list: list[models.Group] = field(default_factory=list)
     parameters_by_version: dict[str, list[models.RichParameter]] = field(default_factory=dict)
     parameter_usage: dict[str, list[tuple[datetime, models.ParameterUsage]]] = field(default_factory=dict)
     entitlements_response: models.Entitlements = models.Entitlements()  # noqa: RUF009 # It is immutable.
@@ -134,7 +143,7 @@ class ScriptedCoder:
         """Return the data of the test."""
         call = ApiCall("templates")
         self._record_call(call)
-        if self.has_invalid_row(call):
+        if self._has_invalid_row(call):
             return Rows(self.template_list[:-1], dropped=1)
         return Rows(self.template_list)
 
@@ -148,6 +157,11 @@ class ScriptedCoder:
         self._record_call(ApiCall("workspaces"))
         return list(self.workspace_list)
 
+    async def groups(self) -> Rows[models.Group]:
+        """Return the data of the test."""
+        self._record_call(ApiCall("groups"))
+        return Rows(self.group_list)
+
     async def deployment_stats(self) -> models.DeploymentStats:
         """Count the workspaces of the test by build status."""
         self._record_call(ApiCall("deployment_stats"))
@@ -160,7 +174,7 @@ class ScriptedCoder:
         call = ApiCall("rich_parameters", version_id)
         self._record_call(call)
         rows = self.parameters_by_version.get(version_id, [])
-        return Rows(rows[:-1], dropped=1) if self.has_invalid_row(call) else Rows(rows)
+        return Rows(rows[:-1], dropped=1) if self._has_invalid_row(call) else Rows(rows)
 
     # Insights
 
@@ -194,7 +208,7 @@ class ScriptedCoder:
                     )
                 )
                 start += step
-        if report is not None and self.has_invalid_row(call):
+        if report is not None and self._has_invalid_row(call):
             # The last app with use, and the last template, are lost.
             used = [app for app in report.apps_usage if app.seconds][-1:]
             apps = [app for app in report.apps_usage if app not in used]
@@ -218,7 +232,7 @@ class ScriptedCoder:
             models.UserActivity(user, seconds[user], self._username(user), sorted(templates[user]))
             for user in sorted(seconds)
         ]
-        if self.has_invalid_row(call):
+        if self._has_invalid_row(call):
             return models.UserActivityReport(start, end, users=users[:-1], dropped=1)
         return models.UserActivityReport(start, end, users=users)
 
@@ -230,24 +244,34 @@ class ScriptedCoder:
         self._record_call(call)
         self._validate_range(start, end)
         latency: dict[str, float] = {}
+        templates: dict[str, set[str]] = defaultdict(set)
         for event in self._usage_in(start, end, template_ids):
             latency[event.user] = max(latency.get(event.user, -1), event.latency)
+            templates[event.user].add(event.template)
         users = [
             models.UserLatency(
-                user, self._username(user), models.ConnectionLatency(latency[user], latency[user])
+                user,
+                self._username(user),
+                models.ConnectionLatency(latency[user], latency[user]),
+                sorted(templates[user]),
             )
             for user in sorted(latency)
         ]
-        if self.has_invalid_row(call):
+        if self._has_invalid_row(call):
             return models.UserLatencyReport(start, end, users=users[:-1], dropped=1)
         return models.UserLatencyReport(start, end, users=users)
 
     # Internals
 
     def _record_call(self, call: ApiCall) -> None:
+        """Record a call; a fault of one template affects every request that contains it."""
         self.calls.append(call)
-        if (error := self.error_for(call)) is not None:
-            raise error
+        for one in call.by_template():
+            if (error := self.error_for(one)) is not None:
+                raise error
+
+    def _has_invalid_row(self, call: ApiCall) -> bool:
+        return any(map(self.has_invalid_row, call.by_template()))
 
     def _validate_range(self, start: datetime, end: datetime) -> None:
         """Reject ranges that Coder rejects."""

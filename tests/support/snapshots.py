@@ -17,10 +17,14 @@ from insights_exporter.snapshot import (
     AppUsage,
     BuildDuration,
     Deployment,
+    GroupQuota,
+    GroupUsage,
+    GroupWindow,
     Insights,
     Inventory,
     Latency,
     LatencyHistogram,
+    Onboarding,
     Parameter,
     ParameterOption,
     ParameterUsage,
@@ -30,6 +34,7 @@ from insights_exporter.snapshot import (
     TemplateUsage,
     Timestamped,
     Totals,
+    UnitPrice,
     User,
     UserLatency,
     WindowUsage,
@@ -97,7 +102,44 @@ def rich_snapshot(*, templates: int = 6, users: int = 12, seed: int = 1, at: dat
             at,
         ),
         agent_stats=Timestamped(builder.agent_stats(), at),
+        groups=_group_usages(users),
+        onboarding=Onboarding(
+            {"created": 5, "signed_in": 4, "created_workspace": 3, "used_workspace": 2},
+            {
+                "never_signed_in": ("jun",),
+                "no_workspace": ("kim",),
+                "unused_workspace": ("lea",),
+                "stopped": (),
+            },
+        ),
+        unit_price=UnitPrice(0.25, "EUR"),
     )
+
+
+def _group_usages(users: int) -> Sequence[GroupUsage]:
+    """Return the group of all users, and a team of half of them."""
+    return [
+        GroupUsage(
+            organization_name,
+            name,
+            members,
+            windows=tuple(
+                GroupWindow(
+                    window,
+                    members,
+                    3600.0 * members * fraction,
+                    {"fast": members - 1, "fair": 0, "slow": 1, "unmeasured": 0},
+                )
+                for window, fraction in _WINDOWS.items()
+            ),
+            daily_cost=10 * members,
+            quota=quota,
+        )
+        for organization_name, name, members, quota in (
+            ("acme", "Everyone", users, GroupQuota(15, 15 * users, 1)),
+            ("", "Payments", users // 2, None),
+        )
+    ]
 
 
 @dataclass
@@ -190,6 +232,8 @@ class _SnapshotBuilder:
             deleting_at=self.at + timedelta(days=number) if is_dormant else None,
             has_autostop=number % 2 == 0,
             daily_cost=5 + number,
+            transition="stop" if status == "stopped" else "start",
+            job_status="failed" if status == "failed" else "succeeded",
         )
 
     def insights(self) -> Insights:
@@ -202,6 +246,9 @@ class _SnapshotBuilder:
                 self.template_usage(key, self.usernames if key in used_keys else ()) for key in self.keys
             ],
             collection_enabled=True,
+            windows_updated_at={
+                name: self.at - timedelta(hours=fraction) for name, fraction in _WINDOWS.items()
+            },
         )
 
     def template_usage(self, key: TemplateKey | None, usernames: Sequence[str]) -> TemplateUsage:
@@ -295,6 +342,14 @@ class _SnapshotBuilder:
                 for key in self.used_templates()
             },
             sessions={app: self.rng.randrange(9) for app in apps},
+            peer_connections={
+                (*key, one): self.rng.randrange(9) for key in self.used_templates() for one in ("p2p", "derp")
+            },
+            user_peer_connections={
+                (*key, one): {username: float(self.rng.randrange(3)) for username in usernames}
+                for key in self.used_templates()
+                for one in ("p2p", "derp")
+            },
             connections={
                 (key.organization_name, key.template_name): self.rng.randrange(30)
                 for key in self.used_templates()

@@ -29,8 +29,10 @@ def record_every_event(telemetry: Telemetry) -> None:
     telemetry.exposition_rendered(
         {catalogue.USERS.name: 3}, {catalogue.USERS.name: 0}, {"text": 100, "openmetrics": 120}
     )
+    telemetry.small_groups_withheld({"template_usage": 4})
     telemetry.scrape_finished(200, 0.002)
     telemetry.config_reloaded(success=True, at=EVENT_TIME)
+    telemetry.config_applied(poll_interval=300, max_api_time_ratio=0.1)
     telemetry.agent_rows_processed("counted", 7)
     telemetry.agent_lag_updated(12.5)
     telemetry.export_finished("ok")
