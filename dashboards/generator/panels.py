@@ -314,10 +314,14 @@ def bar_gauge_panel(  # noqa: PLR0913 - each argument is an option of the panel.
     *,
     steps: ThresholdSteps = ACCENT_STEPS,
     overrides: Sequence[Override] = (),
+    name_label: str = "",
     repeat: str = "",
     max_per_row: int = 4,
 ) -> Panel:
-    """Return horizontal bars, one per series; ``repeat`` repeats the panel for the values of a variable."""
+    """Return horizontal bars, one per series, named by ``name_label`` or by the legend.
+
+    ``repeat`` repeats the panel for the values of a variable.
+    """
     panel = (
         bargauge.Panel()
         .min(0)
@@ -331,6 +335,9 @@ def bar_gauge_panel(  # noqa: PLR0913 - each argument is an option of the panel.
         .thresholds(threshold_config(steps))
         .color_scheme(_color(_COLOR_BY_THRESHOLD))
     )
+    if name_label:
+        # Without a display name, Grafana hides the name of a single bar.
+        panel = panel.display_name(f"${{__field.labels.{name_label}}}")
     if repeat:
         # Bars of panels side by side have one height, whatever their number.
         panel = panel.sizing(kinds.BarGaugeSizing.MANUAL).min_viz_height(16).max_viz_height(26)

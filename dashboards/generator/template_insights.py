@@ -238,7 +238,7 @@ def _parameter_usage() -> Panel:
         no_value=_NO_PARAMETERS,
     )
     target = instant_query(parameters.parameter_usage(matchers), "{{value}}")
-    return bar_gauge_panel(panel_info, [target], repeat="parameter")
+    return bar_gauge_panel(panel_info, [target], name_label="value", repeat="parameter")
 
 
 def _users_by_app() -> Panel:

@@ -23,6 +23,7 @@ from insights_exporter.simulator.api.encoding import (
 )
 from insights_exporter.simulator.api.errors import ApiError, invalid_uuid, rate_limited, route_not_found
 from insights_exporter.simulator.api.fault_injection import Fault
+from insights_exporter.simulator.api.images import add_image_routes
 from insights_exporter.simulator.api.query_params import QueryParams, uuid_error
 from insights_exporter.simulator.api.responses import fault_response, redirect_response, send
 from insights_exporter.simulator.api.routes import ROUTES, Route
@@ -60,6 +61,7 @@ def create_app(deployment: SimulatedDeployment) -> web.Application:
         handler = route_handler(deployment, route)
         for pattern in route.patterns:
             app.router.add_route(route.method, _BASE + pattern, handler)
+    add_image_routes(app)
     app.router.add_route("*", "/{anything:.*}", _not_found_handler(deployment))
     return app
 
