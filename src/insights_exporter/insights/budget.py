@@ -9,12 +9,12 @@ from typing import Final
 
 from insights_exporter.config.settings import PollSettings
 from insights_exporter.insights.query_plan import Query, QueryPlan, Stage
-from insights_exporter.insights.template_state import TemplateState
+from insights_exporter.insights.template_state import HOUR_SECONDS, TemplateState
 from insights_exporter.telemetry import Telemetry
 
 __all__ = ["ApiTimeBudget", "PollBudget", "WaitLimits"]
 
-HOUR: Final = 3600.0
+
 DEADLINE_SHARE: Final = 0.75
 """The share of the poll's deadline in which requests may start; the rest is for those that are running."""
 
@@ -38,7 +38,7 @@ class ApiTimeBudget(Telemetry):
     def __init__(self, ratio: float, *, max_debt: float) -> None:
         self._ratio = ratio
         self._max_debt = max_debt
-        self.seconds = ratio * HOUR
+        self.seconds = ratio * HOUR_SECONDS
         """The seconds that are left."""
         self._filled_at: float | None = None
 
@@ -57,7 +57,7 @@ class ApiTimeBudget(Telemetry):
         elapsed = 0.0 if self._filled_at is None else monotonic - self._filled_at
         self._filled_at = monotonic
         ratio = self._ratio if is_warm else WARM_UP_FACTOR * self._ratio
-        self.seconds = min(self._ratio * HOUR, max(self.seconds, -self._max_debt) + ratio * elapsed)
+        self.seconds = min(self._ratio * HOUR_SECONDS, max(self.seconds, -self._max_debt) + ratio * elapsed)
 
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:  # noqa: ARG002 # An override.
         """Subtract the duration of a request."""

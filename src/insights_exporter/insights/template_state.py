@@ -18,6 +18,7 @@ from insights_exporter.insights.users import ActivityReport, LatencyReport, User
 from insights_exporter.snapshot import TemplateKey, Totals, User, WindowUsage
 
 __all__ = [
+    "HOUR_SECONDS",
     "ActivityStatus",
     "CachedResponse",
     "CachedUsage",
@@ -50,23 +51,18 @@ class ChangeDetector(Protocol):
 
     def activity_in(self, query: Query) -> ActivityStatus:
         """Return whether the query's response can contain data."""
-        ...
 
     def activity_since(self, day: date) -> ActivityStatus:
         """Return whether there was any use on the settled days after ``day``."""
-        ...
 
     def may_have_changed(self, query: Query, since: datetime) -> bool:
         """Return whether a response of that time can have changed."""
-        ...
 
     def active_users(self, query: Query) -> int | None:
         """Return the distinct users of an activity query's range; None if unknown."""
-        ...
 
     def derive_activity(self, query: Query) -> tuple[ActivityReport, datetime] | None:
         """Return the response to an activity query and its age, if known without a request."""
-        ...
 
 
 @dataclass(slots=True)
