@@ -26,7 +26,7 @@ from insights_exporter.logging import Redactor
 if TYPE_CHECKING:
     from insights_exporter.commands import Override
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 USAGE_ERROR: Final = 2
 """Exit code of an invalid configuration or command line."""
@@ -50,7 +50,7 @@ LOG_FORMATS: Final = {"logfmt": "text", "text": "text", "json": "json"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    options = _build_parser(
+    options = build_parser(
         with_bundle="bundle" in arguments, with_backfill="backfill" in arguments
     ).parse_args(arguments)
     try:
@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _build_parser(*, with_bundle: bool, with_backfill: bool) -> argparse.ArgumentParser:
+def build_parser(*, with_bundle: bool, with_backfill: bool) -> argparse.ArgumentParser:
+    """Return the parser of all commands; options of the two named ones need further modules."""
     parser = argparse.ArgumentParser(
         prog="insights-exporter",
         description="Exports Coder's Template Insights to Prometheus and OpenTelemetry.",
@@ -97,11 +98,12 @@ def _build_parser(*, with_bundle: bool, with_backfill: bool) -> argparse.Argumen
     return parser
 
 
-def _add_config_option(parser: argparse.ArgumentParser, *names: str) -> None:
+def _add_config_option(parser: argparse.ArgumentParser) -> None:
     default = os.environ.get(CONFIG_VARIABLE)
     parser.add_argument(
         "--config",
-        *names,
+        # The name of other exporters.
+        "--config.file",
         dest="config",
         type=Path,
         default=Path(default) if default else None,
@@ -111,7 +113,7 @@ def _add_config_option(parser: argparse.ArgumentParser, *names: str) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    _add_config_option(parser, "--config.file")
+    _add_config_option(parser)
     parser.add_argument("--no-serve", action="store_true", help="push by OTLP only, without an HTTP server")
     flags = parser.add_argument_group(
         "flags of Prometheus exporters",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import runpy
+import shlex
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from insights_exporter import __version__, commands
+from insights_exporter import __version__, cli, commands
 from insights_exporter import logging as exporter_logging
 from insights_exporter.cli import main
 from insights_exporter.config.settings import LogFormat, ServerSettings, Settings
@@ -279,3 +281,34 @@ def test_invalid_demo_flags_exit_with_2(
         main(["demo", *arguments])
 
     assert f"argument {arguments[0]}: expected" in capsys.readouterr().err
+
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTED_COMMANDS = sorted(
+    {
+        (page.relative_to(ROOT).as_posix(), match[1])
+        for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+        for match in re.finditer(
+            r"^ *(?:[$#] )?insights-exporter ([a-z].*[^\\\n])$",
+            page.read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "command"), DOCUMENTED_COMMANDS)
+def test_documented_commands_parse(page: str, command: str) -> None:
+    parser = cli.build_parser(with_bundle=True, with_backfill=True)
+
+    assert parser.parse_args(shlex.split(command, comments=True)).run, page
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["check"], ["token", "rotate"], ["report", "--month", "previous"]]
+)
+@pytest.mark.parametrize("option", ["--config", "--config.file"])
+def test_commands_accept_both_names_of_the_configuration(arguments: list[str], option: str) -> None:
+    parser = cli.build_parser(with_bundle=False, with_backfill=False)
+
+    assert parser.parse_args([*arguments, option, "exporter.yaml"]).config == Path("exporter.yaml")
