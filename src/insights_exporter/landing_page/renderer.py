@@ -25,7 +25,7 @@ from insights_exporter.landing_page.view_model import (
 from insights_exporter.server import BASE_CONTENT_SECURITY_POLICY, HtmlPage
 from insights_exporter.snapshot import Snapshot
 
-__all__ = ["CONTENT_SECURITY_POLICY", "PALETTE", "LandingPage", "create_environment", "split_templates"]
+__all__ = ["BASE_STYLES", "CONTENT_SECURITY_POLICY", "LandingPage", "create_environment", "split_templates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,13 @@ class PanelLimits:
 
 PANEL_LIMITS: Final = PanelLimits()
 
-PALETTE: Final = files(__package__).joinpath("palette.css").read_text(encoding="utf-8")
-"""Stylesheet of the colours, light and dark; print is always light."""
+BASE_STYLES: Final = "".join(
+    files(__package__).joinpath(name).read_text(encoding="utf-8")
+    for name in ("palette.css", "components.css")
+)
+"""Stylesheets that the report shares: colours, light and dark (print is always light), and components."""
 
-_STYLESHEET: Final = PALETTE + files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+_STYLESHEET: Final = BASE_STYLES + files(__package__).joinpath("style.css").read_text(encoding="utf-8")
 
 CONTENT_SECURITY_POLICY: Final = (
     f"{BASE_CONTENT_SECURITY_POLICY}; form-action 'none'; "

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from insights_exporter.landing_page.charts import BarChart, bar_chart
 from insights_exporter.landing_page.formatting import UNKNOWN_VALUE, DisplayName, LatencyBand, display_name
-from insights_exporter.landing_page.renderer import PALETTE, create_environment
+from insights_exporter.landing_page.renderer import BASE_STYLES, create_environment
 from insights_exporter.landing_page.view_model import Bar
 from insights_exporter.report.document import LatencyBands, Measure, ParameterRow, Report, UserRow
 from insights_exporter.report.measures import known_sum, ratio
@@ -187,7 +187,7 @@ def _lowest(users: Sequence[UserRow]) -> Sequence[UserRow]:
 
 def _stylesheet() -> Markup:
     style = files(__package__).joinpath("templates/style.css").read_text(encoding="utf-8")
-    return Markup(PALETTE + style)  # noqa: S704  # Files of this package.
+    return Markup(BASE_STYLES + style)  # noqa: S704  # Files of this package.
 
 
 _ENVIRONMENT: Final = create_environment(
