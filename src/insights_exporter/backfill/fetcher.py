@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
@@ -22,11 +22,11 @@ from insights_exporter.clock import Clock
 from insights_exporter.coder import models
 from insights_exporter.coder.models import none_if_zero_time
 from insights_exporter.coder.time_ranges import Window
-from insights_exporter.collectors.base import CoderApi, InsightsApi, run_limited
+from insights_exporter.collectors.base import CoderApi, InsightsApi, run_limited_unwrapped
 from insights_exporter.collectors.inventory import select_templates
 from insights_exporter.config.settings import Settings
 from insights_exporter.errors import Forbidden, NotFoundOrForbidden
-from insights_exporter.insights.users import group_templates, normalize_activity, split_by_template
+from insights_exporter.insights.users import group_templates, normalize_activity, request_group
 from insights_exporter.privacy import Filters
 from insights_exporter.snapshot import Template
 
@@ -81,14 +81,6 @@ async def list_templates(api: CoderApi, settings: Settings) -> tuple[Template, .
     return templates
 
 
-async def _run(tasks: Iterable[Task]) -> None:
-    """Run tasks; raise the first error itself, and not a group."""
-    try:
-        await run_limited(tasks)
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from None
-
-
 class RangeFetcher:
     """Requests ranges; templates without use cost no request.
 
@@ -137,7 +129,7 @@ class RangeFetcher:
         # Parameters of the deployment are not exported.
         report = msgspec.structs.replace(report, template_ids=mentioned, parameters_usage=[])
         data = msgspec.structs.replace(data, report=report)
-        await _run(self._usage_tasks(step, data, mentioned))
+        await run_limited_unwrapped(self._usage_tasks(step, data, mentioned))
         return await self._with_windows(step, data)
 
     def _usage_tasks(self, step: Step, data: RangeData, mentioned: Sequence[str]) -> list[Task]:
@@ -172,17 +164,7 @@ class RangeFetcher:
     async def _add_group(
         self, window: Window, group: Sequence[str], request: GroupRequest[R], results: dict[str, R]
     ) -> None:
-        response = await request(window, group)
-        if len(group) == 1:
-            results[group[0]] = response
-            return
-        rows_by_template = split_by_template(response.users, group)
-        for template_id in group:
-            if template_id in rows_by_template:
-                users = rows_by_template[template_id]
-                results[template_id] = msgspec.structs.replace(response, users=users)
-            else:
-                results[template_id] = await request(window, (template_id,))
+        results.update(await request_group(group, partial(request, window)))
 
     async def _fetch_all_templates(self, step: Step, data: RangeData) -> RangeData:
         """Return the responses of every template that the account may read."""
@@ -206,7 +188,7 @@ class RangeFetcher:
             for template in self._templates
             if template.created_at is None or template.created_at < step.window.end
         ]
-        await _run(partial(fetch, template) for template in templates)
+        await run_limited_unwrapped(partial(fetch, template) for template in templates)
         if errors and len(denied) == len(templates):
             raise errors[0]
         return await self._with_windows(step, msgspec.structs.replace(data, denied=tuple(sorted(denied))))
@@ -230,7 +212,7 @@ class RangeFetcher:
                 partial(self._add_report, window, result.reports, template_id) for template_id in template_ids
             ]
             tasks += self._group_tasks(window, activity, template_ids, self._latency, result.latencies)
-            await _run(tasks)
+            await run_limited_unwrapped(tasks)
             fetched.append(result)
         return msgspec.structs.replace(data, windows=tuple(fetched))
 

@@ -90,6 +90,12 @@ class BackfillOptions:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command, without ``--config``."""
+    _add_range_and_output(parser)
+    _add_series_options(parser)
+    _add_run_options(parser)
+
+
+def _add_range_and_output(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--from", dest="first_day", type=day, required=True, metavar="DATE", help="first day, as 2026-08-01")
     add(
@@ -118,6 +124,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="send the samples to VictoriaMetrics at this URL; the output folder gets the journal only",
     )
+
+
+def _add_series_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     for flag, default, series in (
         ("--step", DEFAULT_STEP, "series"),
         ("--user-step", DEFAULT_USER_STEP, "series by user"),
@@ -139,6 +149,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="another label that Prometheus adds; can be repeated",
     )
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--long-windows",
         action="store_true",

@@ -41,6 +41,7 @@ __all__ = [
     "is_refresh_due",
     "merge_options",
     "run_limited",
+    "run_limited_unwrapped",
 ]
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -293,3 +294,12 @@ async def run_limited(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(MAX_CONCURRENT):
             group.create_task(worker())
+
+
+async def run_limited_unwrapped(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
+    """Run all tasks as ``run_limited`` does; raise the first error itself, and not a group."""
+    try:
+        await run_limited(tasks)
+    except ExceptionGroup as group:
+        # Concurrent requests usually meet the same error.
+        raise group.exceptions[0] from None

@@ -5,10 +5,12 @@ A username can change, and two accounts can have the same one. Ranges are theref
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from sys import intern
 from typing import Final, TypeVar
+
+import msgspec
 
 from insights_exporter.coder import models
 from insights_exporter.snapshot import Latency
@@ -23,11 +25,13 @@ __all__ = [
     "group_templates",
     "normalize_activity",
     "normalize_latency",
+    "request_group",
     "split_by_template",
     "sum_by_username",
 ]
 
 K = TypeVar("K", bound=Hashable)
+R = TypeVar("R", models.UserActivityReport, models.UserLatencyReport)
 UserRow = TypeVar("UserRow", models.UserActivity, models.UserLatency)
 
 MAX_GROUP_SIZE: Final = 100
@@ -213,6 +217,22 @@ def split_by_template(rows: Iterable[UserRow], template_ids: Sequence[str]) -> d
         for template_id in row.template_ids or template_ids:
             rows_by_template.pop(template_id, None)
     return rows_by_template
+
+
+async def request_group(
+    template_ids: Sequence[str], request: Callable[[Sequence[str]], Awaitable[R]]
+) -> dict[str, R]:
+    """Return the response for each template of a group, with one request if it can be split."""
+    response = await request(template_ids)
+    if len(template_ids) == 1:
+        return {template_ids[0]: response}
+    rows_by_template = split_by_template(response.users, template_ids)
+    return {
+        template_id: msgspec.structs.replace(response, users=rows_by_template[template_id])
+        if template_id in rows_by_template
+        else await request((template_id,))
+        for template_id in template_ids
+    }
 
 
 def sum_by_username(seconds_by_user: Mapping[str, float], index: UsernameIndex) -> dict[str, float]:

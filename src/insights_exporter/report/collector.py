@@ -19,6 +19,7 @@ from insights_exporter.coder import models, time_ranges
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.models import PERMISSION_CHECKS, none_if_zero_time
 from insights_exporter.coder.time_ranges import Window
+from insights_exporter.collectors.base import run_limited_unwrapped
 from insights_exporter.collectors.deployment import DeploymentCollector
 from insights_exporter.collectors.inventory import merge_parameters, select_templates
 from insights_exporter.config.settings import Settings
@@ -35,7 +36,7 @@ from insights_exporter.insights.reports import EMPTY_REPORT, with_unused_options
 from insights_exporter.insights.users import EMPTY_ACTIVITY, ActivityReport
 from insights_exporter.privacy import Filters
 from insights_exporter.report.data import CURRENT, PREVIOUS, ReportData, UserChanges
-from insights_exporter.report.fetcher import RangeReport, UsageFetcher, run_all
+from insights_exporter.report.fetcher import RangeReport, UsageFetcher
 from insights_exporter.report.period import ComparedPeriods, PeriodRequest, Week, compare_periods
 from insights_exporter.snapshot import (
     Deployment,
@@ -308,7 +309,7 @@ class ReportCollector:
             data.parameters[row.id] = await self._fetch_parameters(key, row)
             data.reports[row.id] = await self._fetcher.fetch_report(ranges.current, row.id)
 
-        await run_all(partial(fetch, key, row) for key, row in fetched.items())
+        await run_limited_unwrapped(partial(fetch, key, row) for key, row in fetched.items())
         templates = tuple(
             Template(
                 row.id,

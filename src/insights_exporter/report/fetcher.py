@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
-import msgspec
-
 from insights_exporter.coder import models, time_ranges
 from insights_exporter.coder.client import CoderClient
 from insights_exporter.coder.time_ranges import Window
-from insights_exporter.collectors.base import run_limited
+from insights_exporter.collectors.base import run_limited_unwrapped
 from insights_exporter.insights.reports import UsageReport, normalize_report
 from insights_exporter.insights.users import (
     ActivityReport,
@@ -21,13 +19,13 @@ from insights_exporter.insights.users import (
     group_templates,
     normalize_activity,
     normalize_latency,
-    split_by_template,
+    request_group,
     sum_by_username,
 )
 from insights_exporter.report.period import Week
 from insights_exporter.snapshot import Latency, WindowUsage
 
-__all__ = ["RangeReport", "UsageFetcher", "run_all"]
+__all__ = ["RangeReport", "UsageFetcher"]
 
 R = TypeVar("R", models.UserActivityReport, models.UserLatencyReport)
 
@@ -95,19 +93,13 @@ class UsageFetcher:
         reports: dict[str, R] = {}
 
         async def fetch(group: Sequence[str]) -> None:
-            response = await request(window, group)
-            rows = split_by_template(response.users, group) if len(group) > 1 else {}
-            for key in group:
-                if key in rows:
-                    reports[key] = msgspec.structs.replace(response, users=rows[key])
-                else:
-                    reports[key] = response if len(group) == 1 else await request(window, (key,))
+            reports.update(await request_group(group, partial(request, window)))
 
         # A response with invalid rows may lack a user.
         groups = (
             [[key] for key in template_ids] if self.dropped else group_templates(template_ids, deployment)
         )
-        await run_all(partial(fetch, group) for group in groups)
+        await run_limited_unwrapped(partial(fetch, group) for group in groups)
         return reports
 
     async def _request_activity(
@@ -206,12 +198,3 @@ def _day_starts(window: Window) -> list[datetime]:
         starts.append(start)
         start += DAY
     return starts[::-1]
-
-
-async def run_all(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
-    """Run all tasks, a few at a time; raise the first error."""
-    try:
-        await run_limited(tasks)
-    except ExceptionGroup as errors:
-        # Concurrent requests usually meet the same error.
-        raise errors.exceptions[0] from None
