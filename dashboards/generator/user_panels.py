@@ -78,7 +78,31 @@ def connections() -> Panel:
         hours.and_on(users, "username").binary_op("/ 3600"),
         user_agents.relay_regions().and_on(users, "username"),
     ]
-    columns = [
+    description = (
+        "Each user in the template with the highest p50, slowest first. Slow since: the last time at which "
+        "the p50 of a day was below 300 ms, or the beginning of the range. Relayed: share of the user's "
+        "connections that use a relay, from coderd's metrics. Relay: the preferred relay of the user's "
+        "agents, and the highest latency to it. Relayed, relay and version: the last known of seven days. "
+        "Last app: that of the longest session in the last hour, or in the last day."
+    )
+    panel_info = PanelInfo(
+        title="Connections by user", description=description, unit=units.MILLISECONDS, no_value=NO_USER_NAMES
+    )
+    return table_panel(
+        panel_info,
+        queries,
+        _connection_columns(),
+        sort="p50",
+        base=users,
+        tied=(
+            *("template_name", "organization_name", "derp_region", "version"),
+            *("name", "app", "display_name"),
+        ),
+    )
+
+
+def _connection_columns() -> list[Column]:
+    return [
         USER_COLUMN,
         latency_column("A", "p50", width=85),
         p95_column("B", "p95", width=85),
@@ -103,27 +127,6 @@ def connections() -> Panel:
         ORGANIZATION_COLUMN,
         TEMPLATE_COLUMN,
     ]
-    description = (
-        "Each user in the template with the highest p50, slowest first. Slow since: the last time at which "
-        "the p50 of a day was below 300 ms, or the beginning of the range. Relayed: share of the user's "
-        "connections that use a relay, from coderd's metrics. Relay: the preferred relay of the user's "
-        "agents, and the highest latency to it. Relayed, relay and version: the last known of seven days. "
-        "Last app: that of the longest session in the last hour, or in the last day."
-    )
-    panel_info = PanelInfo(
-        title="Connections by user", description=description, unit=units.MILLISECONDS, no_value=NO_USER_NAMES
-    )
-    return table_panel(
-        panel_info,
-        queries,
-        columns,
-        sort="p50",
-        base=users,
-        tied=(
-            *("template_name", "organization_name", "derp_region", "version"),
-            *("name", "app", "display_name"),
-        ),
-    )
 
 
 def last_seen() -> Expr:

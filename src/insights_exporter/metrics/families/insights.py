@@ -82,6 +82,11 @@ def insights_families(data: Insights, values: LabelValues, *, free_text: bool) -
     )
     parameters = parameter_counts(data.templates, values, free_text=free_text)
     yield float_series(catalogue.TEMPLATE_PARAMETER_WORKSPACES, parameters)
+    yield from _state_families(data, values)
+
+
+def _state_families(data: Insights, values: LabelValues) -> Iterator[FamilySamples]:
+    """Yield the families about how complete and how old the data is."""
     yield float_series(catalogue.TOTALS_PENDING, _pending_totals(data, values))
     yield float_series(catalogue.WARM_UP_RATIO, [((), data.warm_up_ratio)])
     yield float_series(catalogue.POSTPONED_REQUESTS, [((), data.postponed_requests)])
