@@ -126,15 +126,17 @@ class Accumulator:
                 session_seconds=rename_users(self._previous.session_seconds, renames, max),
             )
 
-    def snapshot(self) -> AgentStats:
+    def snapshot(self, *, new_from_zero: bool = True) -> AgentStats:
         """Return the statistics; a label set that is new since the previous snapshot starts at 0.
 
         Without the 0, ``increase()`` would miss its first reports. In the first snapshot all label sets have
-        their value: after a restart, a 0 would be a counter reset. Raises RuntimeError before ``reset``.
+        their value: after a restart, a 0 would be a counter reset. ``new_from_zero=False`` returns all values
+        at once, for a caller that writes the 0 itself. Raises RuntimeError before ``reset``.
         """
         if self.since is None:
             raise RuntimeError("snapshot() requires reset() or a restored state")
         previous, self.clamped = self._previous or AgentStats(self.since), 0
+        is_complete = self._previous is None or not new_from_zero
         committed, uncommitted = self.committed, self.uncommitted
         apps = dict(merge_histograms(committed.app_latency, uncommitted.app_latency))
         received = dict(merge_sums(committed.received, uncommitted.received))
@@ -148,13 +150,20 @@ class Accumulator:
             since=self.since,
             latency={
                 key: self._histograms(
-                    merge_histograms(left, right), previous.latency.get(key, {}), created=self.since
+                    merge_histograms(left, right),
+                    previous.latency.get(key, {}),
+                    created=self.since,
+                    is_complete=is_complete,
                 )
                 for key, left, right in zip_users(committed.latency, uncommitted.latency)
             },
-            app_latency=self._histograms(apps.items(), previous.app_latency, created=self.since),
+            app_latency=self._histograms(
+                apps.items(), previous.app_latency, created=self.since, is_complete=is_complete
+            ),
             session_seconds={
-                key: self._counter_values(merge_sums(left, right), previous.session_seconds.get(key, {}))
+                key: self._counter_values(
+                    merge_sums(left, right), previous.session_seconds.get(key, {}), is_complete=is_complete
+                )
                 for key, left, right in zip_users(committed.session_seconds, uncommitted.session_seconds)
             },
             sessions=self._session_counts(),
@@ -162,8 +171,12 @@ class Accumulator:
                 template: self.current_sessions.connections.get(template, 0)
                 for template in self._with_known_templates(self.current_sessions.connections)
             },
-            received_bytes=self._counter_values(received.items(), previous.received_bytes),
-            transmitted_bytes=self._counter_values(transmitted.items(), previous.transmitted_bytes),
+            received_bytes=self._counter_values(
+                received.items(), previous.received_bytes, is_complete=is_complete
+            ),
+            transmitted_bytes=self._counter_values(
+                transmitted.items(), previous.transmitted_bytes, is_complete=is_complete
+            ),
             peer_connections=self._peer_counts(),
             user_peer_connections={} if self.current_peers is None else self.current_peers.by_user,
             exponential=self.exponential,
@@ -190,9 +203,9 @@ class Accumulator:
         previous: Mapping[K, LatencyHistogram],
         *,
         created: datetime,
+        is_complete: bool,
     ) -> dict[K, LatencyHistogram]:
         histograms: dict[K, LatencyHistogram] = {}
-        is_first = self._previous is None
         for key, counts in counts_by_key:
             previous_histogram, packed_counts = previous.get(key), counts.packed_counts
             if previous_histogram is not None and packed_counts == previous_histogram.packed_counts:
@@ -202,7 +215,7 @@ class Accumulator:
             ):
                 self.clamped += 1
                 histograms[key] = previous_histogram
-            elif previous_histogram is not None or is_first:
+            elif previous_histogram is not None or is_complete:
                 histograms[key] = LatencyHistogram(
                     packed_counts,
                     BUCKET_COUNT,
@@ -215,15 +228,13 @@ class Accumulator:
         return histograms
 
     def _counter_values(
-        self, totals: Iterable[tuple[K, float]], previous: Mapping[K, float]
+        self, totals: Iterable[tuple[K, float]], previous: Mapping[K, float], *, is_complete: bool
     ) -> dict[K, float]:
-        if self._previous is None:
-            return {key: float(value) for key, value in totals}
         values: dict[K, float] = {}
         for key, value in totals:
             previous_value = previous.get(key)
             if previous_value is None:
-                values[key] = 0.0
+                values[key] = float(value) if is_complete else 0.0
             else:
                 self.clamped += value < previous_value
                 values[key] = float(max(value, previous_value))

@@ -221,7 +221,7 @@ class Runtime:
         settings, dependencies = self.settings, self._dependencies
         if settings.agent_stats.source is AgentStatsSource.NONE:
             return None
-        exponential = settings.otlp.enabled and settings.otlp.exponential_histograms
+        exponential = settings.otlp.needs_exponential_histograms
         key = (settings.agent_stats, settings.privacy, exponential)
         if state.agent_stats is None or state.agent_stats[0] != key:
             accumulator = Accumulator(username_policy, Filters(settings.filters), exponential=exponential)

@@ -80,6 +80,11 @@ class OtlpSettings(SettingsSection):
         default_factory=dict, description="OpenTelemetry resource attributes of this exporter."
     )
 
+    @property
+    def needs_exponential_histograms(self) -> bool:
+        """Whether exponential buckets must be counted."""
+        return self.enabled and self.exponential_histograms
+
 
 class LogSettings(SettingsSection):
     """Log on standard error."""

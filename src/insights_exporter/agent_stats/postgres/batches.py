@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from insights_exporter.agent_stats.accumulator import Accumulator
+from insights_exporter.agent_stats.accumulator import Accumulator, CurrentSessions
 from insights_exporter.agent_stats.postgres import queries
 from insights_exporter.agent_stats.postgres.database import Database
 from insights_exporter.agent_stats.postgres.queries import TableSchema
@@ -19,6 +19,7 @@ from insights_exporter.agent_stats.postgres.row_aggregation import (
     NameLoader,
     RowAggregator,
     SessionColumn,
+    parse_current_sessions,
 )
 from insights_exporter.config.settings import AgentStatsSettings
 from insights_exporter.telemetry import Telemetry
@@ -78,8 +79,8 @@ class BatchReader:
     def set_schema(self, schema: TableSchema) -> None:
         """Use this table schema for later queries."""
         self._schema = schema
-        self.session_column = SessionColumn(schema, by_client=self._by_client)
-        self._group_index = GroupIndex(self._names.identities, self.session_column)
+        self._session_column = SessionColumn(schema, by_client=self._by_client)
+        self._group_index = GroupIndex(self._names.identities, self._session_column)
 
     def shrink_batches(self) -> None:
         """Halve the maximum number of rows of a batch."""
@@ -93,6 +94,16 @@ class BatchReader:
             aggregator = await self._aggregate(begin, end)
         return aggregator
 
+    async def current_sessions(self, begin: datetime, end: datetime | None = None) -> CurrentSessions:
+        """Return the sessions in the newest report of each agent in a range."""
+        lines: list[str] = []
+
+        async def collect(chunk: list[str]) -> None:
+            lines.extend(chunk)
+
+        await self._database.copy_lines(queries.current_sessions_query(self._schema, begin, end), collect)
+        return parse_current_sessions(lines, self._names.identities, self._session_column)
+
     async def commit(self, cursor: datetime, end: datetime) -> None:
         """Commit all reports before ``end``; after an error, the batches before it are committed."""
         async with self._database.read_only_transaction():
@@ -103,7 +114,7 @@ class BatchReader:
                 # These reports are older than the user list, so no batch meets an unknown user.
                 await self._names.load_users()
         if batch_end == end:
-            await self._commit_aggregate(cursor, end, aggregator)
+            await self.commit_aggregate(cursor, end, aggregator)
         else:
             await self._commit_batches(cursor, end)
 
@@ -137,7 +148,7 @@ class BatchReader:
         """Aggregate a batch and commit it after its predecessors."""
         async with commit_lock:
             await batch.aggregate()
-            await self._commit_aggregate(batch.begin, batch.end, batch.aggregator)
+            await self.commit_aggregate(batch.begin, batch.end, batch.aggregator)
 
     async def _aggregate(self, begin: datetime, end: datetime | None) -> RowAggregator:
         aggregator = RowAggregator(self._group_index)
@@ -149,7 +160,7 @@ class BatchReader:
             self._schema, begin, end, by_user=self._names.by_user, exponential=self._accumulator.exponential
         )
 
-    async def _commit_aggregate(self, begin: datetime, end: datetime, aggregator: RowAggregator) -> None:
+    async def commit_aggregate(self, begin: datetime, end: datetime, aggregator: RowAggregator) -> None:
         """Add an aggregator to the committed counts and advance the cursor."""
         committed = await asyncio.to_thread(lambda: self._accumulator.committed.merge(aggregator.finish()))
         # No await from here on: counts and cursor must change together.

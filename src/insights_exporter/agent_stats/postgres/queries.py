@@ -28,6 +28,7 @@ __all__ = [
     "CHUNK_MINUTES",
     "MISSING_PRIVILEGES",
     "NOW_AND_NEWEST",
+    "OLDEST",
     "ORGANIZATION",
     "REQUIRED_COLUMNS",
     "ROWS_BY_BATCH",
@@ -146,6 +147,7 @@ BUCKET_INDEX_SQL: Final = (
 CHUNK_MINUTES: Final = 60
 """Minutes per bit mask; a bigint has 64 bits."""
 
+OLDEST: Final = "SELECT min(created_at) FROM workspace_agent_stats"
 NOW_AND_NEWEST: Final = "SELECT now(), max(created_at) FROM workspace_agent_stats WHERE created_at >= $1"
 BATCH_END: Final = """
 SELECT count(*), max(created_at) FROM (
@@ -229,8 +231,10 @@ GROUP BY {group_keys}
 """
 
 
-def current_sessions_query(schema: TableSchema, since: datetime) -> str:
-    """Return the query for the newest report of each agent since a time, and all rows of clients.
+def current_sessions_query(schema: TableSchema, begin: datetime, end: datetime | None = None) -> str:
+    """Return the query for the newest report of each agent in a range, and all rows of clients.
+
+    The range is [begin, end), or from ``begin`` on if ``end`` is None.
 
     Result columns: template id, agent id (only for rows of clients), session counts, connections, number of
     reports.
@@ -241,11 +245,12 @@ def current_sessions_query(schema: TableSchema, since: datetime) -> str:
         parts = ", ".join(f"coalesce({column}, 0)" for column in SESSION_COUNT_COLUMNS)
         counts_expression = f"ARRAY[{parts}]::bigint[]"
     usage_expression = "usage" if schema.has_usage else "false"
+    end_condition = "" if end is None else f" AND created_at < {_timestamp_literal(end)}"
     return f"""
 WITH recent AS MATERIALIZED (
   SELECT agent_id, template_id, created_at, connection_count,
     {counts_expression} AS counts, {usage_expression} AS by_client
-  FROM workspace_agent_stats WHERE created_at >= {_timestamp_literal(since)}
+  FROM workspace_agent_stats WHERE created_at >= {_timestamp_literal(begin)}{end_condition}
 ), newest AS (
   SELECT DISTINCT ON (agent_id) * FROM recent WHERE NOT by_client ORDER BY agent_id, created_at DESC
 )

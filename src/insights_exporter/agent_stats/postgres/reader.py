@@ -21,14 +21,14 @@ from insights_exporter.agent_stats.postgres import queries
 from insights_exporter.agent_stats.postgres.batches import MINUTE, BatchReader, floor_to_minute
 from insights_exporter.agent_stats.postgres.database import Database
 from insights_exporter.agent_stats.postgres.queries import TABLE_COLUMNS_QUERY, TableSchema
-from insights_exporter.agent_stats.postgres.row_aggregation import NameLoader, parse_current_sessions
+from insights_exporter.agent_stats.postgres.row_aggregation import NameLoader
 from insights_exporter.clock import Clock
 from insights_exporter.config.settings import AgentStatsSettings
 from insights_exporter.errors import AgentStatsError
 from insights_exporter.snapshot import AgentStats, Timestamped
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["PostgresReader", "create_postgres_collector"]
+__all__ = ["SESSION_TTL", "PostgresReader", "create_postgres_collector", "load_identity", "load_schema"]
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -97,7 +97,7 @@ class PostgresReader:
         if await self._database.connect():
             self._schema = None
         async with self._database.read_only_transaction():
-            schema = await self._load_schema()
+            await self._load_schema()
             await self._names.load()
             cursor = await self._resume_cursor()
             now, newest = (await self._database.fetch(queries.NOW_AND_NEWEST, cursor))[0]
@@ -105,26 +105,19 @@ class PostgresReader:
         if end - cursor >= MIN_COMMIT_SPAN:
             await self._batches.commit(cursor, end)
             cursor = end
-        await self._read_uncommitted(schema, cursor, now)
+        await self._read_uncommitted(cursor, now)
         self._telemetry.agent_lag_updated(max(0.0, (now - newest).total_seconds()) if newest else 0.0)
         await self._check_late_rows()
 
-    async def _load_schema(self) -> TableSchema:
+    async def _load_schema(self) -> None:
         if self._schema is None:
-            rows = await self._database.fetch(TABLE_COLUMNS_QUERY)
-            self._schema = TableSchema.from_columns(row[0] for row in rows)
+            self._schema = await load_schema(self._database)
             self._batches.set_schema(self._schema)
-        return self._schema
 
     async def _resume_cursor(self) -> datetime:
         """Return the time up to which reports are committed; reset without a usable cursor."""
         accumulator = self._accumulator
-        organizations = await self._database.fetch(queries.ORGANIZATION)
-        if not organizations:
-            raise AgentStatsError(
-                "The database has no organization; expected Coder's database.", reason="database_schema"
-            )
-        identity = str(organizations[0][0])
+        identity = await load_identity(self._database)
         now: datetime = (await self._database.fetch("SELECT now()"))[0][0]
         if accumulator.since is not None:
             cursor = datetime.fromisoformat(accumulator.cursor)
@@ -161,21 +154,12 @@ class PostgresReader:
         latest = quiet_limit if newest is None else max(newest, quiet_limit)
         return max(cursor, floor_to_minute(min(now, latest) - self._overlap))
 
-    async def _read_uncommitted(self, schema: TableSchema, cursor: datetime, now: datetime) -> None:
-        lines: list[str] = []
-
-        async def collect(chunk: list[str]) -> None:
-            lines.extend(chunk)
-
+    async def _read_uncommitted(self, cursor: datetime, now: datetime) -> None:
         async with self._database.read_only_transaction():
             aggregator = await self._batches.aggregate(cursor, None)
-            await self._database.copy_lines(
-                queries.current_sessions_query(schema, now - SESSION_TTL), collect
-            )
+            current_sessions = await self._batches.current_sessions(now - SESSION_TTL)
         self._accumulator.uncommitted = await asyncio.to_thread(aggregator.finish)
-        self._accumulator.current_sessions = parse_current_sessions(
-            lines, self._names.identities, self._batches.session_column
-        )
+        self._accumulator.current_sessions = current_sessions
 
     async def _check_late_rows(self) -> None:
         """Count and log the late rows since the last check."""
@@ -201,6 +185,21 @@ class PostgresReader:
             until=end.isoformat(),
             remedy="raise agent_stats.overlap, or synchronize the clocks of Coder's replicas",
         )
+
+
+async def load_schema(database: Database) -> TableSchema:
+    """Return the schema of the table; requires an open transaction."""
+    return TableSchema.from_columns(row[0] for row in await database.fetch(TABLE_COLUMNS_QUERY))
+
+
+async def load_identity(database: Database) -> str:
+    """Return what identifies the deployment of a database; requires an open transaction."""
+    organizations = await database.fetch(queries.ORGANIZATION)
+    if not organizations:
+        raise AgentStatsError(
+            "The database has no organization; expected Coder's database.", reason="database_schema"
+        )
+    return str(organizations[0][0])
 
 
 def create_postgres_collector(  # noqa: PLR0913  # The parameters of the collector.
