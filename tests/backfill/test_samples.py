@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insights_exporter.backfill.boundaries import Boundary, FamilyRows
+from insights_exporter.backfill.boundaries import Boundary
+from insights_exporter.backfill.family_rows import FamilyRows
 from insights_exporter.backfill.samples import RangeSamples, SampleSteps
 from insights_exporter.coder.time_ranges import Window
 from insights_exporter.metrics import catalogue
@@ -31,11 +32,16 @@ def boundary(family: Family, *values: tuple[str, float], anchor: date = ANCHOR) 
 
 
 def sample(
-    family: Family, before: Boundary, after: Boundary, **options: bool
+    family: Family, before: Boundary, after: Boundary, *, is_first: bool = False, is_last: bool = False
 ) -> dict[str, dict[float, float]]:
     """Return values by hours after the start, by the label of the series."""
     samples = RangeSamples(
-        window=DAY, before=before, after=after, steps=SampleSteps(3600, 4 * 3600), **options
+        window=DAY,
+        before=before,
+        after=after,
+        steps=SampleSteps(3600, 4 * 3600),
+        is_first=is_first,
+        is_last=is_last,
     )
     series = read_samples(samples.text())
     assert samples.sample_count == sum(map(len, series.values()))

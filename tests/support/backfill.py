@@ -69,7 +69,7 @@ class SampleRecorder:
     async def write(self, name: str, samples: RangeSamples) -> FileRecord:
         """Keep the text."""
         self.text_by_name[name] = b"".join(samples.text()) + b"# EOF\n"
-        return FileRecord(name, samples.after.series, samples.sample_count, len(self.text_by_name[name]))
+        return FileRecord(name, samples.series, samples.sample_count, len(self.text_by_name[name]))
 
     def keep(self, record: FileRecord) -> None:
         """Do nothing."""

@@ -175,6 +175,12 @@ class Postgres:
             database=database,
         )
 
+    def unfreeze_clock(self, database: str) -> None:
+        """Undo ``freeze_clock``."""
+        self.sql(
+            f"ALTER DATABASE {database} RESET search_path; DROP FUNCTION public.now()", database=database
+        )
+
     def sql(self, statements: str, *, database: str = "postgres") -> str:
         """Run statements with psql and return the unaligned output."""
         process = subprocess.run(

@@ -54,7 +54,7 @@ class BlockFolder:
         text.unlink()
         size = sum(path.stat().st_size for path in blocks.rglob("*") if path.is_file())
         names = tuple(sorted(path.name for path in blocks.iterdir()))
-        return FileRecord(name, samples.after.series, samples.sample_count, size, names)
+        return FileRecord(name, samples.series, samples.sample_count, size, names)
 
     def keep(self, record: FileRecord) -> None:
         """Move the blocks of a range that are still in the temporary folder."""

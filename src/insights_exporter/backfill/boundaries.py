@@ -6,12 +6,12 @@ families, limits and privacy rules of a scrape.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
-from typing import Final, TypeAlias
+from datetime import date, datetime
+from typing import Final
 
+from insights_exporter.backfill.family_rows import FamilyRows, RowEncoder
 from insights_exporter.backfill.history import History
 from insights_exporter.backfill.schedule import Step
 from insights_exporter.coder import time_ranges
@@ -19,15 +19,14 @@ from insights_exporter.config.settings import Settings
 from insights_exporter.insights.collector import InsightsCollector
 from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.cardinality import StickySelection
-from insights_exporter.metrics.encoder import FamilySamples, Format, encode
+from insights_exporter.metrics.encoder import FamilySamples
 from insights_exporter.metrics.families import iter_families
-from insights_exporter.metrics.family import Family, MetricType
 from insights_exporter.privacy import Filters, load_username_policy
 from insights_exporter.small_groups import suppress_small_groups
-from insights_exporter.snapshot import Insights, Inventory, Snapshot, Template, Timestamped
+from insights_exporter.snapshot import AgentStats, Insights, Inventory, Snapshot, Template, Timestamped
 from insights_exporter.telemetry import Telemetry
 
-__all__ = ["WRITTEN_FAMILIES", "Boundary", "BoundaryReader", "FamilyRows"]
+__all__ = ["WRITTEN_FAMILIES", "Boundary", "BoundaryReader", "existing_templates"]
 
 WRITTEN_FAMILIES: Final = (
     *(
@@ -65,33 +64,6 @@ _UNKNOWN_IN_SUMS: Final = frozenset(
 
 _SINGLE_DAY_WINDOWS: Final = frozenset({"today", "yesterday", "1d"})
 
-Metric: TypeAlias = tuple[bytes, ...]
-"""The lines of one label set up to the value and the space after it: one line, or those of a histogram."""
-
-
-@dataclass(frozen=True, slots=True)
-class FamilyRows:
-    """The series of a family; ``metrics`` is keyed by the first line without its value."""
-
-    family: Family
-    header: bytes
-    metrics: Mapping[bytes, Metric]
-
-    @property
-    def is_counter(self) -> bool:
-        """Whether values add up since the anchor."""
-        return self.family.type is MetricType.COUNTER
-
-    @property
-    def is_rising(self) -> bool:
-        """Whether values rise within a day; others are known for whole days only."""
-        return self.is_counter or self.family is catalogue.LAST_SUCCESS
-
-    @property
-    def has_users(self) -> bool:
-        """Whether the family has a series for each user."""
-        return "username" in self.family.labels
-
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
@@ -125,9 +97,7 @@ class BoundaryReader:
         self._settings = settings
         self._templates = templates
         self._history = history
-        self._label_text = b",".join(
-            f'{name}="{_escape(value)}"'.encode() for name, value in sorted(labels.items())
-        )
+        self._encoder = RowEncoder(labels)
         self._has_window_data = has_window_data
         self._collector = InsightsCollector(
             settings.insights,
@@ -138,16 +108,19 @@ class BoundaryReader:
         self._username_policy = load_username_policy(settings.privacy)
         self._sticky_selection = StickySelection()
 
-    async def snapshot(self, step: Step) -> Snapshot:
-        """Return what a poll in the last second of the range would have collected."""
+    async def snapshot(self, step: Step, *, agent_apps: Collection[str] = ()) -> Snapshot:
+        """Return what a poll in the last second of the range would have collected.
+
+        ``agent_apps`` are the apps of agent statistics, whose series are written elsewhere.
+        """
         now = step.poll_time
-        templates = tuple(
-            template
-            for template in self._templates
-            if template.created_at is None or template.created_at <= now
+        inventory = Inventory(existing_templates(self._templates, now))
+        insights = await self._collect(step, inventory)
+        # The family of apps describes those of agent statistics, too.
+        agent_stats = AgentStats(now, sessions={("", "", app): 0 for app in agent_apps})
+        snapshot = Snapshot(
+            now, insights=Timestamped(insights, now), agent_stats=Timestamped(agent_stats, now)
         )
-        insights = await self._collect(step, Inventory(templates))
-        snapshot = Snapshot(now, insights=Timestamped(insights, now))
         return suppress_small_groups(snapshot, self._settings.privacy.min_group_size).snapshot
 
     async def _collect(self, step: Step, inventory: Inventory) -> Insights:
@@ -181,26 +154,14 @@ class BoundaryReader:
     def _rows(self, samples: FamilySamples) -> FamilyRows:
         if samples.family in _UNKNOWN_IN_SUMS and not self._has_window_data:
             samples = _of_single_days(samples)
-        blocks = encode(replace(samples, created=None), Format.OPENMETRICS)
-        header = next(blocks)
-        metrics: dict[bytes, Metric] = {}
-        lines = self._lines(blocks)
-        for metric in zip(*[lines] * samples.series_per_row, strict=True):
-            metrics[metric[0].rpartition(b" ")[0]] = tuple(line + b" " for line in metric)
-        return FamilyRows(samples.family, header, metrics)
+        return self._encoder.rows(samples)
 
-    def _lines(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the lines of a family with the added labels."""
-        for block in blocks:
-            for line in block.splitlines():
-                if not self._label_text:
-                    yield line
-                elif b"{" in line:
-                    name, _, rest = line.partition(b"{")
-                    yield name + b"{" + self._label_text + b"," + rest
-                else:
-                    name, _, rest = line.partition(b" ")
-                    yield name + b"{" + self._label_text + b"} " + rest
+
+def existing_templates(templates: Sequence[Template], time: datetime) -> tuple[Template, ...]:
+    """Return the templates that existed at a time."""
+    return tuple(
+        template for template in templates if template.created_at is None or template.created_at <= time
+    )
 
 
 def _of_single_days(samples: FamilySamples) -> FamilySamples:
@@ -211,7 +172,3 @@ def _of_single_days(samples: FamilySamples) -> FamilySamples:
         rows=[row for row in samples.rows if row[0][index] in _SINGLE_DAY_WINDOWS],
         groups=[group for group in samples.groups if group.labels[index] in _SINGLE_DAY_WINDOWS],
     )
-
-
-def _escape(value: str) -> str:
-    return re.sub(r'["\\]', r"\\\g<0>", value).replace("\n", r"\n")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import aiohttp
 
+from insights_exporter.backfill.agent_history import STATE_FILE_NAME
 from insights_exporter.backfill.blocks import BlockFolder, find_promtool
 from insights_exporter.backfill.estimate import estimate
-from insights_exporter.backfill.journal import BackfillError, Journal
+from insights_exporter.backfill.journal import AgentRecord, BackfillError, Journal
 from insights_exporter.backfill.options import BackfillOptions, OutputFormat
 from insights_exporter.backfill.outputs import OpenMetricsFiles, Output
 from insights_exporter.backfill.push import VictoriaMetricsImport
@@ -117,4 +118,16 @@ def _summary_lines(summary: Summary, options: BackfillOptions) -> list[str]:
     ]
     if summary.dropped_rows:
         lines.append(f"{summary.dropped_rows} invalid rows of Coder's responses were left out.")
+    if summary.agents is not None:
+        lines.append(_agent_line(summary.agents, options))
     return lines
+
+
+def _agent_line(record: AgentRecord, options: BackfillOptions) -> str:
+    if not record.days:
+        return "Agent statistics were left out: Coder holds no agent reports of these days."
+    return (
+        f"Agent statistics from {record.since} to {record.until} are included. If "
+        f"{options.output / STATE_FILE_NAME} is agent_stats.state_file at the first start of the exporter, "
+        "its counters continue."
+    )

@@ -7,7 +7,7 @@ days. With these, the code of a run counts its requests and writes one day to a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import Final
 
 import msgspec
 
+from insights_exporter.backfill.agent_history import AgentHistory
 from insights_exporter.backfill.boundaries import Boundary, BoundaryReader
 from insights_exporter.backfill.fetcher import RangeFetcher, RequestPace
-from insights_exporter.backfill.journal import BackfillError
+from insights_exporter.backfill.journal import BackfillError, FileRecord, Journal
 from insights_exporter.backfill.options import BackfillOptions
 from insights_exporter.backfill.outputs import Output
 from insights_exporter.backfill.run import history_for, long_windows, read_inputs
@@ -136,14 +137,42 @@ async def estimate(
     with TemporaryDirectory(prefix="backfill-") as folder:
         record = await open_output(Path(folder)).write(busiest.name, samples)
     lengths = sum(step.window.seconds for step in written) / busiest.window.seconds
+    agents = await _write_agents(settings, options, written, templates, open_output=open_output, clock=clock)
     return Estimate(
         requests=counted.total,
         minutes=max(counted.counts.values()) / options.requests_per_minute,
         days=len(written),
-        series=record.series,
-        samples=round(record.samples * lengths),
-        bytes=round(record.bytes * lengths),
+        series=record.series + max((one.series for one in agents), default=0),
+        samples=round(record.samples * lengths) + sum(one.samples for one in agents),
+        bytes=round(record.bytes * lengths) + sum(one.bytes for one in agents),
     )
+
+
+async def _write_agents(  # noqa: PLR0913  # The inputs of a run.
+    settings: Settings,
+    options: BackfillOptions,
+    steps: Sequence[Step],
+    templates: Sequence[Template],
+    *,
+    open_output: Callable[[Path], Output],
+    clock: Clock,
+) -> list[FileRecord]:
+    """Write the agent statistics, of which Coder holds about a day, to a temporary folder."""
+    nothing = Boundary(steps[0].window.start.date(), {})
+    with TemporaryDirectory(prefix="backfill-") as folder:
+        output = Path(folder)
+        journal = Journal(output)
+        journal.folder.mkdir()
+        history = AgentHistory(settings, replace(options, output=output), journal, clock=clock)
+        await history.prepare(steps, templates)
+        samples = {
+            step.name: RangeSamples(
+                window=step.window, before=nothing, after=nothing, steps=options.steps, agents=agents
+            )
+            for step in steps
+            if (agents := history.day(step)) is not None
+        }
+        return [await open_output(output).write(name, one) for name, one in samples.items()]
 
 
 async def _count_requests(  # noqa: PLR0913  # The inputs of a run.

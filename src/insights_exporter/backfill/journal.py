@@ -21,7 +21,15 @@ from insights_exporter.backfill.range_data import RangeData
 from insights_exporter.errors import ConfigError, ExporterError
 from insights_exporter.snapshot import Template
 
-__all__ = ["BackfillError", "FileRecord", "Journal", "RunRecord", "remove_folder", "replace_file"]
+__all__ = [
+    "AgentRecord",
+    "BackfillError",
+    "FileRecord",
+    "Journal",
+    "RunRecord",
+    "remove_folder",
+    "replace_file",
+]
 
 T = TypeVar("T")
 
@@ -54,6 +62,19 @@ class FileRecord(Struct, frozen=True):
     samples: int
     bytes: int
     blocks: tuple[str, ...] = ()
+
+
+class AgentRecord(Struct, frozen=True):
+    """The agent statistics that were read: from when to when, in text files of these days.
+
+    ``since`` is empty if Coder holds no reports of the days. ``apps`` are the values of the label.
+    """
+
+    since: str
+    until: str
+    days: tuple[str, ...]
+    series: int
+    apps: tuple[str, ...]
 
 
 class Journal:
@@ -91,9 +112,9 @@ class Journal:
         return record
 
     def finish(self, record: RunRecord) -> None:
-        """Delete the recorded responses and mark the run as complete."""
+        """Delete the recorded responses and statistics, and mark the run as complete."""
         self.update(msgspec.structs.replace(record, is_complete=True))
-        for path in self.folder.glob("*.json.gz"):
+        for path in self.folder.glob("*.gz"):
             path.unlink()
 
     def load_range(self, name: str) -> RangeData | None:
@@ -107,6 +128,18 @@ class Journal:
     def save_range(self, name: str, data: RangeData) -> None:
         """Record the responses of a range."""
         self._write(f"{name}.json.gz", gzip.compress(msgspec.json.encode(data), compresslevel=1, mtime=0))
+
+    def agents_path(self, name: str) -> Path:
+        """Return the path of the agent statistics of a range."""
+        return self.folder / f"{name}.agents.gz"
+
+    def load_agents(self) -> AgentRecord | None:
+        """Return which agent statistics were read; None if they were not."""
+        return self._read(self.folder / "agents.json", AgentRecord)
+
+    def record_agents(self, record: AgentRecord) -> None:
+        """Record that agent statistics were read."""
+        self._write("agents.json", msgspec.json.encode(record))
 
     def written(self, name: str) -> FileRecord | None:
         """Return the record of a written range; None if it was not written."""

@@ -44,7 +44,8 @@ class BackfillOptions:
 
     ``last_day`` is included; None is the newest data that no longer changes. ``labels`` are those that a
     scrape adds. ``requests_per_minute`` is per endpoint. ``with_long_windows`` also requests parameters,
-    opens and latency of windows of several days. ``rules_file`` replaces the packaged recording rules.
+    opens and latency of windows of several days. ``with_agent_stats`` reads agent statistics if the
+    configuration has Coder's database as their source. ``rules_file`` replaces the packaged recording rules.
     """
 
     first_day: date
@@ -56,6 +57,7 @@ class BackfillOptions:
     labels: Mapping[str, str] = field(default_factory=_default_labels)
     requests_per_minute: int = DEFAULT_RATE
     with_long_windows: bool = False
+    with_agent_stats: bool = True
     with_rules: bool = True
     rules_file: Path | None = None
     dry_run: bool = False
@@ -84,6 +86,7 @@ class BackfillOptions:
             "--step": str(self.steps.default),
             "--user-step": str(self.steps.users),
             "--long-windows": str(self.with_long_windows).lower(),
+            "--no-agent-stats": str(not self.with_agent_stats).lower(),
             "--label": ",".join(f"{name}={value}" for name, value in sorted(self.labels.items())),
         }
 
@@ -166,6 +169,11 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="maximum rate of requests to each endpoint; default: %(default)s of the 512 that Coder allows",
     )
+    add(
+        "--no-agent-stats",
+        action="store_true",
+        help="do not read agent statistics from the database of the configuration",
+    )
     rules = parser.add_mutually_exclusive_group()
     rules.add_argument(
         "--rules-file",
@@ -189,6 +197,7 @@ def options_from_args(args: argparse.Namespace) -> BackfillOptions:
         labels={"job": args.job, "instance": args.instance, **dict(args.label)},
         requests_per_minute=args.requests_per_minute,
         with_long_windows=args.long_windows,
+        with_agent_stats=not args.no_agent_stats,
         with_rules=not args.no_rules,
         rules_file=args.rules_file,
         dry_run=args.dry_run,

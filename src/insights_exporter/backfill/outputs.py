@@ -35,7 +35,7 @@ class OpenMetricsFiles:
         """Write the file of a range."""
         path = self._folder / f"{name}.openmetrics"
         size = await asyncio.to_thread(write_text, path, samples)
-        return FileRecord(name, samples.after.series, samples.sample_count, size)
+        return FileRecord(name, samples.series, samples.sample_count, size)
 
     def keep(self, record: FileRecord) -> None:
         """Do nothing: a file is complete or absent."""

@@ -45,7 +45,7 @@ class VictoriaMetricsImport:
         while (body := await asyncio.to_thread(next, bodies, None)) is not None:
             await self._send(body)
             size += len(body)
-        return FileRecord(name, samples.after.series, samples.sample_count, size)
+        return FileRecord(name, samples.series, samples.sample_count, size)
 
     def keep(self, record: FileRecord) -> None:
         """Do nothing: the server has the samples."""

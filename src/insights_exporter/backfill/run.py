@@ -12,14 +12,15 @@ from functools import partial
 from typing import Final
 
 import msgspec
-from tqdm import tqdm
 
+from insights_exporter.backfill.agent_history import AgentHistory
 from insights_exporter.backfill.boundaries import Boundary, BoundaryReader
 from insights_exporter.backfill.fetcher import RangeFetcher, RequestPace, list_templates
 from insights_exporter.backfill.history import History
-from insights_exporter.backfill.journal import BackfillError, FileRecord, Journal, RunRecord
+from insights_exporter.backfill.journal import AgentRecord, BackfillError, FileRecord, Journal, RunRecord
 from insights_exporter.backfill.options import BackfillOptions
 from insights_exporter.backfill.outputs import Output
+from insights_exporter.backfill.progress import progress_bar
 from insights_exporter.backfill.range_data import RangeData
 from insights_exporter.backfill.samples import RangeSamples
 from insights_exporter.backfill.schedule import (
@@ -47,7 +48,7 @@ _QUARTER: Final = timedelta(days=93)
 class Summary:
     """What the output has from ``start`` to ``end``.
 
-    ``requests`` and ``dropped_rows`` are of this run alone.
+    ``requests`` and ``dropped_rows`` are of this run alone. ``agents`` is None without agent statistics.
     """
 
     start: datetime | None = None
@@ -59,6 +60,7 @@ class Summary:
     requests: int = 0
     dropped_rows: int = 0
     was_complete: bool = False
+    agents: AgentRecord | None = None
 
     def add(self, window: Window, record: FileRecord) -> None:
         """Add a written range."""
@@ -87,6 +89,7 @@ class Backfill:
         self._output = output
         self._clock = clock
         self._journal = Journal(options.output)
+        self._agents = AgentHistory(settings, options, self._journal, clock=clock)
         self.pace = RequestPace(clock, options.requests_per_minute)
         self.summary = Summary()
 
@@ -105,9 +108,12 @@ class Backfill:
                 self.summary.add(step.window, written)
         if record.is_complete:
             self.summary.was_complete = True
+            self.summary.agents = self._journal.load_agents()
             return self.summary
         self.summary = Summary()
         try:
+            await self._agents.prepare([step for step in schedule if step.is_written], record.templates)
+            self.summary.agents = self._agents.record
             await self._write_all(schedule, record.templates)
             self._journal.finish(record)
         except ConfigError:
@@ -160,7 +166,8 @@ class Backfill:
                 has_usage = has_usage or data.has_usage
                 if step.scope is not Scope.ALL:
                     continue
-                snapshot = await reader.snapshot(step)
+                agents = self._agents.day(step)
+                snapshot = await reader.snapshot(step, agent_apps=agents.apps if agents else ())
                 after = await asyncio.to_thread(reader.boundary, step, snapshot)
                 if step.is_written and before is not None and has_usage:
                     samples = RangeSamples(
@@ -168,6 +175,7 @@ class Backfill:
                         before=before,
                         after=after,
                         steps=options.steps,
+                        agents=agents,
                         is_first=not self.summary.days,
                         is_last=step is schedule[-1],
                         in_milliseconds=bool(options.push_url),
@@ -197,12 +205,7 @@ class Backfill:
             windows_of=partial(long_windows, settings=self._settings, options=self._options),
         )
         weights = [1 if step.scope is Scope.USERS else 1 + len(templates) for step in schedule]
-        with tqdm(
-            total=sum(weights),
-            # Quiet unless standard error is a terminal.
-            disable=None,
-            bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left",
-        ) as progress:
+        with progress_bar(schedule[0].name, total=sum(weights)) as progress:
             task = asyncio.create_task(self._load_or_fetch(schedule[0], fetcher))
             try:
                 for step, weight, following in zip(schedule, weights, [*schedule[1:], None], strict=True):
@@ -278,6 +281,7 @@ def _settings_fingerprint(settings: Settings) -> dict[str, str]:
             name: getattr(settings, name).model_dump(mode="json")
             for name in ("insights", "filters", "limits")
         },
+        "agent_stats": settings.agent_stats.model_dump(mode="json", include={"source", "by_client"}),
         "poll.interval": settings.poll.interval,
     }
     return {key: json.dumps(value, sort_keys=True) for key, value in sections.items()}

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from insights_exporter.backfill.boundaries import WRITTEN_FAMILIES, Boundary, FamilyRows, Metric
+from insights_exporter.backfill.agent_day import AgentDay
+from insights_exporter.backfill.boundaries import WRITTEN_FAMILIES, Boundary
+from insights_exporter.backfill.family_rows import FamilyRows, Metric
 from insights_exporter.coder.time_ranges import Window
 
 __all__ = ["DEFAULT_STEP", "DEFAULT_USER_STEP", "RangeSamples", "SampleSteps"]
@@ -36,18 +38,24 @@ class RangeSamples:
     """The samples of one range: from its start up to and without its end.
 
     ``before`` is the boundary before the range. In the first range of a backfill, only its rising values have
-    a sample. The last range includes its end. ``in_milliseconds`` selects the timestamps of the Prometheus
-    text format in place of OpenMetrics' seconds.
+    a sample. The last range includes its end. ``agents`` has the agent statistics of the range.
+    ``in_milliseconds`` selects the timestamps of the Prometheus text format in place of OpenMetrics' seconds.
     """
 
     window: Window
     before: Boundary
     after: Boundary
     steps: SampleSteps
+    agents: AgentDay | None = None
     is_first: bool = False
     is_last: bool = False
     in_milliseconds: bool = False
     sample_count: int = field(default=0, init=False)
+
+    @property
+    def series(self) -> int:
+        """The number of series at the end of the range."""
+        return self.after.series + (self.agents.series if self.agents else 0)
 
     def parts(self, seconds: int) -> list[range]:
         """Return the range in parts that end at multiples of ``seconds``, as Unix times."""
@@ -79,6 +87,14 @@ class RangeSamples:
             for key, metric in old.items():
                 if key not in new:
                     yield self._lines(metric, starts)
+
+        if self.agents is not None:
+            yield from self._agent_lines(self.agents, range(*self._bounds) if part is None else part)
+
+    def _agent_lines(self, agents: AgentDay, part: range) -> Iterator[bytes]:
+        for line in agents.lines(part, in_milliseconds=self.in_milliseconds):
+            self.sample_count += not line.startswith(b"#")
+            yield line
 
     @property
     def _bounds(self) -> tuple[int, int]:
