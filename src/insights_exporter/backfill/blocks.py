@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from insights_exporter.backfill.journal import BackfillError, FileRecord, remove_folder
 from insights_exporter.backfill.outputs import write_text
 from insights_exporter.backfill.samples import RangeSamples
+from insights_exporter.collectors.base import run_limited_unwrapped
 from insights_exporter.errors import ConfigError
 
 __all__ = ["BlockFolder", "find_promtool", "run_program"]
@@ -34,7 +37,7 @@ def find_promtool() -> str:
 
 
 class BlockFolder:
-    """The folder ``blocks`` of the output folder; text exists for one range at a time."""
+    """The folder ``blocks`` of the output folder; text exists for some blocks of one range at a time."""
 
     def __init__(self, output: Path, *, promtool: str) -> None:
         self.folder = output / "blocks"
@@ -47,11 +50,18 @@ class BlockFolder:
         remove_folder(self._temporary)
         blocks = self._temporary / "blocks"
         blocks.mkdir(parents=True)
-        text = self._temporary / f"{name}.openmetrics"
-        for part in samples.parts(_BLOCK_HOURS * 3600):
-            await asyncio.to_thread(write_text, text, samples, part)
+        writing = asyncio.Lock()
+
+        async def convert(number: int, part: range) -> None:
+            text = self._temporary / f"{number}.openmetrics"
+            async with writing:
+                await asyncio.to_thread(write_text, text, samples, part)
             await self.create_blocks("openmetrics", str(text), str(blocks))
-        text.unlink()
+            text.unlink()
+
+        parts = enumerate(samples.parts(_BLOCK_HOURS * 3600))
+        # promtool needs most of the time of a backfill, and one CPU.
+        await run_limited_unwrapped((partial(convert, *part) for part in parts), os.cpu_count() or 1)
         size = sum(path.stat().st_size for path in blocks.rglob("*") if path.is_file())
         names = tuple(sorted(path.name for path in blocks.iterdir()))
         return FileRecord(name, samples.series, samples.sample_count, size, names)

@@ -283,8 +283,10 @@ def merge_options(
     return tuple(by_value.values())
 
 
-async def run_limited(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
-    """Run all tasks, at most ``MAX_CONCURRENT`` at a time; the first exception cancels the rest."""
+async def run_limited(
+    tasks: Iterable[Callable[[], Awaitable[object]]], max_concurrent: int = MAX_CONCURRENT
+) -> None:
+    """Run all tasks, at most ``max_concurrent`` at a time; the first exception cancels the rest."""
     queue = iter(tasks)
 
     async def worker() -> None:
@@ -292,14 +294,16 @@ async def run_limited(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
             await task()
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(MAX_CONCURRENT):
+        for _ in range(max_concurrent):
             group.create_task(worker())
 
 
-async def run_limited_unwrapped(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
+async def run_limited_unwrapped(
+    tasks: Iterable[Callable[[], Awaitable[object]]], max_concurrent: int = MAX_CONCURRENT
+) -> None:
     """Run all tasks as ``run_limited`` does; raise the first error itself, and not a group."""
     try:
-        await run_limited(tasks)
+        await run_limited(tasks, max_concurrent)
     except ExceptionGroup as group:
-        # Concurrent requests usually meet the same error.
+        # Concurrent tasks usually meet the same error.
         raise group.exceptions[0] from None
