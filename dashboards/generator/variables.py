@@ -29,6 +29,9 @@ _NO_PARAMETERS: Final = "No parameters"
 _ALL_VALUE: Final = ".+"
 _QUERY: Final = QueryBuilder(TARGET_MATCHERS)
 
+_TEMPLATES: Final = catalogue.TEMPLATE_CREATED
+"""A family with a series for each template, also on days before the first scrape that were backfilled."""
+
 
 def _query_variable(
     name: str, label: str, values: str, *, multi: bool, hidden: bool = False
@@ -77,11 +80,13 @@ def _window_variable(default_window: str) -> build.QueryVariable:
 def _parameter_variable() -> build.QueryVariable:
     """Return the parameters of the template: names as values, display names as texts.
 
-    Without a parameter there is one that does not exist. Its block says why there are none.
+    Days before the first scrape have chosen values, but no display names. Without a parameter there is one
+    that does not exist. Its block says why there are none.
     """
-    parameters = _QUERY.latest(
-        catalogue.PARAMETER_INFO, organization_name="$organization", template_name="$template"
-    ).count("display_name", "parameter_name")
+    template = {"organization_name": "$organization", "template_name": "$template"}
+    named = _QUERY.latest(catalogue.PARAMETER_INFO, **template).count("display_name", "parameter_name")
+    chosen = _QUERY.latest(catalogue.TEMPLATE_PARAMETER_WORKSPACES, **template).count("parameter_name")
+    parameters = f"({named} or on (parameter_name) {chosen})"
     none = f'label_replace(vector(0), "parameter_name", "{_NO_PARAMETERS}", "", "")'
     query = f"query_result({parameters} or ({none} unless on () {parameters}))"
     variable = _query_variable("parameter", "Parameter", "", multi=True, hidden=True)
@@ -90,12 +95,11 @@ def _parameter_variable() -> build.QueryVariable:
 
 def single_template_variables() -> Variables:
     """Return one template, a window, and the hidden variable that repeats the block of a parameter."""
-    family = catalogue.TEMPLATE_INFO
-    organization_selector = _QUERY.selector(family, organization_name="$organization")
+    organization_selector = _QUERY.selector(_TEMPLATES, organization_name="$organization")
     return [
         *target_variables(),
         _query_variable(
-            "organization", "Organization", f"{_QUERY.selector(family)}, organization_name", multi=False
+            "organization", "Organization", f"{_QUERY.selector(_TEMPLATES)}, organization_name", multi=False
         ),
         _query_variable("template", "Template", f"{organization_selector}, template_name", multi=False),
         _window_variable(_DEFAULT_WINDOW),
@@ -108,12 +112,11 @@ def multi_template_variables(*, window: str = _DEFAULT_WINDOW) -> Variables:
 
     The names are plural, so that a link from a template's own dashboard does not filter the others.
     """
-    family = catalogue.TEMPLATE_INFO
-    organization_selector = _QUERY.selector(family, organization_name=regex("$organizations"))
+    organization_selector = _QUERY.selector(_TEMPLATES, organization_name=regex("$organizations"))
     return [
         *target_variables(),
         _query_variable(
-            "organizations", "Organization", f"{_QUERY.selector(family)}, organization_name", multi=True
+            "organizations", "Organization", f"{_QUERY.selector(_TEMPLATES)}, organization_name", multi=True
         ),
         _query_variable("templates", "Template", f"{organization_selector}, template_name", multi=True),
         _window_variable(window),

@@ -55,15 +55,22 @@ async def live_series(
         inventory = await InventoryCollector(
             poll=settings.poll, filters=filters, telemetry=Telemetry()
         ).collect(client, now=NOW)
+        templates = Inventory(inventory.value.templates)
         insights = await InsightsCollector(
             settings.insights, poll=settings.poll, filters=filters, telemetry=Telemetry()
-        ).collect(client, now=poll_time, inventory=Inventory(inventory.value.templates))
+        ).collect(client, now=poll_time, inventory=templates)
     exposition = Exposition(
         username_policy=load_username_policy(settings.privacy),
         limits=settings.limits,
         after_block=lambda: None,
     )
-    await exposition.publish(Snapshot(poll_time, insights=Timestamped(insights.value, poll_time)))
+    await exposition.publish(
+        Snapshot(
+            poll_time,
+            inventory=Timestamped(templates, poll_time),
+            insights=Timestamped(insights.value, poll_time),
+        )
+    )
     return parse_series(exposition.body(Format.OPENMETRICS, gzip=False))
 
 

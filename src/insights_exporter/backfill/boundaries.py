@@ -42,12 +42,14 @@ WRITTEN_FAMILIES: Final = (
         }
     ),
     catalogue.APP_INFO,
+    catalogue.TEMPLATE_CREATED,
     catalogue.LAST_SUCCESS,
     catalogue.POLL_INTERVAL,
 )
-"""The families that follow from Coder's insights of past days, the age of the data, and the poll interval.
+"""The families that follow from Coder's insights of past days, and those that dashboards need with them.
 
-Without the last two, dashboards hide the past as outdated.
+Dashboards list the templates that have a time of creation. Without the age of the data and the poll interval,
+they hide the past as outdated.
 """
 
 _UNKNOWN_IN_SUMS: Final = frozenset(
@@ -119,7 +121,10 @@ class BoundaryReader:
         # The family of apps describes those of agent statistics, too.
         agent_stats = AgentStats(now, sessions={("", "", app): 0 for app in agent_apps})
         snapshot = Snapshot(
-            now, insights=Timestamped(insights, now), agent_stats=Timestamped(agent_stats, now)
+            now,
+            inventory=Timestamped(Inventory(_creation_times(inventory.templates)), now),
+            insights=Timestamped(insights, now),
+            agent_stats=Timestamped(agent_stats, now),
         )
         return suppress_small_groups(snapshot, self._settings.privacy.min_group_size).snapshot
 
@@ -161,6 +166,13 @@ def existing_templates(templates: Sequence[Template], time: datetime) -> tuple[T
     """Return the templates that existed at a time."""
     return tuple(
         template for template in templates if template.created_at is None or template.created_at <= time
+    )
+
+
+def _creation_times(templates: Sequence[Template]) -> tuple[Template, ...]:
+    """Return templates with what the past can tell of them."""
+    return tuple(
+        Template(template.id, template.key, created_at=template.created_at) for template in templates
     )
 
 
