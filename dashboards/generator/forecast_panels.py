@@ -22,9 +22,9 @@ _WEEKS_AHEAD: Final = range(1, 5)
 
 def _next_weeks() -> str:
     """Return the start of each forecast week in milliseconds."""
-    first_start = f"time() - time() % 86400 - {usage.WEEK_BUCKETS.newest_start_days * 86400}"
+    newest = -usage.WEEK_BUCKETS.newest_start_days
     return usage.label_values_as_vector(
-        "ago", ((f"-{week}", f"({first_start} + {week * 7 * 86400}) * 1000") for week in _WEEKS_AHEAD)
+        "ago", ((f"-{week}", usage.day_in_milliseconds(newest + 7 * week)) for week in _WEEKS_AHEAD)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dashboards.generator.queries import usage
 from insights_exporter.backfill.blocks import BlockFolder, find_promtool
 from insights_exporter.backfill.boundaries import WRITTEN_FAMILIES
 from insights_exporter.backfill.journal import Journal
@@ -20,6 +22,7 @@ from insights_exporter.backfill.recording_rules import RuleEvaluation, find_prom
 from insights_exporter.backfill.run import Summary
 from insights_exporter.backfill.samples import SampleSteps
 from insights_exporter.config.settings import InsightsSettings, Settings
+from insights_exporter.metrics import catalogue
 from insights_exporter.metrics.family import MetricType
 from insights_exporter.simulator.api.deployment import SimulatedDeployment
 from insights_exporter.simulator.demo_deployment import demo_deployment
@@ -157,6 +160,24 @@ def test_active_users_of_each_day_equal_the_events(past: Past) -> None:
         )
 
         assert points[0][1] == len(users)
+
+
+def test_daily_bars_have_the_date_of_their_data(past: Past) -> None:
+    users = usage.active_users_by_ago(catalogue.DEPLOYMENT_ACTIVE_USERS, usage.DAY_BUCKETS, {})
+    starts = re.sub(r"\$\w+", ".+", usage.bucket_start_times(users, usage.DAY_BUCKETS).text)
+    midnight = START + 2 * DAY
+
+    dates = {
+        time: {
+            labels["ago"]: datetime.fromtimestamp(points[0][1] / 1000, UTC)
+            for labels, points in past.prometheus.query(starts, time)
+        }
+        for time in (midnight, midnight + timedelta(minutes=5))
+    }
+
+    # At midnight, the data is still that of the day before.
+    assert (dates[midnight]["0"], dates[midnight]["6"]) == (midnight - DAY, midnight - 7 * DAY)
+    assert dates[midnight + timedelta(minutes=5)]["0"] == midnight
 
 
 def test_plain_selectors_have_no_gaps(past: Past) -> None:

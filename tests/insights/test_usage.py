@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
+
+import pytest
 
 from insights_exporter.coder import models
-from insights_exporter.config.settings import FilterSettings, NameFilter
+from insights_exporter.config.settings import FilterSettings, InsightsSettings, NameFilter
 from insights_exporter.snapshot import (
     Agent,
     App,
@@ -45,6 +47,13 @@ async def test_each_window_has_values_of_its_range() -> None:
     assert [(row.username, row.p50) for row in week.latency.rows()] == [("ada", 0.04), ("bob", None)]
     assert usage.days == (1, 1, 0, 0, 0, 0, 0)
     assert usage.weeks == (0, 0, 1, *(0,) * 9)
+
+
+@pytest.mark.parametrize(("utc_offset", "day"), [(0, 24), (9, 24), (10, 25), (-12, 24)])
+async def test_today_is_a_date_in_the_configured_offset(utc_offset: int, day: int) -> None:
+    harness = InsightsHarness("go", insights=InsightsSettings(utc_offset=utc_offset))
+
+    assert (await harness.poll()).today == date(2026, 11, day)
 
 
 async def test_idle_template_is_zero_without_requests() -> None:

@@ -245,6 +245,7 @@ class _SnapshotBuilder:
             templates=[
                 self.template_usage(key, self.usernames if key in used_keys else ()) for key in self.keys
             ],
+            today=self.at.date(),
             collection_enabled=True,
             windows_updated_at={
                 name: self.at - timedelta(hours=fraction) for name, fraction in _WINDOWS.items()

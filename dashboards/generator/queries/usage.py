@@ -23,6 +23,7 @@ __all__ = [
     "bucket_start_times",
     "concurrent_users",
     "created_at",
+    "day_in_milliseconds",
     "deployment_users",
     "fresh_interval",
     "hourly_aggregate",
@@ -75,14 +76,15 @@ def label_values_as_vector(label: str, values: Iterable[tuple[str, str]]) -> str
     )
 
 
+def day_in_milliseconds(days_ahead: int) -> str:
+    """Return the date of a day, counted from that of the newest data, in milliseconds."""
+    return f"(scalar({QUERY.latest(catalogue.TODAY).max()}) + {days_ahead * _DAY_SECONDS}) * 1000"
+
+
 def bucket_start_times(users: Expr, buckets: Buckets) -> Expr:
     """Return the start of each bucket in milliseconds."""
-    today = f"time() - time() % {_DAY_SECONDS}"
     starts = (
-        (
-            str(ago),
-            f"({today} - {(buckets.newest_start_days + buckets.length_days * ago) * _DAY_SECONDS}) * 1000",
-        )
+        (str(ago), day_in_milliseconds(-buckets.newest_start_days - buckets.length_days * ago))
         for ago in range(buckets.count)
     )
     return Expr(f"({label_values_as_vector('ago', starts)}) and on (ago) {users}", ("ago",), frozenset())

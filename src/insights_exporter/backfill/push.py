@@ -39,7 +39,7 @@ class VictoriaMetricsImport:
         self._clock = clock
 
     async def write(self, name: str, samples: RangeSamples) -> FileRecord:
-        """Send the samples of a range; equal samples that were sent before are no harm."""
+        """Send the samples of a range; those that an interrupted run has sent already are sent again."""
         size = 0
         bodies = _bodies(samples)
         while (body := await asyncio.to_thread(next, bodies, None)) is not None:

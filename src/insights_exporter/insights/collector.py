@@ -282,6 +282,7 @@ class InsightsCollector:
         return Insights(
             deployment=deployment,
             templates=tuple(usages),
+            today=plan.today.start.date(),
             collection_enabled=None if coder.is_unsupported(Feature.INSIGHTS_SWITCH) else True,
             pending_totals=builder.pending,
             warm_up_ratio=1.0 if self.state.is_warm else poll.answered_ratio(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from msgspec import Struct
 
@@ -132,10 +132,14 @@ class TemplateUsage:
 
 @dataclass(frozen=True, slots=True)
 class Insights:
-    """Usage of all templates; ``collection_enabled`` is None on servers that do not report it."""
+    """Usage of all templates; ``collection_enabled`` is None on servers that do not report it.
+
+    ``today`` is the date of ``days[0]``, None without data.
+    """
 
     deployment: TemplateUsage
     templates: Sequence[TemplateUsage] = ()
+    today: date | None = None
     collection_enabled: bool | None = None
     pending_totals: Mapping[TemplateKey | None, str] = field(default_factory=dict)
     """Why totals wait for a response, by template; the deployment's key is None."""

@@ -39,6 +39,12 @@ DEPLOYMENT_ACTIVE_USERS = _gauge(
     ("interval", "ago"),
     panel=_ACTIVE_USERS_PANEL,
 )
+TODAY = _gauge(
+    "today_timestamp_seconds",
+    "Date of the day with `ago` 0: the Unix time of its midnight in UTC, whatever insights.utc_offset is.",
+    unit="seconds",
+    panel=_ACTIVE_USERS_PANEL,
+)
 TEMPLATE_UNIQUE_USERS = _gauge(
     "template_unique_users",
     "Distinct users of the template in the window.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 from functools import partial
 
 from insights_exporter.metrics import catalogue
@@ -35,6 +35,7 @@ def insights_families(data: Insights, values: LabelValues, *, free_text: bool) -
     since, deployment_since = _since(template_usages), _since(deployment_usage)
     yield float_series(catalogue.TEMPLATE_ACTIVE_USERS, _active_users(template_usages))
     yield float_series(catalogue.DEPLOYMENT_ACTIVE_USERS, _active_users(deployment_usage))
+    yield float_series(catalogue.TODAY, [((), _midnight(data.today))])
     yield float_series(
         catalogue.TEMPLATE_UNIQUE_USERS,
         _window_values(template_usages, values, lambda usage: usage.active_users),
@@ -94,6 +95,10 @@ def _state_families(data: Insights, values: LabelValues) -> Iterator[FamilySampl
     yield float_series(catalogue.WINDOW_UPDATED, updated_at)
     enabled = data.collection_enabled
     yield float_series(catalogue.COLLECTION_ENABLED, [((), None if enabled is None else float(enabled))])
+
+
+def _midnight(day: date | None) -> float | None:
+    return None if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
 
 
 def _pending_totals(data: Insights, values: LabelValues) -> Iterator[OptionalFloatSample]:
