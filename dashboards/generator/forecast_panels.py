@@ -23,9 +23,7 @@ _WEEKS_AHEAD: Final = range(1, 5)
 def _next_weeks() -> str:
     """Return the start of each forecast week in milliseconds."""
     newest = -usage.WEEK_BUCKETS.newest_start_days
-    return usage.label_values_as_vector(
-        "ago", ((f"-{week}", usage.day_in_milliseconds(newest + 7 * week)) for week in _WEEKS_AHEAD)
-    )
+    return usage.dates_by_ago((-week, newest + 7 * week) for week in _WEEKS_AHEAD)
 
 
 def _by_week(names: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any]]]:

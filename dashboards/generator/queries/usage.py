@@ -23,7 +23,7 @@ __all__ = [
     "bucket_start_times",
     "concurrent_users",
     "created_at",
-    "day_in_milliseconds",
+    "dates_by_ago",
     "deployment_users",
     "fresh_interval",
     "hourly_aggregate",
@@ -76,18 +76,20 @@ def label_values_as_vector(label: str, values: Iterable[tuple[str, str]]) -> str
     )
 
 
-def day_in_milliseconds(days_ahead: int) -> str:
-    """Return the date of a day, counted from that of the newest data, in milliseconds."""
-    return f"(scalar({QUERY.latest(catalogue.TODAY).max()}) + {days_ahead * _DAY_SECONDS}) * 1000"
+def dates_by_ago(days_ahead: Iterable[tuple[int, int]]) -> str:
+    """Return dates in milliseconds by ``ago``; the pairs have it and the days after the date of the data."""
+    distances = label_values_as_vector(
+        "ago", ((str(ago), str(days * _DAY_SECONDS)) for ago, days in days_ahead)
+    )
+    return f"(({distances}) + on () group_left () {QUERY.latest(catalogue.TODAY).max()}) * 1000"
 
 
 def bucket_start_times(users: Expr, buckets: Buckets) -> Expr:
     """Return the start of each bucket in milliseconds."""
-    starts = (
-        (str(ago), day_in_milliseconds(-buckets.newest_start_days - buckets.length_days * ago))
-        for ago in range(buckets.count)
+    starts = dates_by_ago(
+        (ago, -buckets.newest_start_days - buckets.length_days * ago) for ago in range(buckets.count)
     )
-    return Expr(f"({label_values_as_vector('ago', starts)}) and on (ago) {users}", ("ago",), frozenset())
+    return Expr(f"{starts} and on (ago) {users}", ("ago",), frozenset())
 
 
 def fresh_interval(range_: str = _CONCURRENCY_RANGE) -> str:
