@@ -48,6 +48,8 @@ _METER_NAMES: Final = {
 _METER_STEPS: Final[ThresholdSteps] = ((None, ACCENT), (0.8, AMBER), (Thresholds().license_share, RED))
 _FORECAST_DAYS: Final = 90
 
+_BACKFILLED: Final = "Backfilled days have their mean in each hour, as Coder reports past days as a whole."
+
 
 def build() -> dict[str, Any]:
     """Return the dashboard."""
@@ -194,7 +196,8 @@ def _load() -> Panel:
             name="Peak",
             query=usage.hourly_aggregate("max", _concurrent()),
             unit=units.CONCURRENT_USERS,
-            description="users at the same time in the busiest hour, at most the active accounts",
+            description="users at the same time in the busiest hour, at most the active accounts; of "
+            "backfilled days, the mean",
             no_value="After 1 h",
         ),
         Stat(
@@ -226,7 +229,7 @@ def _seats_over_time() -> Panel:
 
 
 def _concurrent_users() -> Panel:
-    description = "Users of each template at the same time, mean of the hour before."
+    description = f"Users of each template at the same time, mean of the hour before. {_BACKFILLED}"
     return time_series_panel(
         PanelInfo(title="Concurrent users", description=description, unit=units.CONCURRENT_USERS),
         [
@@ -306,7 +309,8 @@ def _hour_by_weekday() -> Panel:
         ),
     ]
     description = (
-        "Users at the same time by weekday and hour (UTC), mean over the range. A stronger colour is busier."
+        "Users at the same time by weekday and hour (UTC), mean over the range. A stronger colour is busier. "
+        f"{_BACKFILLED}"
     )
     return custom_table_panel(
         PanelInfo(title="Busy hours", description=description, unit=units.CONCURRENT_USERS),
